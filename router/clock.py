@@ -1,0 +1,41 @@
+"""Time, as something that is handed in: the wall clock for what is written down, waiting for what must come."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class Clock(Protocol):
+    """What the lanes and the housekeeping know of time."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware UTC."""
+
+    async def wait(self, signal: asyncio.Event, until: datetime | None) -> None:
+        """Return when `signal` is set, or at `until` (None: only for the signal). Does not clear the signal."""
+
+
+class SystemClock:
+    """The clock on the wall. Waits are capped, so that a wall clock that jumps is noticed within that time."""
+
+    #: Seconds; also how late a jump of the wall clock is noticed.
+    longest_wait = 30.0
+
+    def now(self) -> datetime:
+        """The wall clock, aware UTC."""
+        return datetime.now(UTC)
+
+    async def wait(self, signal: asyncio.Event, until: datetime | None) -> None:
+        """Return when `signal` is set, at `until`, or after `longest_wait`: callers look again at what is due."""
+        delay: timedelta | None = None if until is None else until - self.now()
+        seconds = self.longest_wait if delay is None else min(max(delay.total_seconds(), 0.0), self.longest_wait)
+        try:
+            async with asyncio.timeout(seconds):
+                await signal.wait()
+        except TimeoutError:
+            return
