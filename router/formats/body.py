@@ -1,0 +1,123 @@
+"""A received body as JSON: parsed, and digested so that equal content has equal digests.
+
+The standard library's parser, not pydantic's: it takes what sipgate could send (lone surrogates), and it hands out
+the text of every number, which the digest needs to be exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from router.errors import Unreadable
+
+#: Deeper than any real call; far from the parser's own limit, which differs between Pythons.
+MAX_DEPTH = 200
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A JSON body. `repeated_key`: an object had the same key twice (the last one counts, as everywhere)."""
+
+    value: Any
+    #: SHA-256 over canonical JSON: sorted keys, no spaces, numbers as they were written.
+    digest: bytes
+    repeated_key: bool = False
+
+
+def parse(body: bytes) -> Parsed:
+    """The body as JSON, with its digest. Lone surrogates become U+FFFD in the value.
+
+    UTF-8, with or without BOM, UTF-16 and UTF-32 are read (RFC 8259 wants UTF-8; senders differ). Raises
+    `Unreadable` with a reason that quotes nothing.
+    """
+    try:
+        text = body.decode(json.detect_encoding(body)).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        message = f"not text: byte {error.start} is no {error.encoding}"
+        raise Unreadable(message) from None
+    repeated = False
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        made = dict(pairs)
+        repeated |= len(made) != len(pairs)
+        return made
+
+    try:
+        value = json.loads(text, object_pairs_hook=members, parse_int=_integer, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        message = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        raise Unreadable(message) from None
+    except RecursionError:
+        raise Unreadable(_TOO_DEEP) from None
+    if _deeper_than(value, MAX_DEPTH):
+        raise Unreadable(_TOO_DEEP)
+    canonical = _canonical(text)
+    digest = hashlib.sha256(canonical.encode()).digest()
+    return Parsed(_scrubbed(value) if "\\ud" in canonical else value, digest, repeated)
+
+
+def digest_of_bytes(body: bytes) -> bytes:
+    """The digest of a body that is no JSON."""
+    return hashlib.sha256(body).digest()
+
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
+
+def _canonical(text: str) -> str:
+    """The JSON with sorted keys, without spaces, in ASCII; numbers that Python would round stay as they were written."""
+    # Marks such numbers while they are strings. It is made of the text, so that no string in the text can have it.
+    mark = hashlib.sha256(text.encode()).hexdigest()
+
+    def written(number: str) -> str:
+        return f"{mark}{number}"
+
+    def integer(digits: str) -> int | str:
+        number = _integer(digits)
+        return number if isinstance(number, int) else written(digits)
+
+    exact = json.loads(text, parse_int=integer, parse_float=written)
+    canonical = json.dumps(exact, sort_keys=True, separators=(",", ":"))
+    return re.sub(f'"{mark}([^"]*)"', r"\1", canonical)
+
+
+def _integer(text: str) -> int | str:
+    """An integer, exact; one with more digits than Python converts stays text."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _no_constant(name: str) -> NoReturn:
+    message = f"not JSON: {name} is no number in JSON"
+    raise Unreadable(message)
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    """Whether containers are nested deeper than `limit`; walks level by level, so that it does not nest itself."""
+    level = [value]
+    for _ in range(limit + 1):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return False
+        level = [below for item in containers for below in (item.values() if isinstance(item, dict) else item)]
+    return True
+
+
+def _scrubbed(value: Any) -> Any:
+    """The value with U+FFFD for every lone surrogate, which no output could encode. At most `MAX_DEPTH` deep."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_scrubbed(item) for item in value]
+    if isinstance(value, dict):
+        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+    return value
