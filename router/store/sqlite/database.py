@@ -1,0 +1,134 @@
+"""The database's files and the connections to them. A connection without every safeguard is not handed out."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from router.errors import StoreError
+from router.store.sqlite import folder
+from router.store.sqlite.queries import SQL
+from router.store.sqlite.trouble import explain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: STRICT tables; RETURNING is older (3.35).
+OLDEST_SQLITE: Final = (3, 37, 0)
+
+#: How long a connection waits for a lock that only another program can have, in seconds.
+_PATIENCE = 2.0
+
+#: What every connection is set to, and must then answer. `temp_store`: savepoints would spill calls into /tmp.
+_SAFEGUARDS: Final[tuple[tuple[str, str, object], ...]] = (
+    ("PRAGMA journal_mode = WAL", "PRAGMA journal_mode", "wal"),
+    ("PRAGMA synchronous = FULL", "PRAGMA synchronous", 2),
+    ("PRAGMA foreign_keys = ON", "PRAGMA foreign_keys", 1),
+    ("PRAGMA secure_delete = ON", "PRAGMA secure_delete", 1),
+    ("PRAGMA mmap_size = 0", "PRAGMA mmap_size", 0),
+    ("PRAGMA trusted_schema = OFF", "PRAGMA trusted_schema", 0),
+    ("PRAGMA temp_store = MEMORY", "PRAGMA temp_store", 2),
+    ("PRAGMA wal_autocheckpoint = 0", "PRAGMA wal_autocheckpoint", 0),
+)
+_ON_DARWIN: Final[tuple[tuple[str, str, object], ...]] = (
+    ("PRAGMA fullfsync = ON", "PRAGMA fullfsync", 1),
+    ("PRAGMA checkpoint_fullfsync = ON", "PRAGMA checkpoint_fullfsync", 1),
+)
+_ONLY_READS: Final[tuple[tuple[str, str, object], ...]] = (("PRAGMA query_only = ON", "PRAGMA query_only", 1),)
+
+
+class Moved(StoreError):
+    """A file of the database was removed or replaced while the router ran."""
+
+
+@dataclass
+class Database:
+    """One database, by its path, and whether its files are still the ones that were opened."""
+
+    path: Path
+    _files: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        """The write-ahead log."""
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def create(self) -> None:
+        """Make an empty database file where there is none. SQLite gives its other files the same permissions."""
+        if not self.path.exists():
+            folder.create(self.path)
+
+    def connect(self, *, only_reads: bool = False) -> sqlite3.Connection:
+        """A connection with every safeguard on, each read back; raises `StoreError` where one is not.
+
+        Never creates the file. The writer's connection stays in the thread that opened it.
+        """
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_PATIENCE,
+            isolation_level=None,
+            check_same_thread=not only_reads,
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            safeguards = _SAFEGUARDS + (_ON_DARWIN if sys.platform == "darwin" else ())
+            for safeguard in safeguards + (_ONLY_READS if only_reads else ()):
+                self._set(connection, *safeguard)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set(self, connection: sqlite3.Connection, statement: str, question: str, wanted: object) -> None:
+        connection.execute(statement).fetchall()
+        answer = connection.execute(question).fetchone()
+        found = 0 if answer is None else answer[0]  # no answer: SQLite was compiled without it
+        if found != wanted:
+            message = (
+                f"{self.path}: {statement!r} had no effect ({question} is {found}): the folder must be on a local disk"
+            )
+            raise StoreError(message)
+
+    def remember(self, *others: Path) -> None:
+        """From now on, the database, its log and `others` must stay the files that they are."""
+        self._files = {path: _identity(path) for path in (self.path, self.log, *others)}
+
+    def verify(self) -> int:
+        """Raise `Moved` if a file was removed or replaced; otherwise the size of the log in bytes."""
+        size = 0
+        for path, identity in self._files.items():
+            try:
+                status = path.stat()
+            except OSError:
+                status = None
+            if status is None or (status.st_dev, status.st_ino) != identity:
+                message = f"{path} was removed or replaced while the router ran: put it back, or restart the router"
+                raise Moved(message)
+            if path == self.log:
+                size = status.st_size
+        return size
+
+    def empty_log(self, connection: sqlite3.Connection) -> bool:
+        """Copy the log into the database file and cut it to nothing; False where a reader was in the way."""
+        busy, _, _ = connection.execute(SQL["empty_log"]).fetchone()
+        return not busy
+
+    def explain(self, error: Exception) -> StoreError:
+        """The error for callers."""
+        return explain(error, self.path)
+
+
+def refuse_old_sqlite(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> None:
+    """Raise `StoreError` where Python comes with an SQLite that cannot do what we need."""
+    if version < OLDEST_SQLITE:
+        needed, found = (".".join(map(str, numbers)) for numbers in (OLDEST_SQLITE, version))
+        message = f"SQLite {needed} or newer is needed, and this Python has {found}: use a newer Python or system"
+        raise StoreError(message)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

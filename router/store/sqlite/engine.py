@@ -1,0 +1,283 @@
+"""The store in SQLite: each call of the contract becomes an operation for the writer, or a look for the readers.
+
+Writes are answered when they are durable (`writer`); reads see one snapshot and never wait for writes (`readers`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic_core import PydanticSerializationError
+from typing_extensions import override
+
+from router.errors import StoreError
+from router.store.base import (
+    Accepted,
+    Arrival,
+    AttemptLine,
+    ChannelLine,
+    Claim,
+    Claims,
+    DeliveryLine,
+    Duplicate,
+    Effort,
+    EventLine,
+    Page,
+    Purged,
+    Quarantined,
+    QuarantineLine,
+    Retaken,
+    Settlement,
+    Store,
+    StoredEvent,
+    Summary,
+)
+from router.store.sqlite import folder, keys, looking, putting_right, schema, sending_out, taking_in, trouble
+from router.store.sqlite.database import Database, refuse_old_sqlite
+from router.store.sqlite.queries import SQL
+from router.store.sqlite.readers import Readers
+from router.store.sqlite.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from router.delivery import DeliveryState, LaneRow
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_store(path: Path, *, parse: Callable[[bytes], Any], waiting: int = 2_000) -> AsyncIterator[SqliteStore]:
+    """The store in this database file, until the end of the block; both the file and its folder are made if missing.
+
+    The folder is the store's own: its lock and the key of `seen` lie there too. `parse` gives an event's `raw` from
+    its body; where it raises, `raw` is None. `waiting` writes may wait for the disk. Raises `StoreInUse` where
+    another process has the folder, `StoreError` where the store cannot be used as it is; the message says what to do.
+    """
+    store = SqliteStore(path, parse=parse, waiting=waiting)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+class SqliteStore(Store):
+    """See `Store` for what each call promises, and `open_store` for how to get one."""
+
+    def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int) -> None:
+        self.effort = Effort()
+        self._parse = parse
+        self._folder = path.absolute().parent
+        self._lock = folder.FolderLock(self._folder)
+        self.database = Database(self._folder / path.name)
+        self.readers = Readers(self.database)
+        self.writer = Writer(
+            self.database,
+            self.effort,
+            open_first=self._open_first,
+            open_again=self._open_again,
+            before_close=self.readers.close,
+            after_close=self._lock.release,
+            waiting=waiting,
+        )
+        self._key: keys.SeenKey
+        #: Something was removed, and a copy of it may still be in the log.
+        self._remains = False
+
+    @override
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self.database.path}>"
+
+    # --- opening and closing ---
+
+    async def open(self) -> None:
+        """Open the folder and the database, on the writer's thread."""
+        await self.writer.start()
+
+    @override
+    async def close(self) -> None:
+        await self.writer.stop()
+
+    def _open_first(self) -> sqlite3.Connection:
+        try:
+            refuse_old_sqlite()
+            folder.make(self._folder)
+            self._lock.acquire()
+            return self._open_database()
+        except StoreError:
+            raise
+        except Exception as error:
+            raise self.database.explain(error) from error
+
+    def _open_database(self) -> sqlite3.Connection:
+        self.database.create()
+        connection = self.database.connect()
+        try:
+            schema.refuse_newer(connection)
+            self._remains = not self._emptied(connection)
+            schema.migrate(connection)
+            self._key = keys.load(connection, self._folder)
+            self.readers.open()
+            folder.sync(self._folder)
+            self.database.remember(self._lock.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _emptied(self, connection: sqlite3.Connection) -> bool:
+        """What a crash left in the log is written anew, before anything is appended to it.
+
+        After a failed fsync, the page cache may show what is not on the disk. It also ends what a purge before the
+        crash began. A disk that is full may not keep the router from starting: it is told at the first write.
+        """
+        try:
+            return self.database.empty_log(connection)
+        except sqlite3.Error as error:
+            if trouble.code(error) == sqlite3.SQLITE_FULL:
+                return False
+            raise
+
+    def _open_again(self) -> sqlite3.Connection:
+        self.database.verify()
+        return self.database.connect()
+
+    async def _write(self, operation: Callable[[sqlite3.Connection], T], *, weight: int = 0) -> T:
+        return await self.writer.run(operation, weight=weight)
+
+    # --- taking in ---
+
+    @override
+    async def accept(self, arrival: Arrival) -> Accepted | Duplicate:
+        try:
+            acceptance = taking_in.Acceptance.of(arrival, self._key)
+        except (UnicodeError, PydanticSerializationError):
+            message = "a text of the call is not valid Unicode and cannot be stored"
+            raise StoreError(message) from None
+        return await self.writer.run(acceptance.write, weight=acceptance.weight, intake=True)
+
+    @override
+    async def quarantine(
+        self, *, source: str, body: bytes, digest: bytes, content_type: str | None, reason: str, now: datetime
+    ) -> Quarantined:
+        kept = taking_in.Quarantine(source, body, digest, content_type, reason, now)
+        return await self.writer.run(kept.write, weight=kept.weight, intake=True)
+
+    # --- sending out ---
+
+    @override
+    async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
+        claim = partial(sending_out.claim, sink=sink, limit=limit, now=now, until=until, probe=probe)
+        rows, next_due = await self._write(claim)
+        if not rows:
+            return Claims((), next_due)
+        claims, damaged = await self.readers.work(partial(sending_out.claims_of, rows, until, self._parse))
+        if damaged:
+            await self._write(partial(sending_out.bury, damaged=damaged, now=now))
+        return Claims(claims, next_due)
+
+    @override
+    async def settle(self, claim: Claim, settlement: Settlement) -> bool:
+        return await self._write(partial(sending_out.settle, claim=claim, settlement=settlement))
+
+    @override
+    async def release(self, claim: Claim, *, now: datetime) -> bool:
+        return await self._write(partial(sending_out.release, claim=claim, now=now))
+
+    @override
+    async def retake(self, *, now: datetime, everything: bool = False) -> Retaken:
+        return await self._write(partial(sending_out.retake, now=now, everything=everything))
+
+    @override
+    async def lanes(self) -> dict[str, LaneRow]:
+        return await self.readers.read(sending_out.lanes)
+
+    @override
+    async def set_lane(self, row: LaneRow, *, now: datetime) -> None:
+        await self._write(partial(sending_out.set_lane, lane=row, now=now))
+
+    # --- putting right ---
+
+    @override
+    async def replay(self, delivery_id: str, *, sink: str | None = None, now: datetime) -> str:
+        return await self._write(partial(putting_right.replay, delivery_id=delivery_id, sink=sink, now=now))
+
+    @override
+    async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
+        await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
+
+    @override
+    async def purge(
+        self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
+    ) -> Purged:
+        def remove(connection: sqlite3.Connection) -> Purged:
+            purged = putting_right.purge(connection, events=events, quarantine=quarantine, seen=seen, limit=limit)
+            self._remains = self._remains or bool(purged)
+            return purged
+
+        purged = await self._write(remove)
+        if not purged and self._remains and not await self.writer.run(self._end_remains, alone=True):
+            message = f"{self.database.log}: purged calls are still in it, because another program reads: end that"
+            raise StoreError(message)
+        return purged
+
+    def _end_remains(self, connection: sqlite3.Connection) -> bool:
+        emptied = self.database.empty_log(connection)
+        self._remains = self._remains and not emptied
+        return emptied
+
+    # --- looking ---
+
+    @override
+    async def summary(self) -> Summary:
+        return await self.readers.read(looking.summary)
+
+    @override
+    async def backlog(self) -> dict[str, Mapping[str, int]]:
+        return await self.readers.read(looking.backlog)
+
+    @override
+    async def event(self, event_id: str) -> StoredEvent | None:
+        return await self.readers.read(partial(looking.event, event_id=event_id, parse=self._parse))
+
+    @override
+    async def events(self, *, after: str | None = None, limit: int = 50) -> Page[EventLine]:
+        return await self.readers.read(partial(looking.events, after=after, limit=limit))
+
+    @override
+    async def delivery(self, delivery_id: str) -> tuple[DeliveryLine, tuple[AttemptLine, ...]] | None:
+        return await self.readers.read(partial(looking.delivery, delivery_id=delivery_id))
+
+    @override
+    async def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        sink: str | None = None,
+        event_id: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[DeliveryLine]:
+        wanted = partial(looking.deliveries, state=state, sink=sink, event_id=event_id, after=after, limit=limit)
+        return await self.readers.read(wanted)
+
+    @override
+    async def quarantined(self, *, after: str | None = None, limit: int = 50) -> Page[QuarantineLine]:
+        return await self.readers.read(partial(looking.quarantined, after=after, limit=limit))
+
+    @override
+    async def channels(self) -> Sequence[ChannelLine]:
+        return await self.readers.read(looking.channels)
+
+    @override
+    async def check(self) -> None:
+        def count(connection: sqlite3.Connection) -> None:
+            connection.execute(SQL["check"])
+
+        await self._write(count)

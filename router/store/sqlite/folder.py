@@ -1,0 +1,93 @@
+"""The data folder: private, durable, and one process's own. What its files mean is left to others."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from router.errors import StoreInUse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make(folder: Path) -> None:
+    """Create the folder and what is missing above it, all 0700 and on stable storage."""
+    if folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        make(folder.parent)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return
+    folder.chmod(0o700)
+    sync(folder)
+    sync(folder.parent)
+
+
+def sync(folder: Path) -> None:
+    """Put the folder's entries on stable storage."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create(path: Path, content: bytes = b"") -> None:
+    """Create a file, 0600 under any umask, and put it and its name on stable storage; as a whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.rename(path)
+    sync(path.parent)
+
+
+class FolderLock:
+    """The folder is ours until this is released, or the process ends, however it ends.
+
+    The lock is on a file of its own: closing any descriptor of the database's files would drop SQLite's own locks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "lock"
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock at once. Raises `StoreInUse`, with the pid of whoever has it."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            message = (
+                f"{self.path.parent} is in use by process {holder or '(unknown)'}: stop that router first, or ask it "
+                "what you want to know (aftercall status)"
+            )
+            raise StoreInUse(message) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        with suppress(OSError):  # on a full disk the lock holds without a name
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others have the folder. The file stays: removing it would let two processes hold two locks."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

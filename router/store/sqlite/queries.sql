@@ -1,0 +1,278 @@
+-- Every statement of the SQLite engine: a name, a sentence, the SQL. Times are microseconds since the epoch.
+-- A list that starts at the newest is asked for what is below '~', which is above every id.
+
+-- begin: Start a write; nobody else writes until its end.
+BEGIN IMMEDIATE;
+
+-- commit: Make everything since `begin` durable.
+COMMIT;
+
+-- rollback: Forget everything since `begin` or `look`.
+ROLLBACK;
+
+-- begin_operation: Start one of the writes that share a commit.
+SAVEPOINT operation;
+
+-- undo_operation: Forget what this one write did.
+ROLLBACK TO operation;
+
+-- end_operation: Leave this one write to the commit.
+RELEASE operation;
+
+-- look: Start reading; all that follows sees one snapshot.
+BEGIN DEFERRED;
+
+-- move_log: Copy the log into the database file, as far as no reader is in the way.
+PRAGMA wal_checkpoint(PASSIVE);
+
+-- empty_log: Copy the log into the database file and cut it to nothing, waiting a little for readers.
+PRAGMA wal_checkpoint(TRUNCATE);
+
+
+-- see: Count a content of a call as seen; a new one is the call's next revision, a known one answers its first event.
+INSERT INTO seen (source, call, digest, event_id, revision, first_at, times, last_at)
+VALUES (
+    :source, :call, :digest, :event_id,
+    1 + coalesce((SELECT max(revision) FROM seen WHERE source = :source AND call = :call), 0), :now, 1, :now
+)
+ON CONFLICT (source, call, digest) DO UPDATE SET times = times + 1, last_at = max(last_at, excluded.last_at)
+RETURNING event_id, revision;
+
+-- add_event: Keep an event with its body.
+INSERT INTO events (
+    id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes, rules,
+    content_type, seen_call, seen_digest, body_sha256, call, body
+) VALUES (
+    :event_id, :source, :format, :now, :revision, :direction, :call_id, :channel_id, :channel_name, :routed, :routes,
+    :rules, :content_type, :call, :digest, :body_sha256, :call_json, :body
+);
+
+-- owed_before: The sinks that other revisions of a call were owed to.
+SELECT DISTINCT deliveries.sink
+FROM seen JOIN deliveries ON deliveries.event_id = seen.event_id
+WHERE seen.source = :source AND seen.call = :call AND seen.event_id <> :event_id;
+
+-- add_delivery: Owe an event to a sink.
+INSERT INTO deliveries (id, event_id, sink, state, attempt, accepted_at, due, claimed_at, claimed_until)
+VALUES (:id, :event_id, :sink, :state, :attempt, :now, :due, :claimed_at, :claimed_until);
+
+-- saw_channel_by_id: Count a call on a channel that has an id; the newest name counts.
+INSERT INTO channels (source, id, name, calls, last_at) VALUES (:source, :id, :name, 1, :now)
+ON CONFLICT (source, id) WHERE id <> '' DO UPDATE SET
+    calls = calls + :new_call,
+    name = CASE WHEN excluded.name <> '' AND excluded.last_at >= last_at THEN excluded.name ELSE name END,
+    last_at = max(last_at, excluded.last_at);
+
+-- saw_channel_by_name: Count a call on a channel that has only a name.
+INSERT INTO channels (source, id, name, calls, last_at) VALUES (:source, :id, :name, 1, :now)
+ON CONFLICT (source, name) WHERE id = '' DO UPDATE SET
+    calls = calls + :new_call,
+    last_at = max(last_at, excluded.last_at);
+
+-- quarantine: Keep an unreadable body, or count it again.
+INSERT INTO quarantine (id, source, digest, reason, size, content_type, received_at, times, last_at, body)
+VALUES (:id, :source, :digest, :reason, :size, :content_type, :now, 1, :now, :body)
+ON CONFLICT (source, digest) DO UPDATE SET times = times + 1, last_at = max(last_at, excluded.last_at)
+RETURNING id;
+
+
+-- claim_due: Claim the deliveries of a sink that have been due for the longest.
+UPDATE deliveries
+SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
+WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE sink = :sink AND state = 'pending' AND due <= :now
+    ORDER BY due, id LIMIT :limit
+)
+RETURNING id;
+
+-- claim_probe: Claim for a lane that is down: what it holds counts as due.
+UPDATE deliveries
+SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
+WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE sink = :sink AND state = 'pending' AND (due <= :now OR held)
+    ORDER BY due, id LIMIT :limit
+)
+RETURNING id;
+
+-- next_due: When the next pending delivery of a sink is due.
+SELECT min(due) AS due FROM deliveries WHERE sink = :sink AND state = 'pending';
+
+-- claimed: A delivery with all that its sink is given.
+SELECT
+    deliveries.id AS delivery_id, deliveries.sink, deliveries.attempt, deliveries.retries, deliveries.accepted_at,
+    deliveries.due, deliveries.replay_of, events.*
+FROM deliveries JOIN events ON events.id = deliveries.event_id
+WHERE deliveries.id = :id;
+
+-- settle_done: An attempt delivered.
+UPDATE deliveries
+SET state = 'delivered', claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = NULL,
+    remote_id = :remote_id, recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
+WHERE id = :id AND attempt = :attempt AND state = 'claimed';
+
+-- settle_again: An attempt is to be repeated.
+UPDATE deliveries
+SET state = 'pending', claimed_at = NULL, claimed_until = NULL, due = :due, held = :held, retries = retries + :spent,
+    reason = :reason, recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
+WHERE id = :id AND attempt = :attempt AND state = 'claimed';
+
+-- settle_dead: An attempt was the last.
+UPDATE deliveries
+SET state = 'dead', claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = :reason,
+    recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
+WHERE id = :id AND attempt = :attempt AND state = 'claimed';
+
+-- add_attempt: Remember one try.
+INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, outcome, reason)
+VALUES (:id, :attempt, :started_at, :now, :outcome, :reason);
+
+-- add_released: Remember that a claim came to no try.
+INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, outcome)
+SELECT id, attempt, claimed_at, :now, 'released' FROM deliveries
+WHERE id = :id AND attempt = :attempt AND state = 'claimed';
+
+-- release: Give a claim back.
+UPDATE deliveries
+SET state = 'pending', claimed_at = NULL, claimed_until = NULL, due = :now
+WHERE id = :id AND attempt = :attempt AND state = 'claimed';
+
+-- add_lost: Remember that the router vanished during these tries.
+INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, outcome, reason)
+SELECT id, attempt, claimed_at, :now, 'lost', :reason FROM deliveries
+WHERE state = 'claimed' AND state <> 'delivered' AND (:everything OR claimed_until <= :now);
+
+-- retake: Make lost claims due again, or dead where they were lost too often.
+UPDATE deliveries
+SET state = CASE WHEN lost + 1 < :poison_after THEN 'pending' ELSE 'dead' END,
+    due = CASE WHEN lost + 1 < :poison_after THEN :now ELSE due END,
+    settled_at = CASE WHEN lost + 1 < :poison_after THEN NULL ELSE :now END,
+    reason = CASE WHEN lost + 1 < :poison_after THEN :reason ELSE :poison END,
+    lost = lost + 1, claimed_at = NULL, claimed_until = NULL
+WHERE state = 'claimed' AND state <> 'delivered' AND (:everything OR claimed_until <= :now)
+RETURNING id, sink, state;
+
+-- lanes: Every lane that was set.
+SELECT sink, state, next_at, failures, reason, since FROM lanes;
+
+-- set_lane: Remember a lane's state.
+INSERT INTO lanes (sink, state, next_at, failures, reason, since)
+VALUES (:sink, :state, :next_at, :failures, :reason, :since)
+ON CONFLICT (sink) DO UPDATE SET
+    state = excluded.state, next_at = excluded.next_at, failures = excluded.failures, reason = excluded.reason,
+    since = excluded.since;
+
+-- let_go: Make due what a lane has held.
+UPDATE deliveries SET held = 0, due = :now WHERE sink = :sink AND state = 'pending' AND held;
+
+
+-- state_of: Where a delivery stands.
+SELECT event_id, sink, state FROM deliveries WHERE id = :id;
+
+-- mark_replayed: A dead delivery has got a successor.
+UPDATE deliveries SET state = 'replayed' WHERE id = :id;
+
+-- add_replay: Owe again what was dead.
+INSERT INTO deliveries (id, event_id, sink, state, accepted_at, due, replay_of)
+VALUES (:id, :event_id, :sink, 'pending', :now, :now, :replay_of);
+
+-- end: Give a pending delivery up.
+UPDATE deliveries SET state = 'dead', held = 0, settled_at = :now, reason = :reason
+WHERE id = :id AND state = 'pending';
+
+-- old_events: Events from before a time that owe nothing, oldest first.
+SELECT id, length(body) AS size FROM events
+WHERE received_at < :before AND NOT EXISTS (
+    SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
+)
+ORDER BY received_at LIMIT :limit;
+
+-- remove_deliveries: Remove the deliveries of an event, and with them their attempts.
+DELETE FROM deliveries WHERE event_id = :id;
+
+-- remove_event: Remove an event.
+DELETE FROM events WHERE id = :id;
+
+-- old_quarantine: Unreadable bodies from before a time, oldest first.
+SELECT id, size FROM quarantine WHERE received_at < :before ORDER BY received_at LIMIT :limit;
+
+-- remove_quarantined: Remove an unreadable body.
+DELETE FROM quarantine WHERE id = :id;
+
+-- forget_seen: Remove what was last seen before a time, oldest first.
+DELETE FROM seen WHERE (source, call, digest) IN (
+    SELECT source, call, digest FROM seen WHERE last_at < :before ORDER BY last_at LIMIT :limit
+);
+
+-- add_to_total: Count what was removed.
+UPDATE totals SET n = n + :n WHERE name = :name;
+
+-- check: Write something that means nothing.
+UPDATE checks SET n = n + 1;
+
+
+-- totals: Everything counted but deliveries.
+SELECT name, n FROM totals UNION ALL SELECT routed, n FROM event_totals;
+
+-- delivery_totals: Deliveries by sink and state.
+SELECT sink, state, n FROM delivery_totals WHERE n > 0 ORDER BY sink, state;
+
+-- event: One event, and how often the same content came.
+SELECT events.*, seen.times, seen.last_at
+FROM events LEFT JOIN seen
+    ON seen.source = events.source AND seen.call = events.seen_call AND seen.digest = events.seen_digest
+WHERE events.id = :id;
+
+-- events: Events, newest first.
+SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes
+FROM events WHERE id < :after ORDER BY id DESC LIMIT :limit;
+
+-- delivery: One delivery.
+SELECT * FROM deliveries WHERE id = :id;
+
+-- attempts: The tries of a delivery, first one first.
+SELECT attempt, started_at, ended_at, outcome, reason FROM attempts WHERE delivery_id = :id ORDER BY attempt;
+
+-- deliveries: Deliveries, newest first.
+SELECT * FROM deliveries
+WHERE id < :after AND (:state IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit;
+
+-- deliveries_of_event: Deliveries of one event, newest first.
+SELECT * FROM deliveries
+WHERE event_id = :event_id AND id < :after AND (:state IS NULL OR state = :state) AND (:sink IS NULL OR sink = :sink)
+ORDER BY id DESC LIMIT :limit;
+
+-- deliveries_of_sink: Deliveries of one sink, newest first.
+SELECT * FROM deliveries
+WHERE sink = :sink AND id < :after AND (:state IS NULL OR state = :state)
+ORDER BY id DESC LIMIT :limit;
+
+-- deliveries_in_state: Deliveries in a state that is not `delivered`, newest first.
+SELECT * FROM deliveries
+WHERE state = :state AND state <> 'delivered' AND id < :after AND (:sink IS NULL OR sink = :sink)
+ORDER BY id DESC LIMIT :limit;
+
+-- quarantined: Unreadable bodies, newest first.
+SELECT id, source, reason, size, received_at, times, last_at
+FROM quarantine WHERE id < :after ORDER BY id DESC LIMIT :limit;
+
+-- channels: Channels, the one with the newest call first.
+SELECT source, id, name, calls, last_at FROM channels ORDER BY last_at DESC, source, name, id;
+
+
+-- user_version: Which migration made this database.
+PRAGMA user_version;
+
+-- any_seen: Whether anything was ever seen.
+SELECT EXISTS (SELECT 1 FROM seen);
+
+-- seen_key: The proof of the key in use.
+SELECT proof FROM seen_key;
+
+-- forget_seen_key: Make room for the proof of another key.
+DELETE FROM seen_key;
+
+-- set_seen_key: Remember the proof of the key in use.
+INSERT INTO seen_key (proof) VALUES (:proof);

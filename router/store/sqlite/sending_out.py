@@ -1,0 +1,132 @@
+"""What claims, settlements and lanes do to the database, each within one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from router.delivery import Again, Dead, Done, LaneState
+from router.store.base import POISON_AFTER, Claim, Retaken, Settlement
+from router.store.sqlite.queries import SQL
+from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, moment_or_none, packed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from router.delivery import Decision, LaneRow
+
+_LOST: Final = "the router was lost during this delivery"
+_POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
+_DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
+
+
+def claim(
+    connection: sqlite3.Connection, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool
+) -> tuple[list[sqlite3.Row], datetime | None]:
+    """Claim what is due; rows of `claimed`, earliest due first, and when the next one is due."""
+    query = SQL["claim_probe" if probe else "claim_due"]
+    row = {"sink": sink, "limit": max(limit, 0), "now": micros(now), "until": micros(until)}
+    ids = [{"id": row["id"]} for row in connection.execute(query, row).fetchall()]
+    rows: list[sqlite3.Row] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
+    next_due = connection.execute(SQL["next_due"], {"sink": sink}).fetchone()["due"]
+    return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), moment_or_none(next_due)
+
+
+def claims_of(
+    rows: Sequence[sqlite3.Row], until: datetime, parse: Callable[[bytes], Any]
+) -> tuple[tuple[Claim, ...], list[dict[str, Any]]]:
+    """The claims of these rows, and (as parameters) the deliveries whose event is damaged."""
+    claims, damaged = [], []
+    for row in rows:
+        try:
+            claims.append(claim_of(row, until, parse))
+        except Damaged:
+            damaged.append({"id": row["delivery_id"], "attempt": row["attempt"]})
+    return tuple(claims), damaged
+
+
+def bury(connection: sqlite3.Connection, damaged: Sequence[dict[str, Any]], *, now: datetime) -> None:
+    """Make dead what cannot be delivered because its event is damaged."""
+    for fence in damaged:
+        row = {**fence, "started_at": None, "now": micros(now), "outcome": "refused", "recipient": None, "parts": None}
+        _settle(connection, Dead(_DAMAGED), row)
+
+
+def settle(connection: sqlite3.Connection, claim: Claim, settlement: Settlement) -> bool:
+    """Write what an attempt came to, unless it is too late."""
+    row = {
+        **_fence(claim),
+        "started_at": micros(settlement.started_at),
+        "now": micros(settlement.now),
+        "outcome": settlement.outcome,
+        "recipient": settlement.recipient,
+        "parts": packed(settlement.parts) if settlement.parts else None,
+    }
+    return _settle(connection, settlement.decision, row)
+
+
+def _settle(connection: sqlite3.Connection, decision: Decision, row: dict[str, Any]) -> bool:
+    more: dict[str, Any]
+    match decision:
+        case Done(remote_id):
+            query, more = "settle_done", {"remote_id": remote_id, "reason": None}
+        case Again(at, reason, spent, held):
+            query, more = "settle_again", {"due": micros(at), "reason": reason, "spent": spent, "held": held}
+        case Dead(reason):
+            query, more = "settle_dead", {"reason": reason}
+        case _:
+            assert_never(decision)
+    if connection.execute(SQL[query], {**row, **more}).rowcount == 0:
+        return False
+    connection.execute(SQL["add_attempt"], {**row, **more})
+    return True
+
+
+def release(connection: sqlite3.Connection, claim: Claim, *, now: datetime) -> bool:
+    """Give a claim back unused, unless it is too late."""
+    row = {**_fence(claim), "now": micros(now)}
+    connection.execute(SQL["add_released"], row)
+    return connection.execute(SQL["release"], row).rowcount > 0
+
+
+def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -> Retaken:
+    """Take back the claims that ran out, or all of them."""
+    row = {
+        "now": micros(now),
+        "everything": everything,
+        "reason": _LOST,
+        "poison": _POISON,
+        "poison_after": POISON_AFTER,
+    }
+    connection.execute(SQL["add_lost"], row)
+    taken = connection.execute(SQL["retake"], row).fetchall()
+    return Retaken(
+        sinks=frozenset(row["sink"] for row in taken if row["state"] == "pending"),
+        lost=len(taken),
+        poison=tuple((row["sink"], row["id"]) for row in taken if row["state"] == "dead"),
+    )
+
+
+def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
+    """Every lane that was set."""
+    return {row["sink"]: lane_row(row) for row in connection.execute(SQL["lanes"])}
+
+
+def set_lane(connection: sqlite3.Connection, lane: LaneRow, *, now: datetime) -> None:
+    """Remember a lane's state; an open one lets go what it held."""
+    row = {
+        "sink": lane.sink,
+        "state": lane.state.value,
+        "next_at": micros_or_none(lane.next_at),
+        "failures": lane.failures,
+        "reason": lane.reason,
+        "since": micros_or_none(lane.since),
+    }
+    connection.execute(SQL["set_lane"], row)
+    if lane.state is LaneState.OPEN:
+        connection.execute(SQL["let_go"], {"sink": lane.sink, "now": micros(now)})
+
+
+def _fence(claim: Claim) -> dict[str, Any]:
+    return {"id": claim.delivery.id, "attempt": claim.delivery.attempt}

@@ -1,0 +1,332 @@
+"""The one connection that writes, on a thread of its own: what waits when a commit starts goes into it.
+
+Each operation has a savepoint, so that one that fails does not fail its neighbours. Where the commit itself fails, or
+SQLite left the transaction, all of them fail, and the connection is given up: a failed fsync is never repeated on the
+same descriptor. The next batch opens a new one. The same thread moves the log into the database file, when nothing
+waits, because SQLite before 3.51.3 could damage a database that one connection writes while another moves its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from router.errors import StoreBusy, StoreError
+from router.store.sqlite.database import Moved
+from router.store.sqlite.queries import SQL
+from router.store.sqlite.trouble import spoils_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from router.store.base import Effort
+    from router.store.sqlite.database import Database
+
+T = TypeVar("T")
+
+#: A commit takes no more than this, so that the first of it does not wait for ever.
+LARGEST_BATCH: Final = 1_000
+LARGEST_BATCH_BYTES: Final = 16 * 2**20
+
+#: Together with the number of writes, what may wait: bodies are held in memory until their commit.
+LARGEST_QUEUE_BYTES: Final = 256 * 2**20
+
+#: The log is moved when about this many pages are in it and nothing came for `IDLE` seconds …
+PAGES_TO_MOVE: Final = 1_000
+IDLE: Final = 0.05
+#: … or at this size, whoever waits. (At 64 MiB the slowest answers took twice as long, and no more went through.)
+LARGEST_LOG: Final = 16 * 2**20
+
+#: About what one write puts into the log besides its own bytes (rows of five tables and their indexes).
+_PAGES_PER_WRITE: Final = 8
+_PAGE: Final = 4096
+
+
+class _Next(Enum):
+    """What the thread does next."""
+
+    WORK = auto()
+    MOVE = auto()
+    STOP = auto()
+
+
+@dataclass(slots=True, eq=False, repr=False)  # the event loop's own log may show it: no call may be in that
+class _Write:
+    """One operation, and who waits for it. `weight`: its bytes. `alone`: not within a transaction."""
+
+    operation: Callable[[sqlite3.Connection], object]
+    future: asyncio.Future[Any]
+    weight: int = 0
+    alone: bool = False
+    result: object = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True, repr=False)
+class _Batch:
+    """The writes that share a commit."""
+
+    writes: list[_Write] = field(default_factory=list)
+    weight: int = 0
+
+    @property
+    def alone(self) -> bool:
+        return bool(self.writes) and self.writes[0].alone
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.writes) < LARGEST_BATCH and self.weight < LARGEST_BATCH_BYTES and not self.alone
+
+    def add(self, write: _Write) -> None:
+        self.writes.append(write)
+        self.weight += write.weight
+
+
+class Writer:
+    """Takes operations from the event loop and answers them when they are durable.
+
+    `open_first` opens the database when the thread starts, `open_again` after trouble. At the end `before_close` is
+    called, the connection closed, and `after_close` called, whatever failed before.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        effort: Effort,
+        *,
+        open_first: Callable[[], sqlite3.Connection],
+        open_again: Callable[[], sqlite3.Connection],
+        before_close: Callable[[], None],
+        after_close: Callable[[], None],
+        waiting: int,
+    ) -> None:
+        self._database = database
+        self._effort = effort
+        self._open_first = open_first
+        self._open_again = open_again
+        self._before_close = before_close
+        self._after_close = after_close
+        self._limit = waiting
+        self._queue: deque[_Write] = deque()
+        self._queued_bytes = 0
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._connection: sqlite3.Connection | None = None
+        #: About how many pages the log has that are not in the database file.
+        self._unmoved = 0
+        self._log_size = 0
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[Exception | None] = self._loop.create_future()
+        self._stopped: asyncio.Future[Exception | None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="aftercall-store-writer")
+
+    # --- on the event loop ---
+
+    async def start(self) -> None:
+        """Start the thread, which opens the database; raises what opening raised."""
+        self._thread.start()
+        if (error := await asyncio.shield(self._opened)) is not None:
+            raise error
+
+    async def run(
+        self,
+        operation: Callable[[sqlite3.Connection], T],
+        *,
+        weight: int = 0,
+        intake: bool = False,
+        alone: bool = False,
+    ) -> T:
+        """Do this in a commit, and return its result when that is durable.
+
+        Raises `StoreBusy`, with nothing queued, where too much waits: what takes calls in (`intake`) at the limit,
+        the rest at twice as much, because refusing to write down what has happened would make it happen again.
+        """
+        write = _Write(operation, self._loop.create_future(), weight, alone)
+        with self._wake:
+            if self._stopping:
+                raise StoreError(_CLOSED)
+            factor = 1 if intake else 2
+            full = len(self._queue) >= factor * self._limit
+            if full or (self._queue and self._queued_bytes + weight > factor * LARGEST_QUEUE_BYTES):
+                message = f"{len(self._queue)} writes are waiting for the disk; try again in a moment"
+                raise StoreBusy(message)
+            self._queue.append(write)
+            self._queued_bytes += weight
+            self._wake.notify()
+        return cast("T", await write.future)
+
+    async def stop(self) -> None:
+        """Finish what waits, close the connection, and join the thread; a repeat does nothing."""
+        if self._thread.ident is None:  # never started
+            return
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        await asyncio.shield(self._stopped)
+        self._thread.join()
+
+    # --- on the thread ---
+
+    def _run(self) -> None:
+        try:
+            self._connection = self._open_first()
+        except Exception as error:  # noqa: BLE001 - told to whoever opens the store
+            self._tell(_signal, self._opened, error)
+        else:
+            self._tell(_signal, self._opened, None)
+            self._work()
+        finally:
+            self._finish()
+            self._tell(_signal, self._stopped, None)
+
+    def _work(self) -> None:
+        while (step := self._wait()) is not _Next.STOP:
+            if step is _Next.WORK:
+                self._commit()
+            if step is _Next.MOVE or (self._log_size > LARGEST_LOG and self._unmoved >= PAGES_TO_MOVE):
+                self._move_log()
+
+    def _wait(self) -> _Next:
+        with self._wake:
+            patience = IDLE if self._unmoved >= PAGES_TO_MOVE else None
+            if not self._wake.wait_for(lambda: bool(self._queue) or self._stopping, patience):
+                return _Next.MOVE
+            return _Next.WORK if self._queue else _Next.STOP
+
+    def _take(self, batch: _Batch) -> list[_Write]:
+        """Put what waits and fits into the batch; one that goes alone goes into an empty batch only."""
+        taken: list[_Write] = []
+        with self._wake:
+            while self._queue and batch.has_room and not (batch.writes and self._queue[0].alone):
+                write = self._queue.popleft()
+                self._queued_bytes -= write.weight
+                batch.add(write)
+                taken.append(write)
+        return taken
+
+    def _commit(self) -> None:
+        batch = _Batch()
+        taken = self._take(batch)
+        try:
+            connection = self._connected()
+            if batch.alone:
+                taken[0].result = taken[0].operation(connection)
+            else:
+                self._commit_together(connection, batch, taken)
+            self._log_size = self._database.verify()
+        except Exception as error:  # noqa: BLE001 - told to everyone in the batch
+            self._give_up(rescue=isinstance(error, Moved))
+            for write in batch.writes:
+                write.error = self._database.explain(error)
+                write.error.__cause__ = error
+        else:
+            self._effort.writes += sum(write.error is None for write in batch.writes)
+        self._tell(_answer, batch.writes)
+
+    def _commit_together(self, connection: sqlite3.Connection, batch: _Batch, taken: list[_Write]) -> None:
+        connection.execute(SQL["begin"])
+        while taken:
+            for write in taken:
+                self._do(connection, write)
+            taken = self._take(batch)
+        began = time.perf_counter()
+        connection.execute(SQL["commit"])
+        self._effort.commit_seconds += time.perf_counter() - began
+        self._effort.commits += 1
+        self._effort.largest_batch = max(self._effort.largest_batch, len(batch.writes))
+        self._unmoved += len(batch.writes) * _PAGES_PER_WRITE + 2 * batch.weight // _PAGE
+
+    def _do(self, connection: sqlite3.Connection, write: _Write) -> None:
+        connection.execute(SQL["begin_operation"])
+        try:
+            write.result = write.operation(connection)
+        except Exception as error:
+            if spoils_connection(error) or not connection.in_transaction:
+                raise
+            connection.execute(SQL["undo_operation"])
+            if isinstance(error, sqlite3.Error):
+                write.error = self._database.explain(error)
+                write.error.__cause__ = error
+            elif isinstance(error, UnicodeError):  # its own words would quote the text
+                write.error = StoreError(_NO_UNICODE)
+            else:
+                write.error = error
+        connection.execute(SQL["end_operation"])
+
+    def _move_log(self) -> None:
+        """Move the log into the database file; cut it where it has grown too large."""
+        self._unmoved = 0
+        try:
+            connection = self._connected()
+            _, pages, moved = connection.execute(SQL["move_log"]).fetchone()
+            if pages == moved and self._log_size > LARGEST_LOG:
+                self._database.empty_log(connection)
+            self._effort.checkpoints += 1
+        except Exception:  # noqa: BLE001 - nobody waits for this; the next write meets the same trouble and says so
+            self._give_up()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open_again()
+        return self._connection
+
+    def _give_up(self, *, rescue: bool = False) -> None:
+        """Close the connection, which undoes what is not committed.
+
+        `rescue`: a file was removed under us. What the log holds still goes into the database file, wherever that
+        is now, and the log is left empty: it would be read into a database that was put in our place.
+        """
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with suppress(sqlite3.Error):
+            if rescue:
+                self._database.empty_log(connection)
+        with suppress(sqlite3.Error):
+            connection.close()
+
+    def _finish(self) -> None:
+        """Leave a database file that needs no log; where that fails, the next start reads the log."""
+        with self._wake:
+            self._stopping = True
+            left = list(self._queue)  # none, unless a bug ended this thread
+            self._queue.clear()
+        for write in left:
+            write.error = StoreError(_CLOSED)
+        self._tell(_answer, left)
+        with suppress(Exception):  # what was answered is durable, and nobody is left to be told
+            self._before_close()
+            if self._connection is not None:
+                self._database.empty_log(self._connection)
+        self._give_up()
+        self._after_close()
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+_CLOSED: Final = "the store is closed"
+_NO_UNICODE: Final = "a text is not valid Unicode and cannot be stored"
+
+
+def _answer(batch: Sequence[_Write]) -> None:
+    for write in batch:
+        if write.future.done():  # cancelled: the write is done all the same
+            continue
+        if write.error is None:
+            write.future.set_result(write.result)
+        else:
+            write.future.set_exception(write.error)
+
+
+def _signal(future: asyncio.Future[Exception | None], error: Exception | None) -> None:
+    if not future.done():
+        future.set_result(error)

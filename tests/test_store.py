@@ -1,0 +1,986 @@
+"""The store's contract, over every engine: each sentence of `router.store.base` is a test here."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from router.delivery import Again, Dead, DeliveryState, Done, LaneRow, LaneState
+from router.errors import Conflict, StoreError, Unknown
+from router.event import (
+    ActionItem,
+    Call,
+    Channel,
+    Direction,
+    Number,
+    NumberKind,
+    Participant,
+    Segment,
+    SmallTalk,
+    SmartAnswer,
+    Speaker,
+    Trust,
+)
+from router.store.base import (
+    POISON_AFTER,
+    Accepted,
+    AttemptLine,
+    Claims,
+    Duplicate,
+    Owed,
+    Purged,
+    Quarantined,
+    Retaken,
+    RoutedAs,
+    Store,
+)
+from store_engines import (
+    DAY,
+    ENGINES,
+    NOW,
+    OPERATIONS,
+    Engine,
+    Life,
+    accepted,
+    arrival,
+    at,
+    claim_one,
+    dead_one,
+    every,
+    purge,
+    quarantine,
+    settlement,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from router.store.base import DeliveryLine
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(kind: str, tmp_path: Path) -> Engine:
+    return ENGINES[kind](tmp_path)
+
+
+@pytest.fixture
+async def store(engine: Engine) -> AsyncIterator[Store]:
+    async with engine.open() as opened:
+        yield opened
+
+
+async def line_of(store: Store, delivery_id: str) -> DeliveryLine:
+    found = await store.delivery(delivery_id)
+    assert found is not None
+    return found[0]
+
+
+async def attempts_of(store: Store, delivery_id: str) -> tuple[AttemptLine, ...]:
+    found = await store.delivery(delivery_id)
+    assert found is not None
+    return found[1]
+
+
+async def only_delivery(store: Store, **filters: Any) -> DeliveryLine:
+    (line,) = (await store.deliveries(**filters)).items
+    return line
+
+
+# --- every write ---
+
+
+async def test_what_was_answered_is_there_after_a_restart(engine: Engine) -> None:
+    async with engine.open() as store:
+        event = await accepted(store, arrival(owed=("screen",)))
+        kept = await quarantine(store)
+        await store.set_lane(LaneRow("screen", LaneState.PAUSED), now=NOW)
+    async with engine.open() as store:
+        assert (await store.event(event.event_id)) is not None
+        assert [line.id for line in (await store.quarantined()).items] == [kept]
+        assert (await store.lanes())["screen"].state is LaneState.PAUSED
+        assert (await only_delivery(store)).state is DeliveryState.PENDING
+
+
+async def test_the_write_of_a_cancelled_caller_is_done_all_the_same(engine: Engine) -> None:
+    async with engine.open() as store:
+        task = asyncio.create_task(store.accept(arrival()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await accepted(store, arrival("call-2"))
+        assert (await store.summary()).events == 2
+
+
+async def test_a_write_that_fails_by_its_own_fault_does_not_fail_its_neighbours(store: Store) -> None:
+    dead = await dead_one(store, "dead")
+    answers = await asyncio.gather(
+        store.accept(arrival("before")),
+        store.end("no such delivery", reason="mistake", now=NOW),
+        store.end(dead, reason="mistake", now=NOW),
+        store.accept(arrival("after")),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [Accepted, Unknown, Conflict, Accepted]
+    assert (await store.summary()).events == 3
+
+
+async def test_a_text_that_is_no_unicode_fails_alone(store: Store) -> None:
+    broken = arrival("broken", "half a smile: \ud83d")
+    odd_id = replace(arrival(), call=Call(call_id="\udc00"))
+    odd_type = replace(arrival(), content_type="\udc00")
+    odd_sink = arrival(owed=("\udc00",))
+    answers = await asyncio.gather(
+        *(store.accept(one) for one in (broken, odd_id, odd_type, odd_sink, arrival("good"))), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [StoreError] * 4 + [Accepted]
+    assert not any("\\u" in repr(answer) for answer in answers)
+    assert (await store.summary()).received == 1
+
+
+async def test_times_are_aware_and_kept_to_the_microsecond(store: Store) -> None:
+    when = arrival().received_at + timedelta(microseconds=1)
+    event = await accepted(store, replace(arrival(), received_at=when))
+    stored = await store.event(event.event_id)
+    assert stored is not None
+    assert stored.event.received_at == when
+    assert stored.event.received_at.utcoffset() == timedelta(0)
+
+
+async def test_a_time_without_a_zone_is_refused(store: Store) -> None:
+    with pytest.raises(TypeError):
+        await store.accept(replace(arrival(), received_at=NOW.replace(tzinfo=None)))
+    assert (await store.summary()).received == 0
+
+
+# --- accept ---
+
+
+async def test_an_event_comes_back_as_it_was_accepted(store: Store) -> None:
+    call = Call(
+        call_id="völlig/egal ✓",
+        direction=Direction.OUTBOUND,
+        caller=Number("+4930123", "+4930123", NumberKind.E164),
+        callee=Number("anonymous", None, NumberKind.ANONYMOUS),
+        started_at=at(-100.5),
+        ended_at=at(0),
+        duration=100.5,
+        channel=Channel("c-9", "Empfang"),
+        headline="Rückfrage",
+        summary="",
+        note="a\x00b\n\u202e",
+        transcript=(Segment(Speaker.CALLER, 0.1, 2.5, "Hallo"), Segment(Speaker.OTHER, None, None, "…")),
+        action_items=(ActionItem("1", "call back"), ActionItem(None, "write")),
+        smart_answers=(SmartAnswer("s", "Price?", None),),
+        small_talk=(SmallTalk(None, "weather", None, pinned=True),),
+        participants=(Participant("p", "Eva"), Participant(None, None)),
+        trust=Trust.VERIFIED,
+    )
+    body = b'{"summary": "x", "huge": 123456789012345678901234567890}'
+    event = await accepted(store, replace(arrival(), call=call, body=body, content_type=None, routes=("a", "b ü")))
+    stored = await store.event(event.event_id)
+    assert stored is not None
+    assert {name: getattr(stored.event, name) for name in Call.__dataclass_fields__} == {
+        name: getattr(call, name) for name in Call.__dataclass_fields__
+    }
+    assert (stored.event.id, stored.event.sequence, stored.event.revision) == (event.event_id, event.sequence, 1)
+    assert (stored.event.source, stored.event.format, stored.event.received_at) == ("sipgate", "sipgate", NOW)
+    assert stored.event.raw == {"summary": "x", "huge": 123456789012345678901234567890}
+    assert (stored.body, stored.content_type) == (body, None)
+    assert (stored.routed, stored.routes, stored.rules) == (RoutedAs.ROUTED, ("a", "b ü"), "rules-1")
+    assert (stored.duplicates, stored.duplicate_at) == (0, None)
+
+
+async def test_a_body_that_cannot_be_parsed_again_keeps_its_event_without_raw(store: Store) -> None:
+    event = await accepted(store, replace(arrival(), body=b"\xff{"))
+    stored = await store.event(event.event_id)
+    assert stored is not None
+    assert (stored.event.raw, stored.body) == (None, b"\xff{")
+
+
+async def test_what_is_owed_is_pending_and_due_at_once(store: Store) -> None:
+    event = await accepted(store, arrival(owed=("screen", "archive")))
+    assert (event.deliveries, event.claims) == (2, ())
+    lines = (await store.deliveries(event_id=event.event_id)).items
+    assert {line.sink for line in lines} == {"screen", "archive"}
+    for line in lines:
+        assert (line.state, line.attempt, line.retries, line.lost) == (DeliveryState.PENDING, 0, 0, 0)
+        assert (line.accepted_at, line.due, line.claimed_until) == (NOW, NOW, None)
+
+
+async def test_what_is_owed_later_is_due_then(store: Store) -> None:
+    await accepted(store, arrival(owed=(Owed("screen", due=at(5)),)))
+    assert await store.claim("screen", limit=1, now=at(4.9), until=at(60)) == Claims((), at(5))
+    assert (await claim_one(store, when=5)).accepted_at == NOW
+
+
+async def test_a_delivery_can_be_born_claimed(store: Store) -> None:
+    arriving = arrival(owed=(Owed("screen", claim_until=at(60)), Owed("archive")))
+    event = await accepted(store, arriving)
+    (claim,) = event.claims
+    assert (claim.until, claim.accepted_at, claim.retries) == (at(60), NOW, 0)
+    assert (claim.delivery.sink, claim.delivery.attempt, claim.delivery.replay_of) == ("screen", 1, None)
+    assert (claim.delivery.body, claim.delivery.content_type) == (arriving.body, arriving.content_type)
+    assert claim.delivery.routes == ("to sales",)
+    stored = await store.event(event.event_id)
+    assert stored is not None
+    assert claim.delivery.event == stored.event
+    line = await line_of(store, claim.delivery.id)
+    assert (line.state, line.attempt, line.claimed_until) == (DeliveryState.CLAIMED, 1, at(60))
+    assert await store.claim("screen", limit=9, now=at(10), until=at(70)) == Claims((), None)
+    assert await store.settle(claim, settlement(Done()))
+
+
+async def test_the_same_content_of_the_same_call_is_a_duplicate(store: Store) -> None:
+    first = await accepted(store, arrival(owed=("screen",)))
+    again = arrival(owed=("screen", "archive"), when=7)
+    assert await store.accept(again) == Duplicate(first.event_id)
+    assert await store.accept(replace(again, received_at=at(9))) == Duplicate(first.event_id)
+    stored = await store.event(first.event_id)
+    assert stored is not None
+    assert (stored.duplicates, stored.duplicate_at) == (2, at(9))
+    summary = await store.summary()
+    assert (summary.events, summary.duplicates, summary.deliveries["created"]) == (1, 2, 1)
+
+
+async def test_a_hundred_duplicates_at_once_are_one_event(store: Store) -> None:
+    answers = await asyncio.gather(*(store.accept(arrival(owed=("screen",))) for _ in range(100)))
+    (event,) = [answer for answer in answers if isinstance(answer, Accepted)]
+    assert {answer.event_id for answer in answers} == {event.event_id}
+    summary = await store.summary()
+    assert (summary.events, summary.duplicates, summary.deliveries["created"]) == (1, 99, 1)
+
+
+async def test_a_duplicate_is_known_after_a_restart(engine: Engine) -> None:
+    async with engine.open() as store:
+        first = await accepted(store, arrival())
+    async with engine.open() as store:
+        assert await store.accept(arrival()) == Duplicate(first.event_id)
+
+
+async def test_new_content_of_a_call_is_its_next_revision(store: Store) -> None:
+    events = [await accepted(store, arrival(text=text)) for text in ("one", "two", "three")]
+    assert [event.revision for event in events] == [1, 2, 3]
+    assert len({event.event_id for event in events}) == 3
+
+
+async def test_the_content_of_any_earlier_revision_is_a_duplicate_of_that(store: Store) -> None:
+    first = await accepted(store, arrival(text="one"))
+    second = await accepted(store, arrival(text="two"))
+    assert await store.accept(arrival(text="one")) == Duplicate(first.event_id)
+    assert await store.accept(arrival(text="two")) == Duplicate(second.event_id)
+    assert (await accepted(store, arrival(text="three"))).revision == 3
+
+
+async def test_the_same_content_of_two_calls_is_two_events(store: Store) -> None:
+    assert [(await accepted(store, arrival(call_id))).revision for call_id in ("call-1", "call-2")] == [1, 1]
+
+
+async def test_the_same_call_of_two_sources_is_two_events(store: Store) -> None:
+    revisions = [(await accepted(store, arrival(source=source))).revision for source in ("berlin", "bonn")]
+    assert revisions == [1, 1]
+
+
+async def test_a_call_without_an_id_is_known_by_its_content(store: Store) -> None:
+    first = await accepted(store, arrival(None, "one"))
+    other = await accepted(store, arrival(None, "two"))
+    assert (first.revision, other.revision) == (1, 1)
+    assert await store.accept(arrival(None, "one")) == Duplicate(first.event_id)
+
+
+async def test_an_id_that_looks_like_a_digest_is_an_id(store: Store) -> None:
+    nameless = arrival(None, "one")
+    await accepted(store, nameless)
+    assert (await accepted(store, arrival(nameless.digest.hex(), "one"))).revision == 1
+
+
+async def test_sequence_counts_up_and_never_repeats(store: Store) -> None:
+    events = [await accepted(store, arrival(f"call-{n}")) for n in range(3)]
+    first, second, third = (event.sequence for event in events)
+    assert first < second < third
+    await purge(store, DAY)
+    assert (await accepted(store, arrival("call-9"))).sequence > third
+
+
+async def test_once_leaves_out_a_sink_that_an_earlier_revision_was_owed_to(store: Store) -> None:
+    await accepted(store, arrival(text="one", owed=("boss",)))
+    await accepted(store, arrival(text="two", owed=(Owed("boss", once=True), Owed("sales", once=True), Owed("file"))))
+    third = await accepted(
+        store, arrival(text="three", owed=(Owed("boss", once=True), Owed("sales", once=True), Owed("file")))
+    )
+    assert third.deliveries == 1
+    assert Counter(line.sink for line in (await store.deliveries()).items) == {"boss": 1, "sales": 1, "file": 2}
+
+
+async def test_once_looks_at_the_same_call_only(store: Store) -> None:
+    owed = (Owed("boss", once=True),)
+    await accepted(store, arrival("call-1", owed=owed))
+    await accepted(store, arrival("call-2", owed=owed))
+    await accepted(store, arrival("call-1", source="bonn", owed=owed))
+    assert (await store.summary()).deliveries["created"] == 3
+
+
+async def test_once_does_not_claim_what_it_leaves_out(store: Store) -> None:
+    await accepted(store, arrival(text="one", owed=("boss",)))
+    owed = (Owed("boss", at(60), once=True), Owed("file", at(60)))
+    second = await accepted(store, arrival(text="two", owed=owed))
+    assert [claim.delivery.sink for claim in second.claims] == ["file"]
+
+
+# --- quarantine ---
+
+
+async def test_an_unreadable_body_is_kept_once_and_counted(store: Store) -> None:
+    kept = await quarantine(store, b"\x00{", when=1)
+    other = await quarantine(store, b"{", when=2)
+    assert await quarantine(store, b"\x00{", when=5) == kept
+    found = {line.id: line for line in (await store.quarantined()).items}
+    assert found.keys() == {kept, other}
+    line = found[kept]
+    assert (line.source, line.reason, line.size) == ("sipgate", "not JSON", 2)
+    assert (line.received_at, line.times, line.last_at) == (at(1), 2, at(5))
+    assert found[other].times == 1
+    summary = await store.summary()
+    assert (summary.quarantined, summary.duplicates, summary.received) == (2, 1, 3)
+
+
+async def test_quarantine_says_whether_it_had_the_body(store: Store) -> None:
+    keep = partial(
+        store.quarantine, source="a", body=b"{", digest=b"d" * 32, content_type="text/plain", reason="r", now=NOW
+    )
+    first, second = await keep(), await keep()
+    assert (first.duplicate, second) == (False, Quarantined(first.id, duplicate=True))
+
+
+async def test_the_same_unreadable_body_of_two_sources_is_kept_twice(store: Store) -> None:
+    assert await quarantine(store, source="berlin") != await quarantine(store, source="bonn")
+
+
+# --- claim ---
+
+
+async def test_a_claim_takes_what_is_due_earliest_first(store: Store) -> None:
+    for name, due in (("c", 30), ("a", 10), ("later", 99), ("b", 20)):
+        await accepted(store, arrival(name, owed=(Owed("screen", due=at(due)), Owed("archive", due=at(due)))))
+    found = await store.claim("screen", limit=10, now=at(30), until=at(90))
+    assert [claim.delivery.event.call_id for claim in found.claims] == ["a", "b", "c"]
+    assert {claim.until for claim in found.claims} == {at(90)}
+    assert {claim.delivery.sink for claim in found.claims} == {"screen"}
+    assert found.next_due == at(99)
+
+
+async def test_a_claim_takes_no_more_than_its_limit(store: Store) -> None:
+    for n in range(5):
+        await accepted(store, arrival(f"call-{n}", owed=("screen",), when=n))
+    found = await store.claim("screen", limit=2, now=at(10), until=at(60))
+    assert [claim.delivery.event.call_id for claim in found.claims] == ["call-0", "call-1"]
+    assert found.next_due == at(2)
+    assert await store.claim("screen", limit=0, now=at(10), until=at(60)) == Claims((), at(2))
+
+
+async def test_a_claim_carries_all_that_the_sink_is_given(store: Store) -> None:
+    arriving = arrival(owed=("screen",))
+    event = await accepted(store, arriving)
+    claim = await claim_one(store, when=1)
+    stored = await store.event(event.event_id)
+    assert stored is not None
+    assert claim.delivery.event == stored.event
+    assert (claim.delivery.body, claim.delivery.content_type) == (arriving.body, "application/json")
+    assert (claim.delivery.routes, claim.delivery.attempt) == (("to sales",), 1)
+    assert (claim.accepted_at, claim.retries) == (NOW, 0)
+
+
+async def test_a_claim_raises_the_attempt_by_one(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    for attempt in (1, 2, 3):
+        claim = await claim_one(store, when=attempt)
+        assert claim.delivery.attempt == attempt
+        assert (await line_of(store, claim.delivery.id)).attempt == attempt
+        await store.settle(claim, settlement(Again(at(attempt), "busy"), when=attempt))
+
+
+async def test_no_delivery_is_claimed_twice(store: Store) -> None:
+    for n in range(20):
+        await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+    found = await asyncio.gather(*(store.claim("screen", limit=3, now=at(1), until=at(60)) for _ in range(20)))
+    ids = [claim.delivery.id for one in found for claim in one.claims]
+    assert (len(ids), len(set(ids))) == (20, 20)
+
+
+async def test_what_is_held_is_due_for_a_probe_only(store: Store) -> None:
+    await accepted(store, arrival("held", owed=("screen",)))
+    await accepted(store, arrival("later", owed=(Owed("screen", due=at(500)),)))
+    claim = await claim_one(store)
+    await store.settle(claim, settlement(Again(at(900), "connection refused", held=True)))
+    assert await store.claim("screen", limit=5, now=at(2), until=at(60)) == Claims((), at(500))
+    found = await store.claim("screen", limit=5, now=at(2), until=at(60), probe=True)
+    assert [(one.delivery.event.call_id, one.delivery.attempt) for one in found.claims] == [("held", 2)]
+    assert found.next_due == at(500)
+
+
+async def test_what_is_held_is_due_at_its_time_like_any_other(store: Store) -> None:
+    """A settlement that comes after its lane has opened may still say `held`: it must not wait for ever."""
+    await accepted(store, arrival(owed=("screen",)))
+    await store.settle(await claim_one(store), settlement(Again(at(900), "connection refused", held=True)))
+    assert (await claim_one(store, when=900)).delivery.attempt == 2
+
+
+# --- settle ---
+
+
+async def test_a_delivery_that_is_done_is_delivered(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    assert await store.settle(
+        claim, settlement(Done("msg-1"), when=2, recipient="mail.example.com", parts=("summary", "note"))
+    )
+    found = await store.delivery(claim.delivery.id)
+    assert found is not None
+    line, attempts = found
+    assert (line.state, line.settled_at, line.remote_id) == (DeliveryState.DELIVERED, at(2), "msg-1")
+    assert (line.recipient, line.parts, line.reason) == ("mail.example.com", ("summary", "note"), None)
+    assert line.claimed_until is None
+    assert attempts == (AttemptLine(1, at(1), at(2), "delivered", None),)
+
+
+async def test_a_delivery_to_be_repeated_is_pending_until_then(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    assert await store.settle(
+        claim, settlement(Again(at(30), "503"), recipient="hooks.example.com", parts=("summary",))
+    )
+    line = await line_of(store, claim.delivery.id)
+    assert (line.state, line.due, line.retries, line.reason) == (DeliveryState.PENDING, at(30), 1, "503")
+    assert (line.settled_at, line.claimed_until) == (None, None)
+    assert (line.recipient, line.parts) == ("hooks.example.com", ("summary",))
+    assert await store.claim("screen", limit=1, now=at(29), until=at(60)) == Claims((), at(30))
+    second = await claim_one(store, when=30)
+    assert (second.retries, second.delivery.id) == (1, claim.delivery.id)
+    assert await store.settle(second, settlement(Dead("410 Gone"), when=31))
+    line = await line_of(store, claim.delivery.id)
+    assert (line.state, line.reason, line.settled_at) == (DeliveryState.DEAD, "410 Gone", at(31))
+    assert (line.recipient, line.parts) == ("hooks.example.com", ("summary",))
+    assert [(one.attempt, one.outcome, one.reason) for one in await attempts_of(store, line.id)] == [
+        (1, "retry", "503"),
+        (2, "refused", "410 Gone"),
+    ]
+
+
+async def test_an_attempt_that_spends_nothing_leaves_the_schedule_alone(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    await store.settle(claim, settlement(Again(at(2), "down", spent=False)))
+    line = await line_of(store, claim.delivery.id)
+    assert (line.retries, line.attempt) == (0, 1)
+
+
+async def test_a_repeated_settle_is_too_late(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    assert await store.settle(claim, settlement(Done("first")))
+    before = await store.delivery(claim.delivery.id)
+    for decision in (Done("second"), Again(at(9), "again"), Dead("dead")):
+        assert not await store.settle(claim, settlement(decision, when=5))
+    assert await store.delivery(claim.delivery.id) == before
+
+
+async def test_a_late_settle_is_refused_and_changes_nothing(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    lost = await claim_one(store, until=60)
+    await store.retake(now=at(61))
+    too_late = [settlement(decision, when=62) for decision in (Done("late"), Again(at(70), "late"), Dead("late"))]
+    pending = await store.delivery(lost.delivery.id)
+    assert [await store.settle(lost, one) for one in too_late] == [False] * 3
+    assert await store.delivery(lost.delivery.id) == pending
+    current = await claim_one(store, when=63)
+    claimed = await store.delivery(lost.delivery.id)
+    assert [await store.settle(lost, one) for one in too_late] == [False] * 3
+    assert not await store.release(lost, now=at(64))
+    assert await store.delivery(lost.delivery.id) == claimed
+    assert await store.settle(current, settlement(Done(), when=65))
+
+
+async def test_a_claim_that_ran_out_but_was_not_retaken_can_still_be_settled(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store, until=60)
+    assert await store.settle(claim, settlement(Done(), when=1000))
+
+
+# --- release ---
+
+
+async def test_a_released_claim_is_due_at_once_and_costs_nothing(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    assert await store.release(claim, now=at(7))
+    found = await store.delivery(claim.delivery.id)
+    assert found is not None
+    line, attempts = found
+    assert (line.state, line.due, line.retries, line.lost) == (DeliveryState.PENDING, at(7), 0, 0)
+    assert line.claimed_until is None
+    assert [(one.attempt, one.ended_at, one.outcome) for one in attempts] == [(1, at(7), "released")]
+    assert (await claim_one(store, when=7)).delivery.attempt == 2
+
+
+async def test_a_late_release_is_refused(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    assert await store.settle(claim, settlement(Done()))
+    before = await store.delivery(claim.delivery.id)
+    assert not await store.release(claim, now=at(7))
+    assert await store.delivery(claim.delivery.id) == before
+
+
+async def test_a_probe_that_is_released_is_not_held_for_ever(store: Store) -> None:
+    """It was held, its lane opened while it was claimed, and then it is given back."""
+    await accepted(store, arrival(owed=("screen",)))
+    await store.settle(await claim_one(store), settlement(Again(at(900), "down", held=True)))
+    (probe,) = (await store.claim("screen", limit=1, now=at(2), until=at(60), probe=True)).claims
+    await store.set_lane(LaneRow("screen"), now=at(3))
+    await store.release(probe, now=at(4))
+    assert (await claim_one(store, when=4)).delivery.attempt == 3
+
+
+# --- retake ---
+
+
+async def test_a_claim_that_ran_out_is_due_again_at_once(store: Store) -> None:
+    await accepted(store, arrival("short", owed=("screen",)))
+    await accepted(store, arrival("long", owed=("archive",)))
+    short = await claim_one(store, "screen", until=60)
+    await claim_one(store, "archive", until=61)
+    assert await store.retake(now=at(59.999)) == Retaken()
+    assert await store.retake(now=at(60)) == Retaken(frozenset({"screen"}), 1, ())
+    found = await store.delivery(short.delivery.id)
+    assert found is not None
+    line, attempts = found
+    assert (line.state, line.due, line.retries, line.lost) == (DeliveryState.PENDING, at(60), 0, 1)
+    assert [(one.attempt, one.ended_at, one.outcome) for one in attempts] == [(1, at(60), "lost")]
+    assert (await claim_one(store, "screen", when=60)).delivery.attempt == 2
+    assert (await only_delivery(store, sink="archive")).state is DeliveryState.CLAIMED
+
+
+async def test_everything_is_retaken_at_the_start_of_a_router_that_is_alone(engine: Engine) -> None:
+    async with engine.open() as store:
+        await accepted(store, arrival("one", owed=(Owed("screen", at(900)),)))
+        await accepted(store, arrival("two", owed=("archive",)))
+        await claim_one(store, "archive", until=900)
+    async with engine.open() as store:
+        assert await store.retake(now=at(1)) == Retaken()
+        assert await store.retake(now=at(1), everything=True) == Retaken(frozenset({"screen", "archive"}), 2, ())
+        assert (await store.summary()).deliveries["pending"] == 2
+
+
+async def test_a_delivery_that_is_lost_too_often_is_dead_as_poison(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    for n in range(1, POISON_AFTER):
+        claim = await claim_one(store, when=n * 100, until=60)
+        assert await store.retake(now=at(n * 100 + 60)) == Retaken(frozenset({"screen"}), 1, ())
+    claim = await claim_one(store, when=900)
+    delivery_id = claim.delivery.id
+    assert await store.retake(now=at(960)) == Retaken(frozenset(), 1, (("screen", delivery_id),))
+    line = await line_of(store, delivery_id)
+    assert (line.state, line.lost, line.settled_at) == (DeliveryState.DEAD, POISON_AFTER, at(960))
+    assert line.reason == "poison: the router was lost during this delivery 5 times"
+    assert [one.outcome for one in await attempts_of(store, delivery_id)] == ["lost"] * POISON_AFTER
+    assert not await store.settle(claim, settlement(Done(), when=961))
+
+
+async def test_attempts_that_ended_are_not_counted_as_lost(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    for n in range(POISON_AFTER + 2):
+        await store.settle(await claim_one(store, when=n), settlement(Again(at(n), "busy"), when=n))
+        await store.release(await claim_one(store, when=n), now=at(n))
+    assert (await only_delivery(store)).state is DeliveryState.PENDING
+    assert (await only_delivery(store)).lost == 0
+
+
+# --- lanes ---
+
+
+async def test_a_lane_is_remembered_as_it_was_set(store: Store) -> None:
+    assert await store.lanes() == {}
+    screen = LaneRow("screen", LaneState.PROBING, at(2), 3, "connection refused", at(-5))
+    await store.set_lane(screen, now=NOW)
+    archive = LaneRow("archive", LaneState.DISABLED, reason="410 Gone", since=NOW)
+    await store.set_lane(archive, now=NOW)
+    assert await store.lanes() == {"screen": screen, "archive": archive}
+    await store.set_lane(LaneRow("screen"), now=NOW)
+    assert await store.lanes() == {"screen": LaneRow("screen"), "archive": archive}
+
+
+async def test_a_lane_that_opens_makes_due_what_it_held(store: Store) -> None:
+    for sink in ("screen", "archive"):
+        await accepted(store, arrival(sink, owed=(sink,)))
+        claim = await claim_one(store, sink)
+        await store.settle(claim, settlement(Again(at(900), "down", held=True)))
+    await accepted(store, arrival("waits", owed=(Owed("screen", due=at(500)),)))
+    for state in (LaneState.PROBING, LaneState.PAUSED, LaneState.DISABLED):
+        await store.set_lane(LaneRow("screen", state), now=at(3))
+        assert (await store.claim("screen", limit=9, now=at(4), until=at(60))).claims == ()
+    await store.set_lane(LaneRow("screen", LaneState.OPEN), now=at(5))
+    found = await store.claim("screen", limit=9, now=at(5), until=at(60))
+    assert [claim.delivery.event.call_id for claim in found.claims] == ["screen"]
+    assert found.next_due == at(500)
+    assert (await store.claim("archive", limit=9, now=at(5), until=at(60))).claims == ()
+
+
+# --- replay, end ---
+
+
+async def test_a_replay_is_a_new_delivery_that_names_the_old_one(store: Store) -> None:
+    old = await dead_one(store)
+    new = await store.replay(old, now=at(100))
+    assert new != old
+    before, after = await line_of(store, old), await line_of(store, new)
+    assert (before.state, before.reason) == (DeliveryState.REPLAYED, "no such mailbox")
+    assert (after.state, after.sink, after.event_id) == (DeliveryState.PENDING, before.sink, before.event_id)
+    assert (after.replay_of, after.accepted_at, after.due) == (old, at(100), at(100))
+    assert (after.attempt, after.retries, after.lost, after.reason) == (0, 0, 0, None)
+    claim = await claim_one(store, when=100)
+    assert (claim.delivery.id, claim.delivery.replay_of, claim.delivery.attempt) == (new, old, 1)
+    assert claim.accepted_at == at(100)
+
+
+async def test_a_replay_can_go_to_another_sink(store: Store) -> None:
+    old = await dead_one(store, sink="screen")
+    new = await store.replay(old, sink="archive", now=at(1))
+    assert (await line_of(store, new)).sink == "archive"
+    assert (await line_of(store, old)).sink == "screen"
+
+
+async def test_only_a_dead_delivery_can_be_replayed(store: Store) -> None:
+    old = await dead_one(store)
+    new = await store.replay(old, now=at(1))
+    with pytest.raises(Conflict, match="replayed"):
+        await store.replay(old, now=at(2))
+    with pytest.raises(Conflict, match="pending"):
+        await store.replay(new, now=at(2))
+    claim = await claim_one(store, when=2)
+    with pytest.raises(Conflict, match="claimed"):
+        await store.replay(new, now=at(2))
+    await store.settle(claim, settlement(Done(), when=3))
+    with pytest.raises(Conflict, match="delivered"):
+        await store.replay(new, now=at(4))
+    with pytest.raises(Unknown):
+        await store.replay("no such delivery", now=at(4))
+    assert (await store.summary()).deliveries["created"] == 2
+
+
+async def test_two_replays_at_once_are_one(store: Store) -> None:
+    old = await dead_one(store)
+    answers = await asyncio.gather(*(store.replay(old, now=at(1)) for _ in range(5)), return_exceptions=True)
+    assert Counter(type(answer) for answer in answers) == {str: 1, Conflict: 4}
+
+
+async def test_a_pending_delivery_can_be_ended(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    delivery_id = (await only_delivery(store)).id
+    await store.end(delivery_id, reason="ended by an operator", now=at(9))
+    line = await line_of(store, delivery_id)
+    assert (line.state, line.reason, line.settled_at) == (DeliveryState.DEAD, "ended by an operator", at(9))
+    assert await store.claim("screen", limit=1, now=at(9), until=at(60), probe=True) == Claims((), None)
+    assert await store.replay(delivery_id, now=at(10))
+
+
+async def test_only_a_pending_delivery_can_be_ended(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store)
+    with pytest.raises(Conflict, match="claimed"):
+        await store.end(claim.delivery.id, reason="x", now=NOW)
+    await store.settle(claim, settlement(Done()))
+    with pytest.raises(Conflict, match="delivered"):
+        await store.end(claim.delivery.id, reason="x", now=NOW)
+    with pytest.raises(Unknown):
+        await store.end("no such delivery", reason="x", now=NOW)
+
+
+# --- purge ---
+
+
+async def test_an_old_event_goes_with_its_deliveries_and_attempts(store: Store) -> None:
+    dead = await dead_one(store, "old")
+    young = await accepted(store, arrival("young", when=DAY))
+    purged = await store.purge(events=at(DAY), quarantine=None, seen=None)
+    assert purged == Purged(events=1, deliveries=1)
+    assert await store.delivery(dead) is None
+    assert [line.id for line in (await store.events()).items] == [young.event_id]
+    assert not await store.purge(events=at(DAY), quarantine=None, seen=None)
+    summary = await store.summary()
+    assert (summary.received, summary.events, summary.purged) == (2, 1, 1)
+    assert summary.deliveries == {
+        "created": 1, "pending": 0, "claimed": 0, "delivered": 0, "dead": 0, "replayed": 0, "erased": 0, "purged": 1,
+    }  # fmt: skip
+
+
+async def test_an_event_stays_while_one_of_its_deliveries_is_owed(store: Store) -> None:
+    await accepted(store, arrival("pending", owed=("screen", "archive")))
+    await store.settle(await claim_one(store, "screen"), settlement(Done()))
+    await accepted(store, arrival("claimed", owed=("mail",)))
+    claim = await claim_one(store, "mail")
+    assert not await store.purge(events=at(DAY), quarantine=at(DAY), seen=None)
+    await store.settle(claim, settlement(Dead("no")))
+    assert await store.purge(events=at(DAY), quarantine=None, seen=None) == Purged(events=1, deliveries=1)
+    await store.settle(await claim_one(store, "archive"), settlement(Done()))
+    assert await store.purge(events=at(DAY), quarantine=None, seen=None) == Purged(events=1, deliveries=2)
+
+
+async def test_a_duplicate_is_known_after_its_event_is_purged(store: Store) -> None:
+    first = await accepted(store, arrival(text="one"))
+    assert await store.purge(events=at(DAY), quarantine=None, seen=None)
+    assert await store.accept(arrival(text="one", when=DAY)) == Duplicate(first.event_id)
+    assert (await accepted(store, arrival(text="two", when=DAY))).revision == 2
+    summary = await store.summary()
+    assert (summary.received, summary.events, summary.duplicates, summary.purged) == (3, 1, 1, 1)
+
+
+async def test_what_was_seen_is_forgotten_after_its_own_time(store: Store) -> None:
+    await accepted(store, arrival("call-1"))
+    second = await accepted(store, arrival("call-2"))
+    assert await store.accept(arrival("call-2", when=DAY)) == Duplicate(second.event_id)
+    assert await store.purge(events=at(DAY), quarantine=None, seen=None) == Purged(events=2)
+    assert await store.purge(events=None, quarantine=None, seen=at(DAY)) == Purged(seen=1)
+    assert (await accepted(store, arrival("call-1", when=DAY))).revision == 1
+    assert isinstance(await store.accept(arrival("call-2", when=DAY)), Duplicate)
+
+
+async def test_a_quarantined_body_goes_after_its_own_time(store: Store) -> None:
+    await quarantine(store, b"old")
+    await quarantine(store, b"young", when=DAY)
+    await accepted(store, arrival("old"))
+    assert await store.purge(events=None, quarantine=at(DAY), seen=None) == Purged(quarantined=1)
+    assert [line.size for line in (await store.quarantined()).items] == [5]
+    summary = await store.summary()
+    assert (summary.received, summary.events, summary.quarantined, summary.purged) == (3, 1, 1, 1)
+
+
+async def test_what_no_time_is_given_for_stays(store: Store) -> None:
+    await accepted(store, arrival())
+    await quarantine(store)
+    assert not await store.purge(events=None, quarantine=None, seen=None)
+    assert (await store.summary()).received == 2
+
+
+async def test_a_purge_takes_no_more_than_its_limit_of_each(store: Store) -> None:
+    for n in range(5):
+        await dead_one(store, f"call-{n}", when=n)
+        await quarantine(store, str(n).encode(), when=n)
+    purged = await store.purge(events=at(DAY), quarantine=at(DAY), seen=at(DAY), limit=2)
+    assert purged == Purged(events=2, deliveries=2, quarantined=2, seen=2)
+    assert [line.call_id for line in (await store.events()).items] == ["call-4", "call-3", "call-2"]
+    assert not await store.purge(events=at(DAY), quarantine=at(DAY), seen=at(DAY), limit=-1)
+    assert await purge(store, DAY, limit=2) == 12
+    assert (await store.summary()).purged == 10
+
+
+async def test_large_events_go_a_few_at_a_time(store: Store) -> None:
+    for n in range(3):
+        await accepted(store, replace(arrival(f"call-{n}"), body=bytes(10 * 2**20)))
+    first = await store.purge(events=at(DAY), quarantine=None, seen=None)
+    assert 1 <= first.events < 3
+    assert await purge(store, DAY) == 3 - first.events + 3
+    assert (await store.summary()).events == 0
+
+
+# --- looking ---
+
+
+async def test_an_empty_store_has_every_sum(store: Store) -> None:
+    summary = await store.summary()
+    assert (summary.received, summary.events, summary.duplicates, summary.quarantined, summary.purged) == (0,) * 5
+    assert (summary.routed, summary.unmatched, summary.unrouted) == (0, 0, 0)
+    assert summary.deliveries == dict.fromkeys(["created", *DeliveryState, "purged"], 0)
+    assert await store.backlog() == {}
+
+
+async def test_events_are_counted_by_what_routing_made_of_them(store: Store) -> None:
+    for n, routed in enumerate([RoutedAs.ROUTED] * 3 + [RoutedAs.UNMATCHED] * 2 + [RoutedAs.UNROUTED]):
+        event = await accepted(store, arrival(f"call-{n}", routed=routed))
+        stored = await store.event(event.event_id)
+        assert stored is not None
+        assert stored.routed is routed
+    summary = await store.summary()
+    assert (summary.events, summary.routed, summary.unmatched, summary.unrouted) == (6, 3, 2, 1)
+
+
+async def test_the_backlog_is_by_sink_and_state(store: Store) -> None:
+    await accepted(store, arrival("one", owed=("screen", "archive")))
+    await accepted(store, arrival("two", owed=("screen", Owed("mail", at(60)))))
+    await store.settle(await claim_one(store, "archive"), settlement(Done()))
+    assert await store.backlog() == {"screen": {"pending": 2}, "archive": {"delivered": 1}, "mail": {"claimed": 1}}
+
+
+async def test_the_backlog_forgets_a_sink_without_deliveries(store: Store) -> None:
+    await dead_one(store)
+    await purge(store, DAY)
+    assert await store.backlog() == {}
+
+
+async def test_there_is_nothing_under_an_unknown_id(store: Store) -> None:
+    assert await store.event("no such event") is None
+    assert await store.delivery("no such delivery") is None
+    assert (await store.deliveries(event_id="no such event")).items == ()
+
+
+async def test_events_come_newest_first_page_by_page(store: Store) -> None:
+    for n in range(7):
+        await accepted(store, arrival(f"call-{n}", when=n, owed=("screen",)))
+    first = await store.events(limit=3)
+    assert [line.call_id for line in first.items] == ["call-6", "call-5", "call-4"]
+    assert first.next == first.items[-1].id
+    await accepted(store, arrival("call-7", when=7))
+    lines = await every(lambda after: store.events(after=after, limit=3))
+    assert [line.call_id for line in lines] == [f"call-{n}" for n in range(7, -1, -1)]
+    line = lines[-1]
+    assert (line.source, line.format, line.received_at, line.revision) == ("sipgate", "sipgate", NOW, 1)
+    assert (line.direction, line.channel_id, line.channel_name) == ("inbound", "17", "Sales Hotline")
+    assert (line.routed, line.routes) == (RoutedAs.ROUTED, ("to sales",))
+
+
+async def test_a_page_that_ends_the_list_has_no_next(store: Store) -> None:
+    for n in range(4):
+        await accepted(store, arrival(f"call-{n}", when=n))
+    assert (await store.events(limit=4)).next is None
+    second = await store.events(limit=2, after=(await store.events(limit=2)).next)
+    assert (len(second.items), second.next) == (2, None)
+
+
+async def test_a_page_has_one_line_at_least_and_500_at_most(store: Store) -> None:
+    await asyncio.gather(*(store.accept(arrival(f"call-{n}")) for n in range(502)))
+    assert len((await store.events(limit=0)).items) == 1
+    assert len((await store.events(limit=-3)).items) == 1
+    assert len((await store.events(limit=9_999)).items) == 500
+
+
+async def test_deliveries_come_newest_first_by_any_filter(store: Store) -> None:
+    events = [await accepted(store, arrival(f"call-{n}", when=n, owed=("screen", "archive"))) for n in range(6)]
+    for _ in range(3):
+        await store.settle(await claim_one(store, "screen", when=9), settlement(Done(), when=10))
+    await store.settle(await claim_one(store, "archive", when=9), settlement(Dead("no"), when=10))
+    found = await every(lambda after: store.deliveries(after=after, limit=5))
+    assert [line.id for line in found] == sorted((line.id for line in found), reverse=True)
+    for state in (None, *DeliveryState):
+        for sink in (None, "screen", "archive", "nobody"):
+            for event_id in (None, events[0].event_id, "no such event"):
+                wanted = [
+                    line
+                    for line in found
+                    if state in (None, line.state) and sink in (None, line.sink) and event_id in (None, line.event_id)
+                ]
+                page = partial(store.deliveries, state=state, sink=sink, event_id=event_id, limit=2)
+                assert await every(lambda after, page=page: page(after=after)) == wanted  # type: ignore[misc]
+
+
+async def test_quarantined_bodies_come_newest_first_page_by_page(store: Store) -> None:
+    ids = [await quarantine(store, str(n).encode(), when=n) for n in range(5)]
+    found = await every(lambda after: store.quarantined(after=after, limit=2))
+    assert [line.id for line in found] == ids[::-1]
+
+
+async def test_channels_come_with_their_newest_name_and_call(store: Store) -> None:
+    assert list(await store.channels()) == []
+    await accepted(store, arrival("1", channel=Channel("17", "Sales"), when=1))
+    await accepted(store, arrival("2", channel=Channel("17", "Verkauf"), when=2))
+    await accepted(store, arrival("3", channel=Channel("17", None), when=3))
+    await accepted(store, arrival("4", channel=Channel(None, "Sales"), when=4))
+    await accepted(store, arrival("5", channel=Channel(None, None), when=5))
+    await accepted(store, arrival("6", channel=Channel("17", "Sales"), source="bonn", when=6))
+    await accepted(store, arrival("4", "new", channel=Channel(None, "Sales"), when=7))  # another revision: no new call
+    assert isinstance(await store.accept(arrival("4", "new", channel=Channel(None, "Sales"), when=8)), Duplicate)
+    assert [(line.source, line.id, line.name, line.calls, line.last_at) for line in await store.channels()] == [
+        ("sipgate", None, "Sales", 1, at(7)),
+        ("bonn", "17", "Sales", 1, at(6)),
+        ("sipgate", "17", "Verkauf", 3, at(3)),
+    ]
+
+
+# --- check, close ---
+
+
+async def test_a_check_commits_and_changes_nothing(store: Store) -> None:
+    await accepted(store, arrival())
+    before, commits = await store.summary(), store.effort.commits
+    await store.check()
+    assert await store.summary() == before
+    assert store.effort.commits > commits
+
+
+async def test_closing_finishes_the_writes_that_wait(engine: Engine) -> None:
+    async with engine.open() as store:
+        tasks = [asyncio.create_task(store.accept(arrival(f"call-{n}"))) for n in range(50)]
+        await asyncio.sleep(0)
+        await store.close()
+        assert {type(answer) for answer in await asyncio.gather(*tasks)} == {Accepted}
+    async with engine.open() as store:
+        assert (await store.summary()).events == 50
+
+
+async def test_a_closed_store_refuses_everything(engine: Engine) -> None:
+    async with engine.open() as store:
+        await store.close()
+        await store.close()
+        for call in (
+            store.accept(arrival()),
+            store.claim("screen", limit=1, now=NOW, until=NOW),
+            store.summary(),
+            store.events(),
+            store.check(),
+        ):
+            with pytest.raises(StoreError, match="closed"):
+                await call
+
+
+async def test_effort_counts_writes(store: Store) -> None:
+    await asyncio.gather(*(store.accept(arrival(f"call-{n}")) for n in range(20)))
+    effort = store.effort
+    assert effort.writes == 20
+    assert 1 <= effort.commits <= 20
+    assert 1 <= effort.largest_batch <= 20
+    assert effort.commit_seconds > 0
+
+
+# --- the sums, whatever happens ---
+
+
+@given(st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(1, 6)), max_size=60))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_the_sums_add_up_whatever_happens(kind: str, happenings: list[tuple[str, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with ENGINES[kind](Path(folder)).open() as store:
+            life = Life(store)
+            for operation, n in happenings:
+                await life.happen(operation, n)
+            summary = await store.summary()
+            backlog = await store.backlog()
+            events = await every(lambda after: store.events(after=after))
+            deliveries = await every(lambda after: store.deliveries(after=after))
+            kept = await every(lambda after: store.quarantined(after=after))
+    states = Counter(line.state.value for line in deliveries)
+    assert summary.received == life.received
+    assert summary.received == summary.events + summary.duplicates + summary.quarantined + summary.purged
+    assert summary.events == summary.routed + summary.unmatched + summary.unrouted == len(events)
+    assert Counter(line.routed.value for line in events) == +Counter(
+        routed=summary.routed, unmatched=summary.unmatched, unrouted=summary.unrouted
+    )
+    assert summary.quarantined == len(kept)
+    assert summary.deliveries["created"] == life.created
+    assert summary.deliveries["created"] == sum(states.values()) + summary.deliveries["purged"]
+    assert {state: n for state, n in summary.deliveries.items() if n and state not in ("created", "purged")} == states
+    assert {(sink, state): n for sink, row in backlog.items() for state, n in row.items()} == Counter(
+        (line.sink, line.state.value) for line in deliveries
+    )
