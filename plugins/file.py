@@ -1,0 +1,166 @@
+"""Sink `file`: a file of its own for each call, that is there completely or not at all.
+
+A path is cut at `/` before it is filled, so no text of a call adds a folder, and each piece is made a harmless name by
+itself. How files get onto the disk is left to `FileTree`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from router import (
+    ConfigError,
+    Delivery,
+    Event,
+    FileTree,
+    Numbers,
+    OneOrSeveral,
+    Part,
+    Rejected,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    Template,
+    Wording,
+    as_json,
+    bare_event,
+    excerpt,
+    hookimpl,
+    page,
+    plain,
+    safe_name,
+    safe_segment,
+    sample_event,
+)
+
+_PAGE_PARTS = tuple(part for part in Part if part not in (Part.SMALL_TALK, Part.PARTICIPANTS))
+_DEFAULT_PATH = (
+    "{{ event.started_at | date('%Y') }}/{{ event.started_at | date('%m') }}/{{ event.channel.name }}/"
+    "{{ event.call_id or event.id }}"
+)
+#: With names of 200 bytes, they fit into what systems take as a whole path.
+_MOST_PIECES = 16
+
+
+class FileConfig(SinkConfig):
+    """Writes each call to a file of its own: the body as it was received, the event as JSON, or a page to read."""
+
+    kind: Literal["file"]
+    root: Path
+    """The folder below which everything is written."""
+    path: str | None = None
+    """Where below it: a template for each piece between slashes; by year, month and channel where it is left out."""
+    format: Literal["received", "event", "markdown"] = "received"
+    """`received`: the very bytes that came in; `event`: the normalised call as JSON; `markdown`: a page to read."""
+    send: Annotated[tuple[Part, ...], OneOrSeveral()] | None = None
+    """Which parts of a call are written, not for `received`; a page has all but small_talk and participants."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> FileConfig:
+        pieces = [piece.strip() for piece in self.pieces()]
+        if {"", ".", ".."} & set(pieces) or len(pieces) > _MOST_PIECES:
+            message = f"`path` is 1 to {_MOST_PIECES} names with a / in between: none is empty, `.` or `..`"
+            raise ValueError(message)
+        if self.format == "received" and (self.send is not None or self.numbers is Numbers.MASKED):
+            message = (
+                "`send` and `numbers: masked` go with `format: event` or `markdown`: a received body stays as it is"
+            )
+            raise ValueError(message)
+        return self
+
+    def pieces(self) -> list[str]:
+        """The templates between the slashes."""
+        return (self.path or _DEFAULT_PATH + (".md" if self.format == "markdown" else ".json")).split("/")
+
+    @asynccontextmanager
+    async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
+        """Tries the path, and makes the root where that can be done; if not now, then when a call comes."""
+        sink = FileSink(self, context, _compiled(self.pieces(), context))
+        tree = sink.tree
+        try:
+            if problem := await tree.open():
+                context.log.warning("sink.root_not_ready", root=str(self.root), reason=problem)
+            yield sink
+        finally:
+            await tree.close()
+
+    def recipient(self) -> str:
+        """The root."""
+        return str(self.root)
+
+    def parts(self) -> tuple[str, ...]:
+        """An event without anything left out has the received body in it."""
+        if self.format == "received" or (self.format == "event" and self.send is None and self.numbers is Numbers.FULL):
+            return ("received",)
+        sent = self.sent()
+        return tuple(part.value for part in (Part if sent is None else sent))
+
+    def sent(self) -> tuple[Part, ...] | None:
+        """The parts, with the default that pages have."""
+        return _PAGE_PARTS if self.send is None and self.format == "markdown" else self.send
+
+
+def _compiled(pieces: Sequence[str], context: SinkContext) -> list[Template]:
+    """The templates of a path, tried on a call that has everything and on one that has nothing."""
+    compiled = []
+    for piece in pieces:
+        try:
+            template = context.templates.compile(piece)
+            if "raw" not in piece:  # what is in there only the operator knows
+                for event in (sample_event(), bare_event()):
+                    template.render(event=_blank(plain(event)))
+        except (ValueError, Rejected) as error:
+            message = f"path: {piece!r}: {error}; each piece between slashes is a template of its own"
+            raise ConfigError(message) from error
+        compiled.append(template)
+    return compiled
+
+
+def _blank(event: dict[str, Any]) -> dict[str, Any]:
+    """What is missing, as an empty text: filters like `lower` would make the word `none` of it."""
+    blank = {name: "" if value is None else value for name, value in event.items()}
+    for name in ("channel", "caller", "callee"):
+        blank[name] = {key: "" if value is None else value for key, value in event[name].items()}
+    return blank
+
+
+class FileSink:
+    """One root."""
+
+    def __init__(self, config: FileConfig, context: SinkContext, path: Sequence[Template]) -> None:
+        self.tree = FileTree(context.folder / config.root, threads=min(config.concurrency, 16) + 1)
+        self._config = config
+        self._path = path
+        self._wording = Wording.of(context)
+        with suppress(Rejected):  # it asks the raw body
+            if self._names(sample_event()) == self._names(sample_event(id="another", call_id="another", sequence=2)):
+                context.log.warning(
+                    "sink.path_shared", advice="calls share one path; write {{ event.call_id }} into it"
+                )
+
+    async def deliver(self, delivery: Delivery) -> str:
+        """Write it; the path below the root is the remote id. The same bytes at the same path are written once."""
+        *folders, name = self._names(delivery.event)
+        return await self.tree.put(folders, name, self._content(delivery))
+
+    def _names(self, event: Event) -> list[str]:
+        values = _blank(plain(excerpt(event, None, self._config.numbers)))
+        *folders, name = (template.render(event=values) for template in self._path)
+        return [*map(safe_segment, folders), safe_name(name)]
+
+    def _content(self, delivery: Delivery) -> bytes:
+        if self._config.format == "received":
+            return delivery.body
+        event = excerpt(delivery.event, self._config.sent(), self._config.numbers)
+        return as_json(event) if self._config.format == "event" else page(event, self._wording).encode(errors="replace")
+
+
+@hookimpl
+def register_sinks() -> list[type[SinkConfig]]:
+    """The kind `file`."""
+    return [FileConfig]

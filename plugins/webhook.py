@@ -1,0 +1,145 @@
+"""Sink `webhook`: posts each call to a URL, signed as Standard Webhooks has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from router import (
+    Delivery,
+    HttpClient,
+    HttpUrl,
+    Networks,
+    Numbers,
+    OneOrSeveral,
+    Part,
+    SigningSecret,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    as_json,
+    check_url,
+    excerpt,
+    hookimpl,
+    host_of,
+    sign,
+)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
+#: They belong to the connection, to the body or to the signature.
+_NOT_YOURS = re.compile(
+    r"(?i)connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-length|host|expect|webhook-.*"
+)
+
+
+def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            message = f"{name!r} is no name of a header"
+        elif _NOT_YOURS.fullmatch(name):
+            message = f"{name!r} is written by the router itself; leave it out"
+        elif not _HEADER_VALUE.fullmatch(value.get_secret_value()):
+            message = f"the value of {name!r} is empty, or has line breaks, control characters or other than ASCII"
+        elif [other.lower() for other in headers].count(name.lower()) > 1:
+            message = f"{name!r} is there twice; case does not count in names of headers"
+        else:
+            continue
+        raise ValueError(message)
+    return headers
+
+
+class WebhookConfig(SinkConfig):
+    """Posts each call to a URL: the body as it was received, or the event as JSON."""
+
+    kind: Literal["webhook"]
+    url: HttpUrl
+    """Where calls are posted. A user and password in it are sent as basic authorization."""
+    body: Literal["received", "event"] = "received"
+    """`received`: the very bytes that came in; `event`: the normalised call as JSON."""
+    secret: SigningSecret | None = None
+    """Signs each attempt (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."""
+    secrets: Annotated[tuple[SigningSecret, ...], OneOrSeveral(), Field(min_length=1)] | None = None
+    """Several secrets, while one replaces the other; each of them signs."""
+    headers: Annotated[dict[str, SecretStr], AfterValidator(_headers)] = {}
+    """Headers to send besides, like Authorization."""
+    allow_networks: Networks = ()
+    """Networks that may be reached besides public addresses, like 10.1.0.0/16."""
+    ca_file: Path | None = None
+    """A certificate authority of your own (PEM), besides those of the system."""
+    send: Annotated[tuple[Part, ...], OneOrSeveral()] | None = None
+    """Which parts of a call stay in the `event`; all where it is left out."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> WebhookConfig:
+        check_url(self.url, self.allow_networks)
+        if self.body == "received" and self.send is not None:
+            message = "`send` goes with `body: event`; a received body is sent whole, or not at all"
+            raise ValueError(message)
+        if self.body == "received" and self.numbers is Numbers.MASKED:
+            message = "`numbers: masked` goes with `body: event`; a received body is never touched"
+            raise ValueError(message)
+        if self.secret is not None and self.secrets is not None:
+            message = "`secret` and `secrets` are both there; write one of them"
+            raise ValueError(message)
+        return self
+
+    @asynccontextmanager
+    async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
+        """A client of its own."""
+        ca_file = self.ca_file and context.folder / self.ca_file
+        async with context.http(
+            allow_networks=self.allow_networks, ca_file=ca_file, connections=self.concurrency
+        ) as client:
+            yield Webhook(self, client, context)
+
+    def recipient(self) -> str:
+        """The host: paths hold tokens."""
+        return host_of(self.url)
+
+    def parts(self) -> tuple[str, ...]:
+        """An event without anything left out has the received body in it."""
+        if self.body == "received" or (self.send is None and self.numbers is Numbers.FULL):
+            return ("received",)
+        return tuple(part.value for part in (Part if self.send is None else self.send))
+
+    def signing_secrets(self) -> Iterable[SecretStr]:
+        """However they were written."""
+        return self.secrets or ([self.secret] if self.secret else [])
+
+
+class Webhook:
+    """One URL."""
+
+    def __init__(self, config: WebhookConfig, client: HttpClient, context: SinkContext) -> None:
+        self._config = config
+        self._client = client
+        self._clock = context.clock
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """Post it. `webhook-id` is the same for every attempt; time and signature are those of this one."""
+        config = self._config
+        if config.body == "event":
+            content_type = "application/json"
+            body = as_json(excerpt(delivery.event, config.send, config.numbers))
+        else:
+            content_type = delivery.content_type or ""
+            body = delivery.body
+        if not _HEADER_VALUE.fullmatch(content_type):
+            content_type = "application/json"
+        headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+        if "content-type" not in map(str.lower, headers):
+            headers["Content-Type"] = content_type
+        headers |= sign(config.signing_secrets(), delivery.id, self._clock.now(), body)
+        await self._client.post(config.url.get_secret_value(), body, headers)
+
+
+@hookimpl
+def register_sinks() -> list[type[SinkConfig]]:
+    """The kind `webhook`."""
+    return [WebhookConfig]

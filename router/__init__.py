@@ -1,0 +1,70 @@
+"""aftercall's public API: what a sink plugin imports. Everything else in this package is private."""
+
+from router.delivery import Delivery
+from router.errors import ConfigError, Rejected, Unavailable
+from router.event import Event, other_party, plain
+from router.excerpt import as_json, excerpt
+from router.files import FileTree
+from router.hookspecs import hookimpl
+from router.page import page
+from router.paths import safe_name, safe_segment
+from router.people import Wording, duration, masked
+from router.sample import bare_event, sample_event
+from router.scalars import Duration, OneOrSeveral, Rate, Size
+from router.signing import SigningSecret, sign
+from router.sink import (
+    HttpAnswer,
+    HttpClient,
+    Numbers,
+    Part,
+    PeopleSinkConfig,
+    Revisions,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    Template,
+)
+from router.targets import HttpUrl, Network, Networks, check_url, host_of
+
+__all__ = [
+    "ConfigError",
+    "Delivery",
+    "Duration",
+    "Event",
+    "FileTree",
+    "HttpAnswer",
+    "HttpClient",
+    "HttpUrl",
+    "Network",
+    "Networks",
+    "Numbers",
+    "OneOrSeveral",
+    "Part",
+    "PeopleSinkConfig",
+    "Rate",
+    "Rejected",
+    "Revisions",
+    "SigningSecret",
+    "Sink",
+    "SinkConfig",
+    "SinkContext",
+    "Size",
+    "Template",
+    "Unavailable",
+    "Wording",
+    "as_json",
+    "bare_event",
+    "check_url",
+    "duration",
+    "excerpt",
+    "hookimpl",
+    "host_of",
+    "masked",
+    "other_party",
+    "page",
+    "plain",
+    "safe_name",
+    "safe_segment",
+    "sample_event",
+    "sign",
+]

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from pydantic import ValidationError
+from standardwebhooks.webhooks import Webhook
+
+from router import Rejected, SinkConfig, Unavailable, plain
+from router.testing import (
+    Answer,
+    FakeEndpoint,
+    ManualClock,
+    Received,
+    SinkContract,
+    make_delivery,
+    make_event,
+    sink_context,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from router import Delivery
+
+webhook = import_module("router.plugins.webhook")
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEW_SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+LOOPBACK = "127.0.0.0/8"
+NOT_YOURS = (
+    "Host", "content-length", "Connection", "TE", "Transfer-Encoding", "Upgrade", "Webhook-Id", "webhook-signature",
+    "Proxy-Authorization", "Expect",
+)  # fmt: skip
+
+
+def config(url: str = "https://crm.example/calls", **settings: Any) -> SinkConfig:
+    made: SinkConfig = webhook.WebhookConfig.model_validate({"kind": "webhook", "url": url, **settings})
+    return made
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[FakeEndpoint]:
+    async with FakeEndpoint() as endpoint:
+        yield endpoint
+
+
+async def post(endpoint: FakeEndpoint, delivery: Delivery | None = None, **settings: Any) -> Received:
+    """Deliver it; what the far side got."""
+    made = config(endpoint.url("/calls"), allow_networks=LOOPBACK, **settings)
+    async with made.open(sink_context(Path())) as sink:
+        assert await sink.deliver(delivery or make_delivery()) is None
+    return endpoint.requests[-1]
+
+
+class TestWebhook(SinkContract):
+    @pytest.fixture
+    def config(self, endpoint: FakeEndpoint) -> SinkConfig:
+        url = endpoint.url("/hook-token-123?key=abcdef").replace("://", "://user:passw0rd@")
+        return config(url, allow_networks=[LOOPBACK], secret=SECRET, headers={"X-Api-Key": "s3cr3t"})
+
+
+class TestWebhookOfEvents(SinkContract):
+    @pytest.fixture
+    def config(self, endpoint: FakeEndpoint) -> SinkConfig:
+        return config(endpoint.url("/"), allow_networks=[LOOPBACK], body="event", secrets=[SECRET, NEW_SECRET])
+
+
+# --- what is sent ---
+
+
+async def test_the_received_bytes_go_on_as_they_came(endpoint: FakeEndpoint) -> None:
+    body = b'{ "b": 1.0,\n"id": 123456789012345678901234567890, "x": "\xff" }'
+    request = await post(endpoint, make_delivery(body=body, content_type="application/vcon+json; charset=utf-8"))
+    assert request.body == body
+    assert request.headers["content-type"] == "application/vcon+json; charset=utf-8"
+
+
+@pytest.mark.parametrize("content_type", [None, "", " ", "text/x\r\nX-Evil: 1", "text/ü", "\x00"])
+async def test_without_a_usable_content_type_it_is_json(content_type: str | None, endpoint: FakeEndpoint) -> None:
+    request = await post(endpoint, make_delivery(content_type=content_type))
+    assert request.headers["content-type"] == "application/json"
+    assert "x-evil" not in request.headers
+
+
+async def test_events_go_as_json(endpoint: FakeEndpoint) -> None:
+    event = make_event(raw={"id": 2**100})
+    request = await post(endpoint, make_delivery(event=event, content_type="text/x"), body="event")
+    assert json.loads(request.body) == plain(event)
+    assert request.headers["content-type"] == "application/json"
+
+
+async def test_of_an_event_only_the_chosen_parts_go(endpoint: FakeEndpoint) -> None:
+    request = await post(endpoint, body="event", send=["headline"], numbers="masked")
+    sent = json.loads(request.body)
+    assert sent["headline"] == "Rückfrage zur Rechnung"
+    assert (sent["summary"], sent["transcript"], sent["raw"]) == (None, [], None)
+    assert sent["caller"] == {"raw": "+49 152 …386", "e164": None, "kind": "e164"}
+    assert sent.keys() == plain(make_event()).keys()
+
+
+async def test_the_id_is_that_of_the_delivery_on_every_attempt(endpoint: FakeEndpoint) -> None:
+    """DED-06: the id stays; time and signature are those of the attempt."""
+    clock = ManualClock()
+    made = config(endpoint.url(), allow_networks=LOOPBACK, secret=SECRET)
+    endpoint.answer(Answer(status=500), Answer())
+    async with made.open(sink_context(Path(), clock=clock)) as sink:
+        with pytest.raises(Unavailable):
+            await sink.deliver(make_delivery())
+        clock.advance(timedelta(hours=5))
+        await sink.deliver(make_delivery(attempt=2))
+    first, second = (request.headers for request in endpoint.requests)
+    assert first["webhook-id"] == second["webhook-id"] == make_delivery().id
+    assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) == 5 * 3600
+    assert first["webhook-signature"] != second["webhook-signature"]
+
+
+@pytest.mark.parametrize("body", ["received", "event"])
+async def test_a_receiver_can_verify_what_it_gets(
+    body: str, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FWD-03: with either secret, over the very bytes that were sent."""
+    request = await post(endpoint, body=body, secrets=[NEW_SECRET, SECRET])
+    for secret in (SECRET, NEW_SECRET):
+        verifier = Webhook(secret)
+        expected = verifier.sign(request.headers["webhook-id"], ManualClock().now(), request.body.decode())
+        assert expected in request.headers["webhook-signature"].split(" ")
+
+
+async def test_without_a_secret_there_is_no_signature(endpoint: FakeEndpoint) -> None:
+    request = await post(endpoint)
+    assert [name for name in request.headers if name.startswith("webhook-")] == ["webhook-id"]
+
+
+async def test_own_headers_go_along_and_nothing_else_does(endpoint: FakeEndpoint) -> None:
+    """FWD-04."""
+    headers = {"Authorization": "Bearer t", "X-Api-Key": "k", "content-type": "application/x-call"}
+    request = await post(endpoint, headers=headers)
+    assert set(request.headers) == {
+        "host", "user-agent", "accept", "accept-encoding", "content-length", "content-type", "webhook-id",
+        "authorization", "x-api-key",
+    }  # fmt: skip
+    assert (request.headers["authorization"], request.headers["x-api-key"]) == ("Bearer t", "k")
+    assert request.headers["content-type"] == "application/x-call"
+
+
+async def test_the_table_of_statuses_applies(endpoint: FakeEndpoint) -> None:
+    for status, kind in ((410, Rejected), (422, Rejected), (503, Unavailable), (301, Unavailable)):
+        endpoint.answer(Answer(status=status))
+        with pytest.raises(kind):
+            await post(endpoint)
+
+
+async def test_an_authority_of_ones_own_is_found_beside_the_file(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with FakeEndpoint(ssl_context=context) as endpoint:
+        made = config(endpoint.url(), allow_networks=LOOPBACK, ca_file="ca.pem")
+        async with made.open(sink_context(tmp_path)) as sink:
+            await sink.deliver(make_delivery())
+        assert len(endpoint.requests) == 1
+
+
+# --- the configuration ---
+
+
+def test_the_record_says_where_it_went_and_what() -> None:
+    assert config("https://user:pw@crm.example:8443/t0ken?x=y").recipient() == "crm.example:8443"
+    assert config().parts() == ("received",)
+    assert config(body="event").parts() == ("received",)
+    assert config(body="event", send=["note", "summary"]).parts() == ("note", "summary")
+    assert config(body="event", send=[]).parts() == ()
+    assert "summary" in config(body="event", numbers="masked").parts()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"url": "crm.example"}, "https:// or http:// and a host"),
+        ({"url": "ftp://crm.example"}, "https:// or http:// and a host"),
+        (
+            {"url": "http://10.1.2.3/x"},
+            r"10.1.2.3, which is not public; if that is meant, write allow_networks: \[10.1.2.3/32\]",
+        ),
+        ({"url": "http://localhost:9000/"}, r"allow_networks: \[127.0.0.1/32\]"),
+        ({"url": "http://127.1/"}, "four decimal numbers"),
+        ({"url": "http://169.254.169.254/", "allow_networks": ["0.0.0.0/0"]}, "never allowed"),
+        ({"allow_networks": ["10.1.2.3/16"]}, "write 10.1.0.0/16"),
+        ({"secret": "hunter2"}, "begins with whsec_"),
+        ({"secrets": []}, "at least 1 item"),
+        ({"secret": SECRET, "secrets": [SECRET]}, "write one of them"),
+        ({"send": ["note"]}, "goes with `body: event`"),
+        ({"numbers": "masked"}, "goes with `body: event`"),
+        ({"body": "raw"}, "'received' or 'event'"),
+        ({"headers": {"a b": "x"}}, "no name of a header"),
+        ({"headers": {"X\r\nY": "x"}}, "no name of a header"),
+        ({"headers": {"": "x"}}, "no name of a header"),
+        ({"headers": {"X": "a\r\nY: b"}}, "line breaks"),
+        ({"headers": {"X": "a\x00"}}, "line breaks"),
+        ({"headers": {"X": "ü"}}, "ASCII"),
+        ({"headers": {"X": ""}}, "is empty"),
+        ({"headers": {"x": "1", "X": "2"}}, "there twice"),
+        *(({"headers": {name: "x"}}, "written by the router itself") for name in NOT_YOURS),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem) as caught:
+        config(**settings)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_networks_may_be_written_alone() -> None:
+    assert config("http://10.1.2.3/", allow_networks="10.1.0.0/16").recipient() == "10.1.2.3"
+    assert config("http://localhost/", allow_networks=["127.0.0.0/8"]).recipient() == "localhost"
