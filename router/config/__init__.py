@@ -1,0 +1,5 @@
+"""The configuration: routes.yaml as a document, its grammar, and one good `Config` out of both."""
+
+from router.config.load import Config, load, schema
+
+__all__ = ["Config", "load", "schema"]

@@ -1,0 +1,245 @@
+"""From a file to a configuration: the document, the plugins, the settings, the sinks, the compiled rules.
+
+Every problem is collected before any is reported, each with its place; nothing is half loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+
+from router import registry
+from router.config.compile import Compiler
+from router.config.document import Document, Invalid, Problem, Steps, read
+from router.config.problems import as_written, fitted, translated
+from router.config.settings import Admin, Server, Settings, Source
+from router.config.suggest import did_you_mean
+from router.errors import ConfigError, PluginError
+from router.registry import Kind
+from router.routing import RoutingTable
+from router.sink import RetrySetting, SinkConfig
+
+_SQLITE = re.compile(r"sqlite:///[^?#]+")
+#: The keys that decide where a call goes; their hash is kept with every event.
+_RULE_KEYS = ("timezone", "words", "always", "never", "routes", "otherwise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One good configuration."""
+
+    file: Path
+    data: Path
+    database: Path
+    zone: ZoneInfo
+    language: Literal["de", "en"]
+    keep_events: timedelta | None
+    keep_quarantine: timedelta | None
+    keep_seen: timedelta | None
+    server: Server
+    admin: Admin
+    sources: Mapping[str, Source]
+    sinks: Mapping[str, SinkConfig]
+    table: RoutingTable
+    retry: RetrySetting
+    kinds: Mapping[str, Kind]
+    warnings: tuple[Problem, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.file.parent
+
+
+def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration in this file. Raises `ConfigError`, one problem a line: file:line:column: path: what to do."""
+    file = file.absolute()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        message = f"{file.name}: there is no such file in {file.parent}; `aftercall init` writes one to begin with"
+        raise ConfigError(message) from None
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{file.name}: cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}"
+        raise ConfigError(message) from None
+    try:
+        document = read(text, file.name, file.parent, environ)
+    except Invalid as error:
+        raise ConfigError(str(error)) from None
+    return _Loader(document, file, environ).config()
+
+
+def schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The JSON Schema of routes.yaml with the installed kinds of sinks, for editors."""
+    configs = [kind.config for kind in kinds.values()]
+    # All in one go: two plugins may give their classes the same name.
+    models: list[type[BaseModel]] = [Settings, *configs]
+    references, made = models_json_schema([(model, "validation") for model in models])
+    definitions = made["$defs"]
+    for config in configs:
+        definition = _definition(references[config, "validation"], definitions)
+        definition["required"] = sorted({*definition.get("required", []), "kind"})
+    settings = _definition(references[Settings, "validation"], definitions)
+    sinks = {"type": "object", "additionalProperties": {"oneOf": [references[one, "validation"] for one in configs]}}
+    settings["properties"]["sinks"]["anyOf"] = [sinks, {"type": "null"}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **settings, **made}
+
+
+def _definition(reference: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = definitions[reference["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _later(store: str) -> str:
+    """Why this is no store; it may have a password in it, so it is not quoted."""
+    if store.partition(":")[0].partition("+")[0] in ("postgres", "postgresql"):
+        return "PostgreSQL is not there yet; write sqlite:///data/aftercall.db, or leave the key out"
+    return "is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db"
+
+
+class _Loader:
+    """One run of loading."""
+
+    def __init__(self, document: Document, file: Path, environ: Mapping[str, str]) -> None:
+        self.document = document
+        self.file = file
+        self.environ = environ
+        self.problems: list[Problem] = []
+
+    def config(self) -> Config:
+        """Everything, or `ConfigError`."""
+        data = self.document.data
+        settings: Settings | None = None
+        try:
+            settings = Settings.model_validate(data)
+        except ValidationError as error:
+            self.problems += translated(error, self.document, Settings)
+        kinds = self._kinds(data.get("plugins") if isinstance(data, dict) else None)
+        raw = data.get("sinks") if isinstance(data, dict) else None
+        sinks = dict(self._sinks(raw, kinds)) if isinstance(raw, dict) and kinds is not None else {}
+        if settings is None:
+            raise ConfigError(self._report())
+        compiler = Compiler(
+            words=settings.words,
+            sinks=list(settings.sinks),
+            sources=list(settings.sources),
+            zone=ZoneInfo(settings.timezone),
+        )
+        rules = {key: data.get(key) for key in _RULE_KEYS} if isinstance(data, dict) else {}
+        table = compiler.table(
+            routes=settings.routes,
+            never=settings.never,
+            always=settings.always,
+            otherwise=settings.otherwise,
+            digest=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest(),
+        )
+        self.problems += [self._compiled(path, message) for path, message in compiler.problems]
+        self._check(settings)
+        if self.problems:
+            raise ConfigError(self._report())
+        warnings = [self._compiled(path, message) for path, message in compiler.warnings]
+        folder = self.file.parent
+        keep = {name: None if kept == "forever" else kept for name, kept in settings.keep}
+        return Config(
+            file=self.file,
+            data=folder / settings.data,
+            database=self._database(settings),
+            zone=ZoneInfo(settings.timezone),
+            language=settings.language,
+            keep_events=keep["events"],
+            keep_quarantine=keep["quarantine"],
+            keep_seen=keep["seen"],
+            server=settings.server,
+            admin=settings.admin,
+            sources=settings.sources,
+            sinks=sinks,
+            table=table,
+            retry=settings.retry,
+            kinds=kinds or {},
+            warnings=(*self.document.warnings, *warnings),
+        )
+
+    def _kinds(self, plugins: Any) -> dict[str, Kind] | None:
+        """None where the plugins cannot be loaded: the sinks are not looked at then."""
+        named = [plugins] if isinstance(plugins, str) else plugins if isinstance(plugins, list) else []
+        files = {at: self.file.parent / name for at, name in enumerate(named) if isinstance(name, str)}
+        try:
+            return registry.load_kinds(list(files.values()), self.environ)
+        except PluginError as error:
+            message = " ".join(str(error).split())  # what a plugin raises may have several lines
+            steps = next(((at,) for at, file in files.items() if str(file) in message), ())
+            self.problems.append(self._compiled(("plugins", *steps), message))
+            return None
+
+    def _sinks(self, raw: dict[str, Any], kinds: Mapping[str, Kind]) -> Iterator[tuple[str, SinkConfig]]:
+        for name, given in raw.items():
+            path: Steps = ("sinks", name)
+            if not isinstance(given, dict):
+                self._problem(path, "is no sink; write {kind: …} with the keys of that kind")
+                continue
+            kind = given.get("kind")
+            if not isinstance(kind, str):
+                self._problem(path, f"has no kind {did_you_mean('', kinds, 'installed')}")
+            elif kind in kinds:
+                try:
+                    yield name, kinds[kind].config.model_validate(given)
+                except ValidationError as error:
+                    self.problems += translated(error, self.document, kinds[kind].config, path)
+            else:
+                self._problem((*path, "kind"), f"unknown kind {kind!r} {did_you_mean(kind, kinds, 'installed')}")
+
+    def _check(self, settings: Settings) -> None:
+        """What no single key can know."""
+        owners: dict[str, str] = {}
+        for name, source in settings.sources.items():
+            if source.token is not None and source.tokens is not None:
+                self._problem(("sources", name), "has both token and tokens; keep one of the two keys")
+            for token in [*(source.tokens or ()), *filter(None, [source.token])]:
+                if owners.setdefault(token.get_secret_value(), name) != name:
+                    message = f"has a token of source {owners[token.get_secret_value()]!r}; each source has its own"
+                    self._problem(("sources", name), message)
+        if settings.admin.listen == settings.server.listen and settings.server.listen.port:
+            self._problem(("admin", "listen"), "is where server.listen listens already; choose another port")
+        if settings.store is not None and not _SQLITE.fullmatch(settings.store):
+            self._problem(("store",), _later(settings.store))
+        if not settings.admin.listen.loopback and not settings.admin.tokens:
+            self._problem(
+                ("admin", "listen"),
+                f"{settings.admin.listen} can be reached from other machines; give admin.tokens a name and a secret",
+            )
+        keep = settings.keep
+        if keep.seen != "forever" and (keep.events == "forever" or keep.seen < keep.events):
+            message = (
+                "is shorter than keep.events, but a call must be known as long as it is kept; write as long a time"
+            )
+            self._problem(("keep", "seen"), message)
+        for at, rule in enumerate(settings.never):
+            if "all" in rule.to and len(rule.to) > 1:
+                self._problem(("never", at, "to"), "`all` has every sink in it; write `all` alone, or the names alone")
+
+    def _database(self, settings: Settings) -> Path:
+        folder = self.file.parent
+        if settings.store is None:
+            return folder / settings.data / "aftercall.db"
+        return folder / settings.store.removeprefix("sqlite:///")
+
+    def _compiled(self, path: Steps, message: str) -> Problem:
+        path = fitted(path, self.document.data)
+        return self.document.problem(path, as_written(self.document, path, message))
+
+    def _problem(self, path: Steps, message: str) -> None:
+        self.problems.append(self._compiled(path, message))
+
+    def _report(self) -> str:
+        return "\n".join(map(str, sorted(set(self.problems), key=lambda p: (p.line, p.column, p.message))))
