@@ -1,0 +1,5 @@
+"""`python -m router` is `aftercall`."""
+
+from router.cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""One attempt: one timeout, `sink.deliver`, and whatever it raises turned into an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from router.delivery import Delivered, Delivery, Outcome, Refused, Retry
+from router.errors import Rejected, Unavailable
+from router.text import cut, one_line
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from structlog.typing import FilteringBoundLogger
+
+    from router.sink import Sink
+
+#: Characters of a reason that are kept.
+_LONGEST_REASON = 500
+
+
+async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: FilteringBoundLogger) -> Outcome:
+    """How it ended; `limit` is the time it may take. Raises only CancelledError, and only when this task is being cancelled.
+
+    A plugin may raise anything, also SystemExit or a CancelledError of its own: that is a bug of the sink, which
+    costs this delivery one attempt and nobody else anything.
+    """
+    timer = asyncio.timeout(limit.total_seconds())
+    try:
+        async with timer:
+            remote_id = await sink.deliver(delivery)
+    except Unavailable as error:
+        return Retry(_reason(error), error.retry_after, error.whole_lane)
+    except Rejected as error:
+        return Refused(_reason(error), error.whole_lane)
+    except BaseException as error:  # see the docstring
+        if timer.expired() and isinstance(error, TimeoutError):
+            return Retry(f"no answer within {limit.total_seconds():g} s")
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        log.error("sink.failed", sink=delivery.sink, delivery_id=delivery.id, exc_info=error)
+        return Retry(f"bug in the sink: {type(error).__name__}; the traceback is in the log")
+    if remote_id is not None and not isinstance(remote_id, str):
+        log.error("sink.failed", sink=delivery.sink, delivery_id=delivery.id, returned=type(remote_id).__name__)
+        return Retry(f"bug in the sink: it returned {type(remote_id).__name__}, not None or text")
+    return Delivered(remote_id)
+
+
+def _reason(error: Exception) -> str:
+    """What the sink says, on one line and not too long."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a plugin's exception may do anything
+        text = type(error).__name__
+    return cut(one_line(text), _LONGEST_REASON)

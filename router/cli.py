@@ -1,0 +1,246 @@
+"""The command line. What it knows, it knows from routes.yaml; the rest it asks a running router.
+
+Exit: 0 done, 1 it could not be done (the message says what, where, which value, what to do), 2 wrong usage, 3 a
+comparison found differences. Heavy modules are imported where they are needed: a command should answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from router import about, asking
+from router.errors import AftercallError
+from router.options import (
+    config_option,
+    json_option,
+    known_source,
+    load_config,
+    print_json,
+    remote_router,
+    token_option,
+    url_option,
+)
+
+if TYPE_CHECKING:
+    from router.remote import Remote
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=about.NAME)
+def cli() -> None:
+    """One URL for what the phone company says after a call: kept, routed by rules, delivered."""
+
+
+for _command in asking.COMMANDS:
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """The console script: our errors are one message and exit 1, never a traceback."""
+    try:
+        cli.main(prog_name=about.NAME, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except AftercallError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+# --- begin, check, run ---
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
+def init(folder: Path) -> None:
+    """Write a commented routes.yaml, and a call to send, into FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("routes.yaml", "call.json"):
+        if (folder / name).exists():
+            message = f"{folder / name} is there already; nothing was written"
+            raise AftercallError(message)
+    for name in ("routes.yaml", "call.json"):
+        (folder / name).write_bytes((resources.files("router") / "starter" / name).read_bytes())
+        click.echo(f"wrote {folder / name}")
+    where = "" if folder == Path() else f" -c {folder / 'routes.yaml'}"
+    click.echo(
+        f"Next: `aftercall serve{where}`, and in a second terminal `aftercall send {folder / 'call.json'}{where}`"
+    )
+
+
+@cli.command()
+@config_option
+@click.option("--log", "form", type=click.Choice(["json", "text"]), envvar="AFTERCALL_LOG", show_envvar=True,
+              help="Form of the log; left out: text on a terminal, JSON elsewhere.")  # fmt: skip
+def serve(file: Path, form: Literal["json", "text"] | None) -> None:
+    """Run the router, until SIGTERM or Ctrl-C."""
+    import asyncio
+
+    from router import app, log
+
+    log.set_up(form)
+    config = load_config(file)
+    asyncio.run(app.serve(config))
+
+
+@cli.command()
+@config_option
+@click.option("--source", help="Only this source's.")
+def url(file: Path, source: str | None) -> None:
+    """Print the URL to paste at the phone company, token and all: it is a secret."""
+    from router.remote import local_url
+    from router.tokens import tokens
+
+    config = load_config(file)
+    base = config.server.public_url
+    if base is None:
+        base = local_url(config.server.listen)
+        click.echo("server.public_url is not set: this is the address on this machine only", err=True)
+    known = tokens(config)
+    for name in [known_source(config, source)] if source else known:
+        click.echo(f"{base}/in/{name}/{known[name][0]}")
+
+
+@cli.command()
+@config_option
+def check(file: Path) -> None:
+    """Validate the configuration, and say what it does."""
+    config = load_config(file)
+    for warning in config.warnings:
+        click.echo(f"{warning} (a warning)", err=True)
+    table = config.table
+    click.echo(
+        f"{file}: good. {len(config.sources)} source(s), {len(config.sinks)} sink(s), {len(table.routes)} route(s), "
+        f"{len(table.never)} never rule(s)"
+    )
+
+
+@cli.command()
+@click.argument("call")
+@config_option
+@click.option("--source", help="As if it came in at this source; left out: the first one.")
+@url_option
+@token_option
+@json_option
+def explain(*, call: str, file: Path, source: str | None, url: str | None, token: str | None, as_json: bool) -> None:
+    """Say which routes match and fire for CALL, and why; nothing is sent.
+
+    CALL is a file with a body as it comes in, or the id of a stored event.
+    """
+    from datetime import UTC, datetime
+
+    from router.operations import explained
+
+    config = load_config(file)
+    if Path(call).is_file():
+        body = Path(call).read_bytes()
+    else:
+        event = remote_router(file, url, token).get("events", call)["event"]
+        body, source = json.dumps(event["raw"]).encode(), source or event["source"]
+    answer = explained(config, body, source, datetime.now(UTC))
+    if as_json:
+        print_json(answer)
+        return
+    from router.show import explanation
+
+    click.echo(explanation(answer))
+
+
+@cli.command()
+@click.argument("call", type=click.File("rb"))
+@config_option
+@click.option("--source", help="Post it to this source; left out: the first one.")
+@click.option("--wait", type=float, default=10.0, show_default=True, help="Seconds to wait for its deliveries.")
+@json_option
+def send(*, call: Any, file: Path, source: str | None, wait: float, as_json: bool) -> None:
+    """Post the body in CALL ("-": standard input) to the running router, and say what became of it."""
+    from router.remote import ask, local_url
+    from router.tokens import tokens
+
+    config = load_config(file)
+    name = known_source(config, source)
+    status, receipt = ask(
+        "POST", f"{local_url(config.server.listen)}/in/{name}/{tokens(config)[name][0]}", call.read(), {}
+    )
+    deliveries = _settled(remote_router(file, None, None), receipt, wait) if receipt.get("deliveries") else []
+    if as_json:
+        print_json({"status": status, **receipt, "results": deliveries})
+        return
+    from router.show import receipt_text
+
+    click.echo(receipt_text(receipt, deliveries))
+
+
+def _settled(remote: Remote, receipt: dict[str, Any], patience: float) -> list[dict[str, Any]]:
+    """The event's deliveries, once they are settled or `patience` seconds have passed."""
+    deadline = time.monotonic() + patience
+    while True:
+        deliveries: list[dict[str, Any]] = remote.get("deliveries", event=receipt["event"])["items"]
+        if all(line["state"] not in ("pending", "claimed") for line in deliveries) or time.monotonic() > deadline:
+            return deliveries
+        time.sleep(0.1)
+
+
+@cli.command("test-sink")
+@click.argument("name")
+@config_option
+def test_sink(name: str, file: Path) -> None:
+    """Send one clearly marked sample call through the sink NAME, now and without the router."""
+    import asyncio
+
+    from router import log
+    from router.trial import trial
+
+    log.set_up("text")
+    config = load_config(file)
+    if name not in config.sinks:
+        from router.config.suggest import did_you_mean
+
+        message = f"there is no sink {name!r} {did_you_mean(name, config.sinks)}"
+        raise AftercallError(message)
+    click.echo(asyncio.run(trial(config, name)))
+
+
+# --- what there is ---
+
+
+@cli.command()
+@config_option
+def schema(file: Path) -> None:
+    """Print the JSON Schema of routes.yaml with the installed kinds of sinks, for editors."""
+    from router.config import schema as made
+
+    print_json(made(_kinds(file)))
+
+
+@cli.command()
+@config_option
+def kinds(file: Path) -> None:
+    """List the installed kinds of sinks, and the formats that bodies are read as."""
+    from router.formats import FORMATS
+    from router.show import columns
+
+    rows = [("sink", kind.name, kind.origin, kind.description) for _, kind in sorted(_kinds(file).items())]
+    rows += [("format", form.name, "built-in", form.description) for form in FORMATS.values()]
+    click.echo(columns(("", "NAME", "FROM", "WHAT IT IS"), rows))
+
+
+def _kinds(file: Path) -> Any:
+    """Those of the configuration where there is one: it may name local plugins."""
+    from router.registry import load_kinds
+
+    return load_config(file).kinds if file.exists() else load_kinds()

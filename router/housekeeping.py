@@ -1,0 +1,98 @@
+"""What has to be done from time to time: taking back claims that ran out, and removing what was kept long enough."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from router.errors import StoreError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from structlog.typing import FilteringBoundLogger
+
+    from router.clock import Clock
+    from router.config import Config
+    from router.lanes import Lane
+    from router.store.base import Retaken, Store
+
+#: How long a claim that ran out may go unnoticed.
+RETAKE_EVERY: Final = timedelta(seconds=1)
+PURGE_EVERY: Final = timedelta(minutes=10)
+#: Seconds between two portions of a purge, so that calls that come in do not wait for it.
+_PURGE_PAUSE: Final = timedelta(milliseconds=50)
+
+
+class Housekeeping:
+    """The chores of one router."""
+
+    def __init__(
+        self, config: Config, *, store: Store, lanes: Mapping[str, Lane], clock: Clock, log: FilteringBoundLogger
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+
+    async def retake_for_ever(self) -> NoReturn:
+        """Look for claims that ran out, every second."""
+        while True:
+            await self._pause(RETAKE_EVERY)
+            try:
+                await self.retake()
+            except StoreError as error:
+                self._log.warning("housekeeping.store_failed", chore="retake", reason=str(error))
+
+    async def purge_for_ever(self) -> NoReturn:
+        """Remove what was kept long enough, at the start and every ten minutes."""
+        while True:
+            try:
+                while await self.purge():
+                    await self._pause(_PURGE_PAUSE)
+            except StoreError as error:
+                self._log.warning("housekeeping.store_failed", chore="purge", reason=str(error))
+            await self._pause(PURGE_EVERY)
+
+    async def retake(self, *, everything: bool = False) -> None:
+        """Make claims due again that ran out (or all: what an earlier run of this router held)."""
+        taken: Retaken = await self._store.retake(now=self._clock.now(), everything=everything)
+        if taken.lost:
+            self._log.warning("claims.lost", count=taken.lost, sinks=sorted(taken.sinks))
+        for sink, delivery_id in taken.poison:
+            self._log.warning("delivery.dead", sink=sink, delivery_id=delivery_id, reason="poison")
+        for sink in taken.sinks & self._lanes.keys():
+            self._lanes[sink].wake()
+
+    async def purge(self) -> bool:
+        """Remove one portion of what was kept long enough; whether there was any."""
+        now = self._clock.now()
+
+        def before(kept: timedelta | None) -> datetime | None:
+            return None if kept is None else now - kept
+
+        config = self._config
+        purged = await self._store.purge(
+            events=before(config.keep_events),
+            quarantine=before(config.keep_quarantine),
+            seen=before(config.keep_seen),
+        )
+        if purged:
+            self._log.info(
+                "store.purged",
+                events=purged.events,
+                deliveries=purged.deliveries,
+                quarantined=purged.quarantined,
+                seen=purged.seen,
+            )
+        return bool(purged)
+
+    async def _pause(self, span: timedelta) -> None:
+        """Nothing wakes a chore but time."""
+        until = self._clock.now() + span
+        never = asyncio.Event()
+        while self._clock.now() < until:
+            await self._clock.wait(never, until)

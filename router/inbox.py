@@ -1,0 +1,207 @@
+"""Taking in: from a complete, authentic body to one commit that holds it and everything it is owed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from router import formats
+from router.errors import Unreadable
+from router.facts import Facts
+from router.formats import body as bodies
+from router.routing import Routed, RoutingTable
+from router.sink import Revisions
+from router.store.base import Accepted, Arrival, Duplicate, Owed, RoutedAs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from structlog.typing import FilteringBoundLogger
+
+    from router.clock import Clock
+    from router.event import Call
+    from router.lanes import Lane
+    from router.metrics import Metrics
+    from router.store.base import Store
+
+#: Bytes; larger bodies are understood on a thread, so that they hold nobody up.
+_LARGE = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a body says, and what the rules say to it. `routed` None: routing failed, with `failure`."""
+
+    format: str
+    call: Call
+    digest: bytes
+    raw: Any
+    repeated_key: bool
+    routed: Routed | None
+    failure: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """Why a body cannot be read. `failure`: it is our own fault."""
+
+    digest: bytes
+    reason: str
+    failure: Exception | None = None
+
+
+def understand(body: bytes, source: str, pinned: str | None, table: RoutingTable) -> Understood | NotUnderstood:
+    """Read and route a body. Pure, and never raises: no body and no rule may cost a call."""
+    digest = bodies.digest_of_bytes(body)
+    try:
+        parsed = bodies.parse(body)
+        digest = parsed.digest
+        form, call = formats.read(parsed.value, pinned)
+    except Unreadable as error:
+        return NotUnderstood(digest, str(error))
+    except Exception as error:  # noqa: BLE001 - see the docstring
+        return NotUnderstood(digest, f"our reading of it failed ({type(error).__name__}); please report this", error)
+    try:
+        routed = table.route(Facts(call, source))
+    except Exception as error:  # noqa: BLE001 - see the docstring
+        return Understood(form, call, digest, parsed.value, parsed.repeated_key, None, error)
+    return Understood(form, call, digest, parsed.value, parsed.repeated_key, routed)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The receipt of a body that nobody could read: it is kept in quarantine."""
+
+    quarantine_id: str
+    reason: str
+    duplicate: bool = False
+
+
+#: What the sender is told.
+Receipt = Accepted | Duplicate | Unread
+
+
+class Inbox:
+    """The way in. `table` and `lanes` are those of one configuration."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        table: RoutingTable,
+        lanes: Mapping[str, Lane],
+        clock: Clock,
+        log: FilteringBoundLogger,
+        metrics: Metrics,
+    ) -> None:
+        self.table = table
+        self._store = store
+        self._lanes = lanes
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+
+    async def accept(
+        self, source: str, body: bytes, *, content_type: str | None = None, pinned: str | None = None
+    ) -> Receipt:
+        """Keep a body, and what it is owed. When this returns, both are on stable storage.
+
+        Raises `StoreError` where that is not known to be so.
+        """
+        now = self._clock.now()
+        if len(body) > _LARGE:
+            read = await asyncio.to_thread(understand, body, source, pinned, self.table)
+        else:
+            read = understand(body, source, pinned, self.table)
+        if isinstance(read, NotUnderstood):
+            return await self._quarantine(source, body, content_type, read, now)
+        if read.failure is not None:
+            self._log.error("routing.failed", source=source, exc_info=read.failure)
+        receipt = await self._keep(source, body, content_type, read, now)
+        self._report(source, read, receipt, now)
+        return receipt
+
+    async def _keep(
+        self, source: str, body: bytes, content_type: str | None, read: Understood, now: datetime
+    ) -> Accepted | Duplicate:
+        """One commit; what it gives birth to goes straight to its lane."""
+        owed = [self._owed(sink, now) for sink in (read.routed.sinks if read.routed else ())]
+        reserved = {entry.sink for entry in owed if entry.claim_until is not None}
+        try:
+            receipt = await self._store.accept(
+                Arrival(
+                    source=source,
+                    format=read.format,
+                    call=read.call,
+                    raw=read.raw,
+                    body=body,
+                    content_type=content_type,
+                    digest=read.digest,
+                    received_at=now,
+                    routed=_routed_as(read.routed),
+                    routes=read.routed.fired if read.routed else (),
+                    rules=self.table.digest,
+                    owed=tuple(owed),
+                )
+            )
+            if isinstance(receipt, Accepted):
+                for claim in receipt.claims:
+                    reserved.discard(claim.delivery.sink)
+                    self._lanes[claim.delivery.sink].start(claim)
+        finally:
+            for sink in reserved:
+                self._lanes[sink].give_back()
+        if isinstance(receipt, Accepted):
+            for entry in owed:
+                if entry.claim_until is None:
+                    self._lanes[entry.sink].wake()
+        return receipt
+
+    def _owed(self, sink: str, now: datetime) -> Owed:
+        lane = self._lanes[sink]
+        return Owed(
+            sink,
+            claim_until=lane.reserve(now),
+            once=lane.config.revisions is Revisions.IGNORE,
+            due=lane.policy.first(now),
+        )
+
+    async def _quarantine(
+        self, source: str, body: bytes, content_type: str | None, read: NotUnderstood, now: datetime
+    ) -> Unread:
+        if read.failure is not None:
+            self._log.error("format.failed", source=source, exc_info=read.failure)
+        kept = await self._store.quarantine(
+            source=source, body=body, digest=read.digest, content_type=content_type, reason=read.reason, now=now
+        )
+        result = "duplicate" if kept.duplicate else "quarantined"
+        self._log.warning("body.quarantined", source=source, quarantine_id=kept.id, reason=read.reason, size=len(body))
+        self._metrics.received(source, result, (self._clock.now() - now).total_seconds())
+        return Unread(kept.id, read.reason, kept.duplicate)
+
+    def _report(self, source: str, read: Understood, receipt: Accepted | Duplicate, now: datetime) -> None:
+        duration = (self._clock.now() - now).total_seconds()
+        if isinstance(receipt, Duplicate):
+            self._log.info("event.repeated", source=source, event_id=receipt.event_id)
+            self._metrics.received(source, "duplicate", duration)
+            return
+        self._log.info(
+            "event.accepted",
+            source=source,
+            event_id=receipt.event_id,
+            revision=receipt.revision,
+            format=read.format,
+            routes=list(read.routed.fired) if read.routed else None,
+            deliveries=receipt.deliveries,
+            repeated_key=read.repeated_key or None,
+            duration_ms=round(duration * 1000, 1),
+        )
+        self._metrics.received(source, "event", duration)
+
+
+def _routed_as(routed: Routed | None) -> RoutedAs:
+    if routed is None:
+        return RoutedAs.UNROUTED
+    return RoutedAs.ROUTED if routed.fired else RoutedAs.UNMATCHED

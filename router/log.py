@@ -1,0 +1,79 @@
+"""Logs: structlog, one line for one fact; JSON, or readable on a terminal. Never text of a call, never a secret."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+from router.text import one_line
+
+
+def set_up(form: Literal["json", "text"] | None = None, level: int = logging.INFO) -> None:
+    """Once per process. `form` None: readable on a terminal, JSON elsewhere. Lines go to stderr."""
+    form = form or ("text" if sys.stderr.isatty() else "json")
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_locals,
+        _one_lined,
+    ]
+    last: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries speak through logging. aiohttp's server logs requests that it cannot parse, bytes and all, and those
+    # bytes may hold a token; what matters of them is in our own access log.
+    logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+    for noisy in ("aiohttp.server", "aiohttp.client", "aiohttp.internal", "aiohttp.web", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def logger() -> FilteringBoundLogger:
+    """The process's logger."""
+    made: FilteringBoundLogger = structlog.get_logger()
+    return made
+
+
+_frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=30)
+
+
+def _without_locals(_: object, __: str, fields: Any) -> Any:
+    """A traceback with file, line and function of each frame; no values, and no message but of our own errors.
+
+    Local variables hold secrets and calls, and so do the messages of foreign exceptions.
+    """
+    error = fields.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        frames = _frames((type(error), error, error.__traceback__))
+        fields["error"] = type(error).__name__
+        fields["traceback"] = [
+            f"{frame['filename']}:{frame['lineno']} {frame['name']}" for stack in frames for frame in stack["frames"]
+        ]
+    return fields
+
+
+def _one_lined(_: object, __: str, fields: Any) -> Any:
+    """No field can begin a line of its own, or speak to a terminal."""
+    return {key: one_line(value) if isinstance(value, str) else value for key, value in fields.items()}
+
+
+class _ToStructlog(logging.Handler):
+    """What libraries log, without their arguments: those may hold anything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        logger().warning("library.logged", library=record.name, level=record.levelname, message=str(record.msg))

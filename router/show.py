@@ -1,0 +1,111 @@
+"""What commands print for people. Text from a call is data here too: one line, no control characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from router.text import cut, one_line
+
+#: Characters of a cell; longer texts are cut.
+_WIDEST = 100
+
+
+def columns(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table with aligned columns; `nothing` where there is no row."""
+    cells = [[cut(one_line("" if cell is None else str(cell)), _WIDEST) for cell in row] for row in rows]
+    if not cells:
+        return "nothing"
+    widths = [max(len(row[at]) for row in [list(heads), *cells]) for at in range(len(heads))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [heads, *cells])
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def explanation(answer: dict[str, Any]) -> str:
+    """Why a call goes where it goes."""
+    event = answer["event"]
+    lines = [
+        one_line(
+            f"call {event['call_id'] or 'without id'} · {event['direction']} · channel {event['channel']['name'] or 'none'}"
+            f" · read as {event['format']}"
+        )
+    ]
+    for rule in answer["never"]:
+        if rule["matched"]:
+            lines += ["", f"never {one_line(rule['name'])}: keeps it from {_listed(rule['to'])}"]
+            lines += _findings(rule["conditions"], 1)
+    for route in answer["routes"]:
+        verdict = "fires" if route["fired"] else "matches, but an earlier route stopped" if route["matched"] else "no"
+        lines += ["", f"route {one_line(route['name'])}: {verdict}"]
+        lines += _findings(route["conditions"], 1)
+    return "\n".join([*lines, "", f"goes to: {_listed(answer['sinks'])}"])
+
+
+def _findings(conditions: Iterable[dict[str, Any]], depth: int) -> Iterable[str]:
+    marks = {True: "✓", False: "✗", None: "?"}
+    for found in conditions:
+        unless = "unless " if found.get("unless") else ""
+        has = f"   (the call: {cut(one_line(found['found']), _WIDEST)})" if found["found"] else ""
+        yield f"{'  ' * depth}{marks[found['held']]} {unless}{one_line(found['condition'])}{has}"
+        yield from _findings(found.get("conditions", ()), depth + 1)
+
+
+def receipt_text(receipt: dict[str, Any], deliveries: Sequence[dict[str, Any]]) -> str:
+    """What became of a call that was sent."""
+    if "quarantined" in receipt:
+        return f"kept in quarantine as {receipt['quarantined']}: {one_line(receipt['reason'])}"
+    if receipt.get("duplicate"):
+        return f"a duplicate of event {receipt['event']}: nothing is sent again"
+    head = f"kept as event {receipt['event']}, revision {receipt['revision']}, {receipt['deliveries']} deliveries"
+    return "\n".join([head, delivery_rows(deliveries)]) if deliveries else head
+
+
+def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str:
+    """The sums, and the lanes."""
+    sums = "  ".join(f"{name} {count}" for name, count in summary.items() if name != "deliveries")
+    deliveries = "  ".join(f"{name} {count}" for name, count in summary["deliveries"].items())
+    rows = (
+        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], lane["dead"], lane["next_at"],
+         lane["reason"])
+        for lane in lanes
+    )  # fmt: skip
+    heads = ("SINK", "KIND", "STATE", "PENDING", "CLAIMED", "DEAD", "NEXT TRY", "REASON")
+    return f"{sums}\ndeliveries: {deliveries}\n\n{columns(heads, rows)}"
+
+
+def event_rows(items: Iterable[dict[str, Any]]) -> str:
+    """Events, a line each; nothing that was said."""
+    rows = (
+        (line["id"], line["received_at"], line["source"], line["direction"], line["channel_name"], line["revision"],
+         line["routed"], _listed(line["routes"]))
+        for line in items
+    )  # fmt: skip
+    return columns(("EVENT", "RECEIVED", "SOURCE", "DIRECTION", "CHANNEL", "REVISION", "ROUTED", "ROUTES"), rows)
+
+
+def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
+    """Deliveries, a line each."""
+    rows = (
+        (line["id"], line["sink"], line["state"], line["attempt"], line["settled_at"] or line["due"],
+         line["recipient"], line["reason"])
+        for line in items
+    )  # fmt: skip
+    return columns(("DELIVERY", "SINK", "STATE", "ATTEMPT", "SETTLED OR DUE", "RECIPIENT", "REASON"), rows)
+
+
+def quarantine_rows(items: Iterable[dict[str, Any]]) -> str:
+    """Quarantined bodies, a line each; not their bytes."""
+    rows = (
+        (line["id"], line["source"], line["received_at"], line["times"], line["size"], line["reason"]) for line in items
+    )
+    return columns(("BODY", "SOURCE", "RECEIVED", "TIMES", "BYTES", "REASON"), rows)
+
+
+def channel_rows(items: Iterable[dict[str, Any]]) -> str:
+    """Channels, a line each."""
+    rows = ((line["name"], line["id"], line["source"], line["calls"], line["last_at"]) for line in items)
+    return columns(("CHANNEL", "ID", "SOURCE", "CALLS", "LAST CALL"), rows)
+
+
+def _listed(names: str | Iterable[str]) -> str:
+    return one_line(names if isinstance(names, str) else ", ".join(names)) or "nobody"

@@ -1,0 +1,48 @@
+"""One sample call through one sink, for `aftercall test-sink`: what a real call would do, without the router."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from router import app, formats
+from router.attempt import attempt
+from router.clock import SystemClock
+from router.delivery import Delivered, Delivery
+from router.errors import AftercallError
+from router.event import Event
+from router.formats import body as bodies
+from router.ids import new_id
+from router.log import logger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from router.config import Config
+
+
+async def trial(config: Config, name: str) -> str:
+    """Send it; says what happened. Raises `AftercallError` with the reason where it did not arrive."""
+    clock, log = SystemClock(), logger()
+    settings = config.sinks[name]
+    delivery = sample(name, clock.now())
+    async with settings.open(app.context(config, name, settings, clock, log)) as sink:
+        outcome = await attempt(sink, delivery, settings.timeout, log)
+    if isinstance(outcome, Delivered):
+        where = outcome.remote_id or settings.recipient() or "the far side"
+        return f"delivered to {where}"
+    message = f"not delivered: {outcome.reason}"
+    raise AftercallError(message)
+
+
+def sample(sink: str, now: datetime) -> Delivery:
+    """The call that `aftercall init` writes, marked as a test wherever a person would look."""
+    body = (resources.files("router") / "starter" / "call.json").read_bytes()
+    parsed = bodies.parse(body)
+    form, call = formats.read(parsed.value)
+    marked = replace(call, call_id=f"test-{new_id(now)}", headline=f"TEST aftercall: {call.headline}")
+    event = Event.of(
+        marked, id=new_id(now), sequence=0, source="test", format=form, received_at=now, revision=1, raw=parsed.value
+    )
+    return Delivery(id=new_id(now), sink=sink, event=event, body=body, content_type="application/json")

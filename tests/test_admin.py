@@ -1,0 +1,307 @@
+"""The admin listener over real sockets: what it shows, what it puts right, and whom it keeps out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from router.app import Router, running
+from router.config import load
+from router.errors import ConfigError
+from support import EXAMPLE, body, until_awaited
+
+TOKEN = "0123456789abcdefghijklmn"
+API = "/api/v1"
+
+FILE = f"""
+sources: {{sipgate: {{token: {TOKEN}}}}}
+server: {{listen: "127.0.0.1:0"}}
+admin: {{listen: "127.0.0.1:0"}}
+sinks:
+  archive: {{kind: file, root: archive}}
+  down: {{kind: webhook, url: "http://127.0.0.1:9/", allow_networks: [127.0.0.0/8], retry: {{schedule: [0s]}}}}
+never:
+  - {{name: secret channel, when: {{channel: Secret}}, to: archive}}
+routes:
+  - {{name: all, to: [archive]}}
+  - {{name: bills, when: {{summary: Rechnung}}, to: [down]}}
+"""
+
+
+@asynccontextmanager
+async def administered(folder: Path, text: str = FILE) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
+    file = folder / "routes.yaml"
+    file.write_text(text, encoding="utf-8")
+    async with running(load(file, {})) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
+        yield router, client
+
+
+Administered = tuple[Router, aiohttp.ClientSession]
+
+
+@pytest.fixture
+async def admin(tmp_path: Path) -> AsyncIterator[Administered]:
+    async with administered(tmp_path) as made:
+        yield made
+
+
+async def get(client: aiohttp.ClientSession, path: str, status: int = 200, **headers: str) -> Any:
+    async with client.get(path, headers=headers) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def post(client: aiohttp.ClientSession, path: str, json: Any = None, status: int = 200, **headers: str) -> Any:
+    async with client.post(path, json=json, headers=headers) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def dead_letter(router: Router, call_id: str = "call-1", **changes: Any) -> str:
+    """The id of a dead delivery to `down`: its one attempt finds nobody there."""
+    receipt = await router.inbox.accept("sipgate", body(call_id, **changes))
+    event_id = receipt.event_id  # type: ignore[union-attr]
+
+    async def died() -> bool:
+        lines = (await router.store.deliveries(event_id=event_id, sink="down")).items
+        return [line.state for line in lines] == ["dead"]
+
+    await until_awaited(died)
+    (line,) = (await router.store.deliveries(event_id=event_id, sink="down")).items
+    return line.id
+
+
+async def test_the_sums_have_every_key_from_the_beginning(admin: Administered) -> None:
+    summary = await get(admin[1], f"{API}/summary")
+    assert summary == {
+        "received": 0, "events": 0, "duplicates": 0, "quarantined": 0, "purged": 0, "routed": 0, "unmatched": 0,
+        "unrouted": 0,
+        "deliveries": {"created": 0, "pending": 0, "claimed": 0, "delivered": 0, "dead": 0, "replayed": 0, "erased": 0,
+                       "purged": 0},
+    }  # fmt: skip
+
+
+async def test_an_event_is_shown_whole_with_its_routes_and_deliveries(admin: Administered) -> None:
+    router, client = admin
+    receipt = await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
+    shown = await get(client, f"{API}/events/{receipt.event_id}")  # type: ignore[union-attr]
+    assert shown["event"]["headline"] == "Angebot für zwölf Lizenzen angefragt"
+    assert shown["event"]["raw"]["call"]["id"] == "call_example_0001"
+    assert shown["routes"] == ["all"]
+    assert [line["sink"] for line in shown["deliveries"]] == ["archive"]
+    await get(client, f"{API}/events/no-such-event", 404)
+
+
+async def test_lists_go_on_page_by_page(admin: Administered) -> None:
+    router, client = admin
+    for number in range(5):
+        await router.inbox.accept("sipgate", body(f"call-{number}", summary="x"))
+    seen, after = [], ""
+    while True:
+        page = await get(client, f"{API}/events?limit=2{after}")
+        seen += [line["call_id"] for line in page["items"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert sorted(seen) == [f"call-{number}" for number in range(5)]
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "limit=1e9", "limit=-1", "limit=٣", "state=asleep"])
+async def test_adm_10_a_question_that_makes_no_sense_is_a_400(admin: Administered, query: str) -> None:
+    path = "deliveries" if "state" in query else "events"
+    assert (await get(admin[1], f"{API}/{path}?{query}", 400))["error"]["code"] == "bad_request"
+
+
+async def test_a_dead_letter_is_shown_with_its_reason_and_replayed_as_a_new_delivery(admin: Administered) -> None:
+    router, client = admin
+    dead = await dead_letter(router)
+    shown = await get(client, f"{API}/deliveries/{dead}")
+    assert shown["delivery"]["state"] == "dead"
+    assert "no attempt left" in shown["delivery"]["reason"]
+    assert [attempt["outcome"] for attempt in shown["attempts"]] == ["retry"]
+    answer = await post(client, f"{API}/deliveries/{dead}/replay", status=202)
+    assert answer["replay_of"] == dead
+    assert answer["delivery"] != dead
+    again = await get(client, f"{API}/deliveries/{dead}")
+    assert again["delivery"]["state"] == "replayed"
+    assert (await post(client, f"{API}/deliveries/{dead}/replay", status=409))["error"]["code"] == "conflict"
+    await post(client, f"{API}/deliveries/nothing/replay", status=404)
+
+
+async def test_a_dead_letter_can_be_replayed_to_another_sink(admin: Administered, tmp_path: Path) -> None:
+    router, client = admin
+    dead = await dead_letter(router)
+    await post(client, f"{API}/deliveries/{dead}/replay", {"sink": "nobody"}, 404)
+    new = (await post(client, f"{API}/deliveries/{dead}/replay", {"sink": "archive"}, 202))["delivery"]
+
+    async def delivered() -> bool:
+        return bool((await get(client, f"{API}/deliveries/{new}"))["delivery"]["state"] == "delivered")
+
+    await until_awaited(delivered)
+
+
+async def test_never_beats_a_replay(admin: Administered) -> None:
+    router, client = admin
+    dead = await dead_letter(router, "secret", channel={"name": "Secret"})
+    refused = await post(client, f"{API}/deliveries/{dead}/replay", {"sink": "archive"}, 409)
+    assert "secret channel" in refused["error"]["message"]
+
+
+async def test_a_lane_is_paused_resumed_and_shown(admin: Administered) -> None:
+    router, client = admin
+    assert (await post(client, f"{API}/lanes/archive/pause"))["state"] == "paused"
+    await router.inbox.accept("sipgate", body(summary="x"))
+    lanes = {lane["sink"]: lane for lane in (await get(client, f"{API}/lanes"))["items"]}
+    assert (lanes["archive"]["state"], lanes["archive"]["pending"]) == ("paused", 1)
+    assert (await post(client, f"{API}/lanes/archive/resume"))["state"] == "open"
+    await post(client, f"{API}/lanes/nobody/pause", status=404)
+
+
+async def test_a_pending_delivery_is_ended_with_a_reason(admin: Administered) -> None:
+    router, client = admin
+    await post(client, f"{API}/lanes/archive/pause")
+    await router.inbox.accept("sipgate", body(summary="x"))
+    (line,) = (await get(client, f"{API}/deliveries?state=pending&sink=archive"))["items"]
+    await post(client, f"{API}/deliveries/{line['id']}/end", status=400)
+    await post(client, f"{API}/deliveries/{line['id']}/end", {"reason": "wrong number"})
+    shown = await get(client, f"{API}/deliveries/{line['id']}")
+    assert shown["delivery"]["state"] == "dead"
+    assert "wrong number" in shown["delivery"]["reason"]
+
+
+async def test_deliveries_of_a_sink_that_is_gone_are_shown_as_orphaned_and_wait(tmp_path: Path) -> None:
+    async with administered(tmp_path) as (router, client):
+        await post(client, f"{API}/lanes/archive/pause")
+        await router.inbox.accept("sipgate", body(summary="x"))
+    without = FILE.replace("archive: {kind: file, root: archive}", "other: {kind: file, root: archive}").replace(
+        "archive]", "other]"
+    )
+    async with administered(tmp_path, without.replace("to: archive", "to: other")) as (_, client):
+        lanes = {lane["sink"]: lane for lane in (await get(client, f"{API}/lanes"))["items"]}
+        assert (lanes["archive"]["state"], lanes["archive"]["pending"]) == ("orphaned", 1)
+    async with administered(tmp_path) as (_, client):
+        await post(client, f"{API}/lanes/archive/resume")
+
+        async def delivered() -> bool:
+            return bool((await get(client, f"{API}/summary"))["deliveries"]["delivered"] == 1)
+
+        await until_awaited(delivered)
+
+
+async def test_explain_says_why_and_keeps_nothing(admin: Administered) -> None:
+    router, client = admin
+    async with client.post(f"{API}/explain", data=EXAMPLE.read_bytes()) as answer:
+        told = await answer.json()
+    assert told["event"]["call_id"] == "call_example_0001"
+    assert [(route["name"], route["matched"], route["fired"]) for route in told["routes"]] == [
+        ("all", True, True),
+        ("bills", False, False),
+    ]
+    assert told["routes"][1]["conditions"][0]["condition"] == "summary: any Rechnung"
+    assert told["sinks"] == ["archive"]
+    assert (await router.store.summary()).received == 0
+    async with client.post(f"{API}/explain", data=b"{") as answer:
+        assert answer.status == 422
+
+
+async def test_channels_and_quarantine_are_listed(admin: Administered) -> None:
+    router, client = admin
+    await router.inbox.accept("sipgate", body())
+    await router.inbox.accept("sipgate", b"{")
+    (channel,) = (await get(client, f"{API}/channels"))["items"]
+    assert (channel["name"], channel["id"], channel["calls"]) == ("Support", "c1", 1)
+    (kept,) = (await get(client, f"{API}/quarantine"))["items"]
+    assert kept["size"] == 1
+
+
+async def test_metrics_are_prometheus_text_without_a_label_from_a_call(admin: Administered) -> None:
+    router, client = admin
+    await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
+    async with client.get("/metrics") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        text = await answer.text()
+    assert 'aftercall_received_total{result="event",source="sipgate"} 1.0' in text
+    assert 'aftercall_events{sum="events"} 1.0' in text
+    for word in ("Sales", "+49", "call_example", "Angebot"):
+        assert word not in text
+
+
+async def test_health_says_what_is_wrong_only_here(admin: Administered) -> None:
+    _, client = admin
+    assert await get(client, "/readyz") == {"ready": True, "trouble": []}
+    async with client.get("/healthz") as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8081"},
+        {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+async def test_adm_03_what_a_foreign_page_makes_a_browser_send_is_refused(
+    admin: Administered, headers: dict[str, str]
+) -> None:
+    router, client = admin
+    await get(client, f"{API}/summary", 403, **headers)
+    await post(client, f"{API}/lanes/archive/pause", status=403, **headers)
+    assert router.lanes["archive"].row.state == "open"
+
+
+async def test_our_own_origin_and_names_are_fine(admin: Administered) -> None:
+    router, client = admin
+    port = router.admin.port
+    await get(client, f"{API}/summary", Origin=f"http://127.0.0.1:{port}")
+    await get(client, f"{API}/summary", Host=f"localhost:{port}", Origin=f"http://localhost:{port}")
+    await get(client, f"{API}/summary", Host=f"[::1]:{port}")
+
+
+def routes_of_the_listener(router: Router) -> list[tuple[str, str]]:
+    """Every path that the listener answers, from its own table."""
+    return [
+        (route.method, route.resource.canonical)
+        for route in router.admin_app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    ]
+
+
+async def test_adm_01_where_tokens_are_set_nothing_but_health_is_open(tmp_path: Path) -> None:
+    text = FILE.replace(
+        'admin: {listen: "127.0.0.1:0"}', f'admin: {{listen: "127.0.0.1:0", tokens: {{anna: {TOKEN}x}}}}'
+    )
+    with structlog.testing.capture_logs() as logs:
+        async with administered(tmp_path, text) as (router, client):
+            paths = routes_of_the_listener(router)
+            assert len(paths) > 10
+            for method, path in paths:
+                for headers in ({}, {"Authorization": f"Bearer {TOKEN}"}, {"Authorization": f"Basic {TOKEN}x"}):
+                    async with client.request(method, path.format(id="x", sink="archive"), headers=headers) as answer:
+                        assert answer.status == (200 if path in ("/healthz", "/readyz") else 401), path
+            good = f"Bearer {TOKEN}x"
+            await get(client, f"{API}/summary", Authorization=good)
+            await post(client, f"{API}/lanes/archive/pause", Authorization=good)
+    acted = [entry for entry in logs if entry["event"] == "admin.acted" and entry["status"] == 200]
+    assert [(entry["who"], entry["action"]) for entry in acted] == [("anna", "/api/v1/lanes/{sink}/pause")]
+    assert TOKEN not in str(logs)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8081", "[::]:8081", "192.0.2.1:8081", "router.example.com:8081"])
+def test_beyond_this_machine_it_does_not_start_without_tokens(tmp_path: Path, listen: str) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text(f'sources: {{s: {{}}}}\nadmin: {{listen: "{listen}"}}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"routes.yaml:2:17: admin.listen: .*admin.tokens"):
+        load(file, {})

@@ -1,0 +1,187 @@
+"""The commands, as processes and as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import EXAMPLE
+
+
+def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
+    """What the command printed, both ways; it must exit as expected."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "router", *map(str, args)],
+        cwd=cwd, input=stdin, capture_output=True, timeout=60, check=False, env={**os.environ, **environ},
+    )  # fmt: skip
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == expect, said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What `init` writes, with ports that nobody else has."""
+    aftercall("init", tmp_path, cwd=tmp_path)
+    file = tmp_path / "routes.yaml"
+    text = file.read_text(encoding="utf-8")
+    for port in (8080, 8081):
+        text = text.replace(f"listen: 127.0.0.1:{port}", f"listen: 127.0.0.1:{_free_port()}")
+    file.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[Path]:
+    """A running router on that folder."""
+    with (folder / "out").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "router", "serve"], cwd=folder, stdout=out, stderr=out
+        )
+    try:
+        while b"router.started" not in (folder / "out").read_bytes():
+            assert process.poll() is None, (folder / "out").read_text()
+        yield folder
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_init_writes_a_good_configuration_and_never_over_another(tmp_path: Path) -> None:
+    said = aftercall("init", "new", cwd=tmp_path)
+    assert "aftercall serve" in said
+    assert "good" in aftercall("check", "-c", "new/routes.yaml", cwd=tmp_path)
+    (tmp_path / "new" / "routes.yaml").write_text("mine")
+    assert "is there already" in aftercall("init", "new", cwd=tmp_path, expect=1)
+    assert (tmp_path / "new" / "routes.yaml").read_text() == "mine"
+
+
+def test_check_says_file_line_column_path_and_what_to_do(folder: Path) -> None:
+    file = folder / "routes.yaml"
+    file.write_text(file.read_text().replace("{kind: console}", "{kind: slak}"))
+    said = aftercall("check", cwd=folder, expect=1)
+    assert said.startswith("routes.yaml:")
+    assert "sinks.screen.kind: unknown kind 'slak' (installed: console, file, webhook" in said
+    assert "no such file" in aftercall("check", "-c", "nothing.yaml", cwd=folder, expect=1)
+
+
+def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
+    for command in (["frobnicate"], ["send"], ["replay"], ["events", "--limit", "many"]):
+        assert "Usage" in aftercall(*command, cwd=tmp_path, expect=2)
+
+
+def test_explain_a_file_for_people_and_for_programs(folder: Path) -> None:
+    said = aftercall("explain", "call.json", cwd=folder)
+    assert "route price questions: fires" in said
+    assert "goes to: archive, screen" in said
+    told = json.loads(aftercall("explain", "call.json", "--json", cwd=folder))
+    assert told.keys() >= {"event", "routes", "sinks"}
+    assert told["routes"][0].keys() >= {"name", "matched", "fired", "conditions"}
+    assert "goes to" in aftercall("explain", "--source", "sipgate", "call.json", cwd=folder)
+    (folder / "bad.json").write_text("{")
+    assert "not JSON" in aftercall("explain", "bad.json", cwd=folder, expect=1)
+
+
+def test_schema_and_kinds_know_the_installed_kinds(folder: Path) -> None:
+    schema = json.loads(aftercall("schema", cwd=folder))
+    assert {"ConsoleConfig", "FileConfig", "WebhookConfig"} <= schema["$defs"].keys()
+    said = aftercall("kinds", cwd=folder)
+    for name in ("console", "file", "webhook", "sipgate"):
+        assert name in said
+
+
+def test_url_is_the_secret_to_paste_and_stays_the_same(folder: Path) -> None:
+    first = aftercall("url", cwd=folder).splitlines()[0]
+    assert first == aftercall("url", cwd=folder).splitlines()[0]
+    assert first.startswith("http://127.0.0.1:")
+    file = folder / "routes.yaml"
+    file.write_text(file.read_text().replace("# public_url", "public_url"))
+    said = aftercall("url", cwd=folder)
+    assert said.startswith("https://calls.example.com/in/sipgate/")
+    assert said.strip().rsplit("/", 1)[1] == first.rsplit("/", 1)[1]
+
+
+def test_without_a_router_the_commands_say_so(folder: Path) -> None:
+    for command in (
+        ["status"],
+        ["events"],
+        ["deliveries"],
+        ["dead"],
+        ["channels"],
+        ["replay", "x"],
+        ["send", "call.json"],
+    ):
+        said = aftercall(*command, cwd=folder, expect=1)
+        assert "no router answers at http://127.0.0.1:" in said
+        assert "/in/" not in said
+
+
+def test_a_call_goes_all_the_way(served: Path) -> None:
+    said = aftercall("send", "call.json", cwd=served)
+    assert "kept as event" in said
+    assert said.count("delivered") == 2
+    assert "a duplicate" in aftercall("send", "call.json", cwd=served)
+    assert "quarantine" in aftercall("send", "-", cwd=served, stdin=b"{")
+    (page,) = (served / "data" / "archive").rglob("*.md")
+    assert "zwölf Lizenzen" in page.read_text(encoding="utf-8")
+    (event,) = json.loads(aftercall("events", "--json", cwd=served))["items"]
+    assert "zwölf Lizenzen" in aftercall("events", event["id"], cwd=served)
+    assert "price questions" in aftercall("events", cwd=served)
+    assert "Sales Hotline" in aftercall("channels", cwd=served)
+    assert "received 3" in aftercall("status", cwd=served)
+    assert "fires" in aftercall("explain", event["id"], cwd=served)
+    assert "not JSON" in aftercall("quarantine", cwd=served)
+    assert "nothing" in aftercall("dead", cwd=served)
+    lines = json.loads(aftercall("deliveries", "--json", "--sink", "screen", cwd=served))["items"]
+    assert aftercall("deliveries", lines[0]["id"], cwd=served).count('"outcome": "delivered"') == 1
+    assert "answered 409" in aftercall("replay", lines[0]["id"], cwd=served, expect=1)
+    assert "paused" in aftercall("pause", "screen", cwd=served)
+    assert "open" in aftercall("resume", "screen", cwd=served)
+    out = (served / "out").read_text(encoding="utf-8")
+    assert out.count("Sales Hotline") == 1, "the console's one line names the channel; no log line does"
+    for word in ("zwölf", "Özdemir", "+4915228817386"):
+        assert word not in out
+
+
+def test_test_sink_sends_a_marked_sample_now(folder: Path) -> None:
+    assert "delivered" in aftercall("test-sink", "archive", cwd=folder)
+    (page,) = (folder / "data" / "archive").rglob("*.md")
+    assert "TEST" in page.read_text(encoding="utf-8")
+    assert "did you mean 'archive'" in aftercall("test-sink", "archiv", cwd=folder, expect=1)
+
+
+def test_test_sink_says_why_it_did_not_arrive(folder: Path) -> None:
+    file = folder / "routes.yaml"
+    port = _free_port()
+    sink = f'crm: {{kind: webhook, url: "http://127.0.0.1:{port}/secret-path", allow_networks: [127.0.0.0/8]}}'
+    file.write_text(file.read_text().replace("sinks:\n", f"sinks:\n  {sink}\n"))
+    said = aftercall("test-sink", "crm", cwd=folder, expect=1)
+    assert "not delivered" in said
+    assert "secret-path" not in said
+
+
+def test_commands_start_without_the_heavy_modules(tmp_path: Path) -> None:
+    code = "import router.cli, sys; print([m for m in ('aiohttp', 'structlog', 'minijinja', 'sqlite3') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_starter_is_what_the_repository_shows() -> None:
+    starter = Path(__file__).parents[1] / "router" / "starter"
+    assert (starter / "call.json").read_bytes() == EXAMPLE.read_bytes()
+    assert (starter / "routes.yaml").read_bytes() == (Path(__file__).parents[1] / "routes.yaml").read_bytes()

@@ -1,0 +1,464 @@
+"""The lanes, over a real store, with time passed in and sinks that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from router.delivery import LaneState
+from router.errors import Rejected, Unavailable
+from router.formats import body as bodies
+from router.lanes import Lane
+from router.metrics import Metrics
+from router.retry import RetryPolicy
+from router.store.base import Accepted, AttemptLine, DeliveryLine, Owed, Store
+from router.store.sqlite import open_store
+from router.testing import ManualClock
+from support import NOON, Gate, Puppet, PuppetConfig, arrival, raising, until, until_awaited
+
+DOWN = Unavailable("connection refused", whole_lane=True)
+
+
+class Bench:
+    """A store, a clock, and lanes on it."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.lanes: dict[str, Lane] = {}
+        self._loops: list[asyncio.Task[None]] = []
+        self._events: list[str] = []
+
+    async def lane(self, puppet: Puppet, name: str = "s", policy: RetryPolicy | None = None, **config: Any) -> Lane:
+        made = Lane(
+            name,
+            PuppetConfig(**config),
+            puppet,
+            policy=policy or RetryPolicy(jitter=0),
+            store=self.store,
+            clock=self.clock,
+            log=structlog.get_logger(),
+            metrics=Metrics(),
+            row=(await self.store.lanes()).get(name),
+        )
+        self.lanes[name] = made
+        self._loops.append(asyncio.create_task(made.run()))
+        await until(lambda: made.idle)
+        return made
+
+    async def call(self, *sinks: str) -> Accepted:
+        """A new call, owed to these sinks, as the inbox would have it stored."""
+        now = self.clock.now()
+        owed = [Owed(sink, claim_until=self.lanes[sink].reserve(now)) for sink in sinks or ("s",)]
+        receipt = await self.store.accept(arrival(f"call-{len(self._events) + 1}", *owed, received_at=now))
+        assert isinstance(receipt, Accepted)
+        self._events.append(receipt.event_id)
+        for claim in receipt.claims:
+            self.lanes[claim.delivery.sink].start(claim)
+        for entry in owed:
+            if entry.claim_until is None:
+                self.lanes[entry.sink].wake()
+        return receipt
+
+    async def deliveries(self) -> list[DeliveryLine]:
+        """In the order of the calls."""
+        found = (await self.store.deliveries(limit=500)).items
+        return sorted(found, key=lambda line: self._events.index(line.event_id))
+
+    async def states(self) -> list[str]:
+        return [line.state.value for line in await self.deliveries()]
+
+    async def attempts(self, at: int = 0) -> tuple[AttemptLine, ...]:
+        found = await self.store.delivery((await self.deliveries())[at].id)
+        assert found is not None
+        return found[1]
+
+    async def until_states(self, *states: str) -> None:
+        async def reached() -> bool:
+            return await self.states() == list(states)
+
+        await until_awaited(reached)
+
+    async def quiet(self) -> None:
+        """Until no lane has anything to do at this time."""
+        await self.clock.settle()
+        await until(lambda: all(lane.idle for lane in self.lanes.values()))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(lane.stop(0) for lane in self.lanes.values()))
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with _bench(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _bench(folder: Path) -> AsyncIterator[Bench]:
+    clock = ManualClock(NOON)
+    async with open_store(folder / "aftercall.db", parse=lambda body: bodies.parse(body).value) as store:
+        made = Bench(store, clock)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+async def test_a_call_is_attempted_at_once_and_settled(bench: Bench) -> None:
+    puppet = Puppet()
+    await bench.lane(puppet)
+    await bench.call()
+    await bench.until_states("delivered")
+    (delivery,) = puppet.given
+    assert delivery.attempt == 1
+    assert delivery.event.call_id == "call-1"
+    assert delivery.event.raw["call"]["id"] == "call-1"
+    assert [line.outcome for line in await bench.attempts()] == ["delivered"]
+
+
+async def test_a_lane_with_room_gets_its_delivery_born_claimed(bench: Bench) -> None:
+    await bench.lane(Puppet())
+    receipt = await bench.call()
+    assert len(receipt.claims) == 1
+    assert receipt.claims[0].until == NOON + timedelta(seconds=20 + 30)
+
+
+async def test_a_retry_fires_when_the_schedule_says_and_not_before(bench: Bench) -> None:
+    puppet = Puppet([raising(Unavailable("500"))])
+    await bench.lane(puppet)
+    await bench.call()
+    await until(lambda: len(puppet.given) == 1)
+    await bench.quiet()
+    bench.clock.advance(4.9)
+    await bench.quiet()
+    assert len(puppet.given) == 1
+    bench.clock.advance(0.2)
+    await bench.until_states("delivered")
+    assert [delivery.attempt for delivery in puppet.given] == [1, 2]
+    assert puppet.given[0].id == puppet.given[1].id
+    assert [line.outcome for line in await bench.attempts()] == ["retry", "delivered"]
+
+
+async def test_after_the_last_entry_of_the_schedule_a_delivery_is_dead(bench: Bench) -> None:
+    puppet = Puppet(always=raising(Unavailable("500")))
+    await bench.lane(puppet, policy=RetryPolicy((timedelta(0), timedelta(seconds=5), timedelta(minutes=5)), 0))
+    await bench.call()
+    for seconds, tries in ((5, 1), (300, 2)):
+        await until(lambda tries=tries: len(puppet.given) == tries)  # type: ignore[misc]
+        await bench.quiet()
+        bench.clock.advance(seconds)
+    await bench.until_states("dead")
+    assert len(puppet.given) == 3
+    (line,) = await bench.deliveries()
+    assert line.reason == "no attempt left after 3; last: 500"
+
+
+async def test_retry_after_lengthens_the_wait(bench: Bench) -> None:
+    puppet = Puppet([raising(Unavailable("busy", retry_after=timedelta(seconds=90)))])
+    await bench.lane(puppet)
+    await bench.call()
+    await until(lambda: len(puppet.given) == 1)
+    await bench.quiet()
+    (line,) = await bench.deliveries()
+    assert line.due == NOON + timedelta(seconds=90)
+
+
+async def test_a_refused_delivery_is_dead_after_one_attempt(bench: Bench) -> None:
+    await bench.lane(Puppet(always=raising(Rejected("400"))))
+    await bench.call()
+    await bench.until_states("dead")
+
+
+async def test_a_sink_that_hangs_holds_up_no_other(bench: Bench) -> None:
+    gate, quick = Gate(), Puppet()
+    hanging = Puppet(always=gate)
+    await bench.lane(hanging, "slow", concurrency=1)
+    await bench.lane(quick, "quick")
+    for _ in range(5):
+        await bench.call("slow", "quick")
+    await until(lambda: len(quick.given) == 5)
+    assert hanging.busy == 1
+    assert len(hanging.given) == 1
+    gate.opened.set()
+    await until(lambda: len(hanging.given) == 5)
+
+
+async def test_no_more_attempts_run_at_once_than_allowed(bench: Bench) -> None:
+    gate = Gate()
+    puppet = Puppet(always=gate)
+    await bench.lane(puppet, concurrency=3)
+    for _ in range(10):
+        await bench.call()
+    await until(lambda: puppet.busy == 3)
+    assert len(puppet.given) == 3
+    gate.opened.set()
+    await bench.until_states(*["delivered"] * 10)
+
+
+async def test_a_rate_spaces_the_attempts(bench: Bench) -> None:
+    puppet = Puppet()
+    await bench.lane(puppet, rate="1/s")
+    for _ in range(3):
+        await bench.call()
+    await until(lambda: len(puppet.given) == 1)
+    for expected in (2, 3):
+        bench.clock.advance(0.9)
+        await asyncio.sleep(0)
+        assert len(puppet.given) == expected - 1
+        bench.clock.advance(0.1)
+        await until(lambda expected=expected: len(puppet.given) == expected)  # type: ignore[misc]
+
+
+async def test_a_lane_that_is_down_probes_with_one_delivery_and_ever_more_rarely(bench: Bench) -> None:
+    puppet = Puppet(always=raising(DOWN))
+    lane = await bench.lane(puppet)
+    for _ in range(3):
+        await bench.call()
+        await bench.quiet()
+    assert lane.row.state is LaneState.PROBING
+    assert len(puppet.given) == 1, "what arrives at a lane that is down waits"
+    waits = []
+    for _ in range(8):
+        assert lane.row.next_at is not None
+        waits.append((lane.row.next_at - bench.clock.now()).total_seconds())
+        before = len(puppet.given)
+        bench.clock.advance(waits[-1])
+        await until(lambda before=before: len(puppet.given) == before + 1)  # type: ignore[misc]
+        await bench.quiet()
+    assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_probes_take_no_entry_of_the_schedule(bench: Bench) -> None:
+    puppet = Puppet(always=raising(DOWN))
+    lane = await bench.lane(puppet, policy=RetryPolicy((timedelta(0), timedelta(seconds=5)), 0))
+    await bench.call()
+    for _ in range(20):
+        await bench.quiet()
+        assert lane.row.next_at is not None
+        bench.clock.advance((lane.row.next_at - bench.clock.now()).total_seconds())
+        await bench.quiet()
+    await bench.quiet()
+    (line,) = await bench.deliveries()
+    assert (line.state, line.retries) == ("pending", 1)
+    assert line.attempt > 10
+
+
+async def test_when_a_probe_succeeds_the_backlog_goes_out_at_once(bench: Bench) -> None:
+    puppet = Puppet(always=raising(DOWN))
+    lane = await bench.lane(puppet)
+    for _ in range(50):
+        await bench.call()
+        await bench.quiet()
+    puppet.always = None
+    bench.clock.advance(2)
+    await bench.until_states(*["delivered"] * 50)
+    assert bench.clock.now() == NOON + timedelta(seconds=2), "nothing waited for its own schedule"
+    assert lane.row.state is LaneState.OPEN
+
+
+async def test_a_poisonous_delivery_does_not_keep_a_lane_shut(bench: Bench) -> None:
+    """A probe that is answered with a 500 is a failed attempt of that delivery; the next probe takes another."""
+    puppet = Puppet([raising(DOWN), raising(Unavailable("500"))])
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await bench.quiet()
+    await bench.call()
+    await bench.quiet()
+    bench.clock.advance(2)
+    await until(lambda: len(puppet.given) == 2)
+    await bench.quiet()
+    bench.clock.advance(4)
+    await until(lambda: lane.row.state is LaneState.OPEN)
+    assert sorted(await bench.states()) == ["delivered", "pending"]
+
+
+async def test_a_lane_that_is_down_gives_up_on_what_is_too_old(bench: Bench) -> None:
+    puppet = Puppet(always=raising(DOWN))
+    lane = await bench.lane(puppet, give_up="1m")
+    await bench.call()
+    while bench.clock.now() < NOON + timedelta(minutes=3):
+        await bench.quiet()
+        assert lane.row.next_at is not None
+        bench.clock.advance(max(1.0, (lane.row.next_at - bench.clock.now()).total_seconds()))
+    await bench.until_states("dead")
+    (line,) = await bench.deliveries()
+    assert line.reason is not None
+    assert line.reason.startswith("gave up")
+
+
+async def test_gone_disables_the_lane_until_it_is_resumed(bench: Bench) -> None:
+    puppet = Puppet([raising(Rejected("410 Gone", whole_lane=True))])
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await bench.until_states("dead")
+    await until(lambda: lane.row.state is LaneState.DISABLED)
+    await bench.call()
+    bench.clock.advance(3600)
+    await bench.quiet()
+    assert await bench.states() == ["dead", "pending"]
+    await lane.resume()
+    await bench.until_states("dead", "delivered")
+
+
+async def test_a_paused_lane_begins_nothing(bench: Bench) -> None:
+    puppet = Puppet()
+    lane = await bench.lane(puppet)
+    await lane.pause()
+    await bench.call()
+    bench.clock.advance(60)
+    await bench.quiet()
+    assert puppet.given == []
+    await lane.resume()
+    await bench.until_states("delivered")
+
+
+async def test_a_lane_remembers_its_state_and_probes_at_once_after_a_restart(bench: Bench) -> None:
+    lane = await bench.lane(Puppet(always=raising(DOWN)))
+    await bench.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    await bench.quiet()
+    await bench.close()
+    bench.lanes.clear()
+    bench._loops.clear()
+    await bench.lane(Puppet())
+    await bench.until_states("delivered")
+
+
+async def test_no_answer_within_the_timeout_is_a_retry(bench: Bench) -> None:
+    await bench.lane(Puppet([Gate()]), timeout="20ms")
+    await bench.call()
+
+    async def failed() -> bool:
+        return [line.outcome for line in await bench.attempts()] == ["retry"]
+
+    await until_awaited(failed)
+    (attempt,) = await bench.attempts()
+    assert attempt.reason == "no answer within 0.02 s"
+
+
+class _Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("secret"),
+        ExceptionGroup("secret", [ValueError("secret")]),
+        KeyboardInterrupt(),
+        SystemExit(3),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        TimeoutError("its own"),
+        _Unprintable(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_plg_01_whatever_a_plugin_raises_costs_one_attempt(bench: Bench, error: BaseException) -> None:
+    await bench.lane(Puppet([raising(error)]))
+    await bench.call()
+    await bench.quiet()
+    (line,) = await bench.deliveries()
+    assert (line.state, line.retries) == ("pending", 1)
+    assert line.reason is not None
+    assert line.reason.startswith("bug in the sink")
+    assert "secret" not in line.reason
+    bench.clock.advance(5)
+    await bench.until_states("delivered")
+
+
+@pytest.mark.parametrize("value", [{"huge": "dict"}, 7, True, b"bytes"], ids=repr)
+async def test_plg_03_a_sink_that_returns_something_else_is_a_bug(bench: Bench, value: Any) -> None:
+    async def act(_: object) -> Any:
+        return value
+
+    await bench.lane(Puppet([act]))
+    await bench.call()
+    await bench.quiet()
+    (line,) = await bench.deliveries()
+    assert line.state == "pending"
+    assert line.reason is not None
+    assert type(value).__name__ in line.reason
+
+
+async def test_a_stop_lets_what_is_in_flight_finish(bench: Bench) -> None:
+    gate = Gate()
+    lane = await bench.lane(Puppet(always=gate))
+    await bench.call()
+    stopping = asyncio.create_task(lane.stop(20))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await stopping
+    assert await bench.states() == ["delivered"]
+
+
+async def test_a_stop_releases_what_does_not_finish(bench: Bench) -> None:
+    lane = await bench.lane(Puppet(always=Gate()))
+    await bench.call()
+    await until(lambda: lane._sink.busy == 1)  # type: ignore[attr-defined]
+    await lane.stop(0)
+    (line,) = await bench.deliveries()
+    assert (line.state, line.retries, line.lost) == ("pending", 0, 0)
+    assert [attempt.outcome for attempt in await bench.attempts()] == ["released"]
+
+
+async def test_a_stopped_lane_takes_nothing_more(bench: Bench) -> None:
+    lane = await bench.lane(Puppet())
+    await lane.stop(0)
+    assert lane.reserve(bench.clock.now()) is None
+
+
+async def test_a_settle_after_the_claim_was_lost_is_refused(bench: Bench) -> None:
+    """The attempt goes on after its claim ran out; the delivery is somebody else's by then."""
+    gate = Gate()
+    puppet = Puppet([gate])
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await until(lambda: puppet.busy == 1)
+    bench.clock.advance(51)
+    retaken = await bench.store.retake(now=bench.clock.now())
+    assert (retaken.lost, set(retaken.sinks)) == (1, {"s"})
+    lane.wake()
+    await bench.until_states("delivered")
+    with structlog.testing.capture_logs() as logs:
+        gate.opened.set()
+        await bench.quiet()
+    assert [entry["settled"] for entry in logs if entry.get("attempt") == 1] == [False]
+    assert [line.outcome for line in await bench.attempts()] == ["lost", "delivered"]
+
+
+async def test_an_attempt_is_one_wide_line_without_a_word_of_the_call(bench: Bench) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await bench.lane(Puppet())
+        await bench.call()
+        await bench.until_states("delivered")
+    (line,) = [entry for entry in logs if entry["event"] == "delivery.attempted"]
+    assert {"sink", "kind", "delivery_id", "event_id", "attempt", "outcome", "duration_ms"} <= line.keys()
+    assert "call-1" not in str(logs)
+
+
+async def test_two_lanes_never_get_the_same_delivery(bench: Bench) -> None:
+    """The same sink's lane in two routers: each delivery is claimed by one of them."""
+    first, second = Puppet(), Puppet()
+    lanes = [await bench.lane(first), await bench.lane(second)]
+    for number in range(40):
+        await bench.store.accept(arrival(f"other-{number}", Owed("s"), received_at=NOON))
+    for lane in lanes:
+        lane.wake()
+    await until(lambda: len(first.given) + len(second.given) >= 40)
+    await bench.quiet()
+    await lanes[0].stop(0)
+    ids = [delivery.id for puppet in (first, second) for delivery in puppet.given]
+    assert len(ids) == len(set(ids)) == 40

@@ -1,0 +1,409 @@
+"""The ingest listener, asked over real sockets: every status of the contract, and what it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from router.app import Router, running
+from router.config import load
+from router.server import Doors
+from router.strangers import Strangers
+from support import CASES, EXAMPLE, body
+
+TOKEN = "0123456789abcdefghijklmn"
+SECOND = "zyxwvutsrqponmlkjihgfedc"
+
+FILE = f"""
+sources:
+  sipgate: {{tokens: [{TOKEN}, {SECOND}]}}
+  other: {{token: another-token-0123456789}}
+server: {{listen: "127.0.0.1:0", max_body: 64 KiB}}
+admin: {{listen: "127.0.0.1:0"}}
+"""
+
+
+@asynccontextmanager
+async def listening(folder: Path, text: str = FILE) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
+    """A router with this routes.yaml, and a client of its ingest listener."""
+    file = folder / "routes.yaml"
+    file.write_text(text, encoding="utf-8")
+    async with running(load(file, {})) as router, aiohttp.ClientSession(f"http://{router.ingest}") as client:
+        yield router, client
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
+    async with listening(tmp_path) as made:
+        yield made
+
+
+Served = tuple[Router, aiohttp.ClientSession]
+
+
+async def post(
+    client: aiohttp.ClientSession, data: Any, token: str = TOKEN, source: str = "sipgate", **headers: str
+) -> tuple[int, dict[str, Any]]:
+    async with client.post(f"/in/{source}/{token}", data=data, headers=headers) as answer:
+        text = await answer.text()
+        return answer.status, json.loads(text) if text else {}
+
+
+async def chunked(data: bytes, size: int = 700) -> AsyncIterator[bytes]:
+    """A body whose length nobody knows beforehand."""
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+async def raw(router: Router, request: bytes) -> bytes:
+    """Whatever comes back until the other side closes, which it does after everything that is wrong."""
+    reader, writer = await asyncio.open_connection(router.ingest.host, router.ingest.port)
+    writer.write(request)
+    await writer.drain()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+async def test_a_call_is_kept_byte_for_byte_and_answered_with_its_event(served: Served) -> None:
+    router, client = served
+    data = b' {"call" : {"id":"c", "x": 1.50},  "summary":"\\u00fc"}\n'
+    status, answer = await post(client, data)
+    assert (status, answer) == (202, {"event": answer["event"], "revision": 1, "deliveries": 0})
+    stored = await router.store.event(answer["event"])
+    assert stored is not None
+    assert stored.body == data
+
+
+async def test_chunked_bodies_are_taken(served: Served) -> None:
+    router, client = served
+    status, answer = await post(client, chunked(EXAMPLE.read_bytes()))
+    assert status == 202
+    stored = await router.store.event(answer["event"])
+    assert stored is not None
+    assert stored.body == EXAMPLE.read_bytes()
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def two_streams(data: bytes) -> bytes:
+    return gzip.compress(data[:20]) + gzip.compress(data[20:])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("GZIP", gzip.compress),
+        ("identity", bytes),
+        ("deflate", raw_deflate),
+        ("gzip", two_streams),
+    ],
+)
+async def test_encodings_are_taken_off(served: Served, encoding: str, packed: Any) -> None:
+    router, client = served
+    data = body()
+    for number, sent in enumerate((packed(data), chunked(packed(data), 10))):
+        status, answer = await post(client, sent, **{"Content-Encoding": encoding})
+        assert status == (200 if number else 202)
+    stored = await router.store.event(answer["event"])
+    assert stored is not None
+    assert stored.body == data
+
+
+async def test_the_same_call_again_is_a_duplicate_and_other_content_a_revision(served: Served) -> None:
+    _, client = served
+    _, first = await post(client, body())
+    assert await post(client, body()) == (200, {"event": first["event"], "duplicate": True, "deliveries": 0})
+    reordered = json.dumps(dict(reversed(json.loads(body()).items())), indent=3).encode()
+    assert (await post(client, reordered))[0] == 200
+    status, second = await post(client, body(summary="anders"))
+    assert (status, second["revision"]) == (202, 2)
+
+
+async def test_the_same_body_in_parallel_is_one_event(served: Served) -> None:
+    router, client = served
+    answers = await asyncio.gather(*(post(client, body()) for _ in range(50)))
+    assert sorted(status for status, _ in answers) == [200] * 49 + [202]
+    assert len({answer["event"] for _, answer in answers}) == 1
+    summary = await router.store.summary()
+    assert (summary.received, summary.events, summary.duplicates) == (50, 1, 49)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"not json", "not JSON"),
+        (b'{"call": {"id": NaN}}', "NaN"),
+        (b"[1, 2]", "not an object"),
+        (b"null", "not an object"),
+        (b'{"a": 1}', "no known format"),
+        (b'{"call": {}}{"call": {}}', "Extra data"),
+        (b"[" * 50_000, "nested deeper"),
+        (b"\xff\xff", "not text"),
+        (b"call=1&x=2", "not JSON"),
+    ],
+)
+async def test_json_12_what_nobody_can_read_is_kept_in_quarantine(served: Served, data: bytes, reason: str) -> None:
+    router, client = served
+    status, answer = await post(client, data)
+    assert status == 202
+    assert answer.keys() == {"quarantined", "reason"}
+    assert reason in answer["reason"]
+    again, same = await post(client, data)
+    assert (again, same["quarantined"]) == (202, answer["quarantined"])
+    (line,) = (await router.store.quarantined()).items
+    assert (line.size, line.times) == (len(data), 2)
+    assert (await post(client, body()))[0] == 202, "the next call works"
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "9223372036854775808", "1e400", '"\\ud800"', '"\\u0000"'])
+async def test_odd_values_are_no_reason_to_refuse_a_call(served: Served, value: str) -> None:
+    _, client = served
+    data = f'{{"call": {{"id": {value}, "startTime": {value}, "duration": {value}}}, "summary": {value}}}'
+    status, answer = await post(client, data.encode())
+    assert status == 202
+    assert "event" in answer
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded", ""])
+async def test_http_15_the_content_type_does_not_matter(served: Served, content_type: str) -> None:
+    _, client = served
+    assert (await post(client, body(), **{"Content-Type": content_type}))[0] == 202
+
+
+async def test_both_tokens_of_a_source_open_it(served: Served) -> None:
+    _, client = served
+    assert (await post(client, body("a")))[0] == 202
+    assert (await post(client, body("b"), SECOND))[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", f"/in/sipgate/{TOKEN[:-1]}"),
+        ("POST", f"/in/sipgate/{TOKEN}x"),
+        ("POST", f"/in/sipgate/{TOKEN}/more"),
+        ("POST", "/in/sipgate/"),
+        ("POST", "/in/sipgate"),
+        ("POST", f"/in/nobody/{TOKEN}"),
+        ("POST", f"/in/other/{TOKEN}"),
+        ("POST", f"/in/sipgate/{TOKEN};x=1"),
+        ("PUT", f"/in/sipgate/{TOKEN}"),
+        ("DELETE", f"/in/sipgate/{TOKEN}"),
+        ("OPTIONS", f"/in/sipgate/{TOKEN}"),
+        ("POST", "/"),
+        ("GET", "/in/sipgate/wrong"),
+        ("GET", "/api/v1/summary"),
+        ("POST", "/healthz"),
+        ("POST", "/in/%2e%2e/%2F"),
+    ],
+)
+async def test_http_13_whatever_is_wrong_gets_one_uniform_answer(served: Served, method: str, path: str) -> None:
+    router, client = served
+    async with client.request(method, path, data=body()) as answer:
+        assert answer.status == 404
+        assert await answer.json() == {"error": {"code": "not_found", "message": "not found"}}
+    assert (await router.store.summary()).received == 0
+
+
+async def test_odd_request_targets_are_no_way_in(served: Served) -> None:
+    router, _ = served
+    for target in ("http://evil/in/sipgate/wrong", f"//in/sipgate/{TOKEN}", "*"):
+        request = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
+        assert (await raw(router, request.encode())).splitlines()[0][9:12] in (b"404", b"400"), target
+
+
+async def test_a_get_with_the_token_says_that_aftercall_listens(served: Served) -> None:
+    _, client = served
+    async with client.get(f"/in/sipgate/{TOKEN}") as answer:
+        assert answer.status == 200
+        assert (await answer.json())["source"] == "sipgate"
+
+
+async def test_an_empty_body_is_the_senders_fault(served: Served) -> None:
+    _, client = served
+    assert (await post(client, b""))[0] == 400
+    assert (await post(client, gzip.compress(b""), **{"Content-Encoding": "gzip"}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (gzip.compress(body()) + b"junk", "gzip"),
+        (gzip.compress(b"") * 2000, "gzip"),
+        (zlib.compress(body())[:-1], "deflate"),
+        (zlib.compress(body()) * 2, "deflate"),
+        (b"no gzip at all", "gzip"),
+        (gzip.compress(body())[:-9], "gzip"),
+        (gzip.compress(body())[:20] + b"\0" * 40, "gzip"),
+        (body(), "br"),
+        (gzip.compress(gzip.compress(body())), "gzip, gzip"),
+        (body(), "foo"),
+    ],
+)
+async def test_http_03_04_a_corrupt_or_unknown_encoding_is_a_400(served: Served, data: bytes, encoding: str) -> None:
+    router, client = served
+    assert (await post(client, data, **{"Content-Encoding": encoding}))[0] == 400
+    assert (await router.store.summary()).received == 0
+
+
+async def test_http_01_too_large_is_a_413_however_it_is_sent(served: Served) -> None:
+    router, client = served
+    large = b'{"call": {"id": "' + b"x" * 65536 + b'"}}'
+    assert (await post(client, large))[0] == 413
+    assert (await post(client, chunked(large)))[0] == 413
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < 65536
+    assert (await post(client, bomb, **{"Content-Encoding": "gzip"}))[0] == 413
+    assert (await router.store.summary()).received == 0
+
+
+async def test_a_body_of_exactly_the_limit_is_taken(served: Served) -> None:
+    _, client = served
+    data = body(pad="")
+    data = body(pad="x" * (65536 - len(data)))
+    assert len(data) == 65536
+    assert (await post(client, data))[0] == 202
+    assert (await post(client, chunked(data)))[0] == 200
+
+
+async def test_a_length_that_is_too_large_is_refused_before_it_comes(served: Served) -> None:
+    router, _ = served
+    head = f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n"
+    assert (await raw(router, head.encode())).startswith(b"HTTP/1.1 413")
+
+
+async def test_continue_is_said_only_to_who_may_post(served: Served) -> None:
+    router, _ = served
+    head = "POST /in/sipgate/{} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
+    good = await raw(router, head.format(TOKEN, len(body())).encode() + body())
+    assert good.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202")
+    for token, length in (("wrong", 10), (TOKEN, 70000)):
+        assert b"100 Continue" not in await raw(router, head.format(token, length).encode())
+
+
+async def test_a_body_that_never_ends_is_a_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.server.BODY_DEADLINE", 0.05)
+    async with listening(tmp_path) as (router, _):
+        reader, writer = await asyncio.open_connection(router.ingest.host, router.ingest.port)
+        writer.write(f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        writer.close()
+        await writer.wait_closed()
+        assert (await router.store.summary()).received == 0
+
+
+async def test_a_sender_that_hangs_up_half_way_leaves_nothing(served: Served) -> None:
+    router, client = served
+    head = f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    _, writer = await asyncio.open_connection(router.ingest.host, router.ingest.port)
+    writer.write(head.encode() + b'{"call": {')
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert (await post(client, body()))[0] == 202
+    assert (await router.store.summary()).received == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"Transfer-Encoding: xchunked\r\n\r\n{}",
+        b"Content-Length: +2\r\n\r\n{}",
+        b"Content-Length: 2\r\n folded: x\r\n\r\n{}",
+        b"X: a\0b\r\nContent-Length: 2\r\n\r\n{}",
+        b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}",
+    ],
+)
+async def test_http_07_what_two_parsers_could_read_differently_is_refused(served: Served, lines: bytes) -> None:
+    router, client = served
+    answer = await raw(router, f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\n".encode() + lines)
+    assert answer.splitlines()[0].endswith(b" 400 Bad Request")
+    assert answer.count(b"HTTP/1.") == 1
+    assert TOKEN.encode() not in answer
+    assert b"aiohttp" not in answer
+    assert (await post(client, body()))[0] == 202
+
+
+async def test_auth_16_an_address_that_guesses_too_often_is_told_so_and_a_good_token_still_works(
+    served: Served,
+) -> None:
+    _, client = served
+    wrong = [(await post(client, body(), f"wrong-{number}"))[0] for number in range(Strangers().allowed + 5)]
+    assert wrong == [404] * Strangers().allowed + [429] * 5
+    assert (await post(client, body()))[0] == 202
+
+
+async def test_nothing_says_what_we_are_made_of(served: Served) -> None:
+    _, client = served
+    async with client.post("/in/x/y") as answer:
+        assert answer.headers["Server"] == "aftercall"
+
+
+async def test_health_is_an_empty_200(served: Served) -> None:
+    _, client = served
+    for path in ("/healthz", "/readyz"):
+        async with client.get(path) as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
+
+
+async def test_the_access_log_names_the_source_and_never_the_path(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with listening(tmp_path) as (_, client):
+            await post(client, EXAMPLE.read_bytes())
+            await post(client, body(), "a-wrong-token")
+            await post(client, b"broken {")
+    lines = [entry for entry in logs if entry["event"] == "request.answered"]
+    assert [(line["source"], line["status"]) for line in lines] == [("sipgate", 202), (None, 404), ("sipgate", 202)]
+    for leak in (TOKEN, "a-wrong-token", "/in/", "Özdemir", "+4915228817386", "Sales Hotline", "call_example_0001"):
+        assert leak not in str(logs)
+
+
+@pytest.mark.parametrize("how", ["plain", "chunked"])
+async def test_the_cases_are_answered_as_expected(tmp_path: Path, how: str) -> None:
+    folder = CASES / "payloads"
+    if not folder.is_dir():
+        pytest.skip("the shared cases are not here")
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    async with listening(tmp_path, FILE.replace("64 KiB", "10 MiB")) as (_, client):
+        events: dict[str, str] = {}
+        for name, wanted in expected.items():
+            data = (folder / name).read_bytes()
+            status, answer = await post(client, chunked(data) if how == "chunked" else data)
+            assert status in (200, 202), name
+            if wanted.get("quarantined") is True:
+                assert "quarantined" in answer, name
+            events[name] = answer.get("event", "")
+            if "duplicate_of" in wanted:
+                assert answer.get("duplicate"), name
+                assert events[name] == events[wanted["duplicate_of"]]
+            if "revision_of" in wanted:
+                assert answer["revision"] == 2, name
+
+
+def test_every_wrong_token_costs_the_same_comparisons() -> None:
+    doors = Doors({"a": ("one", "two")})
+    assert doors.opens("a", "one")
+    assert doors.opens("a", "two")
+    assert not doors.opens("a", "three")
+    assert not doors.opens("b", "one")
+    assert not doors.opens("b", "")
+    assert not doors.opens("a", "\ud800")
