@@ -22,9 +22,9 @@ from router import (
     Unavailable,
     Wording,
     duration,
-    excerpt,
     hookimpl,
-    page,
+    markdown_page,
+    outgoing,
 )
 
 
@@ -80,8 +80,8 @@ class Console:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Write it. A pipe that nobody reads keeps this attempt waiting, and not the router."""
-        event = excerpt(delivery.event, self._config.send, self._config.numbers)
-        text = page(event, self._wording) if self._config.content else self._line(event)
+        event = outgoing(delivery.event, self._config.send, self._config.numbers)
+        text = markdown_page(event, self._wording) if self._config.content else self._line(event)
         async with self._one_at_a_time:
             try:
                 await self._write(f"{text}\n")

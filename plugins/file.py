@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from router import (
-    ConfigError,
     Delivery,
     Event,
     FileTree,
@@ -28,10 +27,10 @@ from router import (
     Template,
     Wording,
     as_json,
-    bare_event,
-    excerpt,
+    check_template,
     hookimpl,
-    page,
+    markdown_page,
+    outgoing,
     plain,
     safe_name,
     safe_segment,
@@ -47,13 +46,36 @@ _DEFAULT_PATH = (
 _MOST_PIECES = 16
 
 
+def _values(event: Event) -> dict[str, Any]:
+    """What is missing, as an empty text: filters like `lower` would make the word `none` of it."""
+    values: dict[str, Any] = {name: "" if value is None else value for name, value in plain(event).items()}
+    for name in ("channel", "caller", "callee"):
+        values[name] = {key: "" if value is None else value for key, value in values[name].items()}
+    return values
+
+
+def _path(path: str) -> str:
+    """Each piece between slashes is a template, and a name of its own."""
+    pieces = path.split("/")
+    if {"", ".", ".."} & {piece.strip() for piece in pieces} or len(pieces) > _MOST_PIECES:
+        message = f"is not 1 to {_MOST_PIECES} names with a / in between, of which none is empty, `.` or `..`"
+        raise ValueError(message)
+    for piece in pieces:
+        try:
+            check_template(piece, _values)
+        except ValueError as error:
+            message = f"has {piece!r}: {error}; each piece between slashes is a template of its own"
+            raise ValueError(message) from None
+    return path
+
+
 class FileConfig(SinkConfig):
     """Writes each call to a file of its own: the body as it was received, the event as JSON, or a page to read."""
 
     kind: Literal["file"]
     root: Path
     """The folder below which everything is written."""
-    path: str | None = None
+    path: Annotated[str, AfterValidator(_path)] | None = None
     """Where below it: a template for each piece between slashes; by year, month and channel where it is left out."""
     format: Literal["received", "event", "markdown"] = "received"
     """`received`: the very bytes that came in; `event`: the normalised call as JSON; `markdown`: a page to read."""
@@ -62,10 +84,6 @@ class FileConfig(SinkConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> FileConfig:
-        pieces = [piece.strip() for piece in self.pieces()]
-        if {"", ".", ".."} & set(pieces) or len(pieces) > _MOST_PIECES:
-            message = f"`path` is 1 to {_MOST_PIECES} names with a / in between: none is empty, `.` or `..`"
-            raise ValueError(message)
         if self.format == "received" and (self.send is not None or self.numbers is Numbers.MASKED):
             message = (
                 "`send` and `numbers: masked` go with `format: event` or `markdown`: a received body stays as it is"
@@ -73,14 +91,11 @@ class FileConfig(SinkConfig):
             raise ValueError(message)
         return self
 
-    def pieces(self) -> list[str]:
-        """The templates between the slashes."""
-        return (self.path or _DEFAULT_PATH + (".md" if self.format == "markdown" else ".json")).split("/")
-
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
-        """Tries the path, and makes the root where that can be done; if not now, then when a call comes."""
-        sink = FileSink(self, context, _compiled(self.pieces(), context))
+        """Makes the root where that can be done; if not now, then when a call comes."""
+        path = self.path or f"{_DEFAULT_PATH}.{'md' if self.format == 'markdown' else 'json'}"
+        sink = FileSink(self, context, [context.templates.compile(piece) for piece in path.split("/")])
         tree = sink.tree
         try:
             if problem := await tree.open():
@@ -105,30 +120,6 @@ class FileConfig(SinkConfig):
         return _PAGE_PARTS if self.send is None and self.format == "markdown" else self.send
 
 
-def _compiled(pieces: Sequence[str], context: SinkContext) -> list[Template]:
-    """The templates of a path, tried on a call that has everything and on one that has nothing."""
-    compiled = []
-    for piece in pieces:
-        try:
-            template = context.templates.compile(piece)
-            if "raw" not in piece:  # what is in there only the operator knows
-                for event in (sample_event(), bare_event()):
-                    template.render(event=_blank(plain(event)))
-        except (ValueError, Rejected) as error:
-            message = f"path: {piece!r}: {error}; each piece between slashes is a template of its own"
-            raise ConfigError(message) from error
-        compiled.append(template)
-    return compiled
-
-
-def _blank(event: dict[str, Any]) -> dict[str, Any]:
-    """What is missing, as an empty text: filters like `lower` would make the word `none` of it."""
-    blank = {name: "" if value is None else value for name, value in event.items()}
-    for name in ("channel", "caller", "callee"):
-        blank[name] = {key: "" if value is None else value for key, value in event[name].items()}
-    return blank
-
-
 class FileSink:
     """One root."""
 
@@ -149,15 +140,19 @@ class FileSink:
         return await self.tree.put(folders, name, self._content(delivery))
 
     def _names(self, event: Event) -> list[str]:
-        values = _blank(plain(excerpt(event, None, self._config.numbers)))
+        values = _values(outgoing(event, None, self._config.numbers))
         *folders, name = (template.render(event=values) for template in self._path)
         return [*map(safe_segment, folders), safe_name(name)]
 
     def _content(self, delivery: Delivery) -> bytes:
         if self._config.format == "received":
             return delivery.body
-        event = excerpt(delivery.event, self._config.sent(), self._config.numbers)
-        return as_json(event) if self._config.format == "event" else page(event, self._wording).encode(errors="replace")
+        event = outgoing(delivery.event, self._config.sent(), self._config.numbers)
+        return (
+            as_json(event)
+            if self._config.format == "event"
+            else markdown_page(event, self._wording).encode(errors="replace")
+        )
 
 
 @hookimpl

@@ -24,9 +24,9 @@ from router import (
     SinkContext,
     as_json,
     check_url,
-    excerpt,
     hookimpl,
     host_of,
+    outgoing,
     sign,
 )
 
@@ -126,7 +126,7 @@ class Webhook:
         config = self._config
         if config.body == "event":
             content_type = "application/json"
-            body = as_json(excerpt(delivery.event, config.send, config.numbers))
+            body = as_json(outgoing(delivery.event, config.send, config.numbers))
         else:
             content_type = delivery.content_type or ""
             body = delivery.body

@@ -3,10 +3,10 @@
 from router.delivery import Delivery
 from router.errors import ConfigError, Rejected, Unavailable
 from router.event import Event, other_party, plain
-from router.excerpt import as_json, excerpt
+from router.excerpt import as_json, outgoing
 from router.files import FileTree
 from router.hookspecs import hookimpl
-from router.page import page
+from router.page import markdown_page
 from router.paths import safe_name, safe_segment
 from router.people import Wording, duration, masked
 from router.sample import bare_event, sample_event
@@ -25,6 +25,7 @@ from router.sink import (
     Template,
 )
 from router.targets import HttpUrl, Network, Networks, check_url, host_of
+from router.templates import check_template
 
 __all__ = [
     "ConfigError",
@@ -54,14 +55,15 @@ __all__ = [
     "Wording",
     "as_json",
     "bare_event",
+    "check_template",
     "check_url",
     "duration",
-    "excerpt",
     "hookimpl",
     "host_of",
+    "markdown_page",
     "masked",
     "other_party",
-    "page",
+    "outgoing",
     "plain",
     "safe_name",
     "safe_segment",

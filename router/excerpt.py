@@ -16,7 +16,7 @@ from router.sink import Numbers, Part
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def excerpt(event: Event, parts: Collection[Part] | None = None, numbers: Numbers = Numbers.FULL) -> Event:
+def outgoing(event: Event, parts: Collection[Part] | None = None, numbers: Numbers = Numbers.FULL) -> Event:
     """The event with these parts only (None: with all), and with masked numbers where that is asked for.
 
     What is left out is missing in the way that anything can be missing. The raw body stays only where all does.

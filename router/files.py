@@ -38,6 +38,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: O_NONBLOCK: what stands there may be a pipe.
 _THERE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TEMPORARY = re.compile(r"\.aftercall-[0-9a-f]{16}\.tmp")
+#: Seconds that opening waits for a drive that does not answer.
+_PATIENCE = 5.0
 #: Seconds after which a temporary file is nobody's, where the file system has no locks to tell.
 _ABANDONED = 86400
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -65,10 +67,13 @@ class FileTree:
         """
         self._leave(_sweep, self.root, self._closing)
         try:
-            os.close(await self._run(_open_root, self.root))
+            async with asyncio.timeout(_PATIENCE):
+                await self._run(_make_root, self.root)
         except NotADirectoryError:
             message = f"{self.root} is a file, or lies below one; name a folder"
             raise ConfigError(message) from None
+        except TimeoutError:
+            return f"no answer within {_PATIENCE:g} s"
         except OSError as error:
             return error.strerror or type(error).__name__
         return None
@@ -77,7 +82,7 @@ class FileTree:
         """Wait for what was left to the threads, for as long as the caller has patience."""
         self._closing.set()
         try:
-            await asyncio.gather(*map(asyncio.wrap_future, list(self._left)), return_exceptions=True)
+            await _ended(*self._left)
         finally:
             self._threads.shutdown(wait=False)
 
@@ -97,7 +102,7 @@ class FileTree:
         finally:
             closed = self._leave(draft.close)
             if not _called_off():
-                await asyncio.wrap_future(closed)
+                await _ended(closed)
         # Out here, so that the system's error, which names the file, is not chained to ours.
         raise problem
 
@@ -109,6 +114,12 @@ class FileTree:
         self._left.add(left)
         left.add_done_callback(self._left.discard)
         return left
+
+
+async def _ended(*steps: Future[None]) -> None:
+    """Wait for steps that run to their end, whoever stops waiting."""
+    if steps:
+        await asyncio.wait([asyncio.wrap_future(step) for step in steps])
 
 
 def _called_off() -> bool:
@@ -152,8 +163,8 @@ class _Draft:
             self._folder = _open_folders(self._root, self._folders, self._synced)
             descriptor = os.open(self._temporary, _NEW, 0o600, dir_fd=self._folder)
             self._file = open(descriptor, "wb")  # noqa: PTH123, SIM115 - `close` closes it
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):  # no locks here, or somebody sweeps right now: then `publish` finds it gone
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return self._file
 
     def publish(self, content: bytes) -> str:
@@ -225,6 +236,10 @@ class _Draft:
             return same
         finally:
             os.close(descriptor)
+
+
+def _make_root(root: Path) -> None:
+    os.close(_open_root(root))
 
 
 def _open_root(root: Path) -> int:

@@ -25,8 +25,8 @@ from router.people import Wording, duration
 from router.text import one_line
 
 
-def page(event: Event, wording: Wording) -> str:
-    """The page: front matter, title, and a section for each part that there is. See `excerpt` for leaving parts out."""
+def markdown_page(event: Event, wording: Wording) -> str:
+    """The page: front matter, title, and a section for each part that there is. See `outgoing` for leaving parts out."""
     return (
         "\n\n".join((_front_matter(event, wording), f"# {_title(event, wording)}", *_sections(event, wording))) + "\n"
     )

@@ -138,6 +138,9 @@ def _kind(config: object, origin: str) -> Kind:
         what = config.__name__ if isinstance(config, type) else f"a {type(config).__name__}"
         message = f"plugin {origin}: register_sinks returned {what}, which is no subclass of SinkConfig"
         raise PluginError(message)
+    if config.__abstractmethods__:
+        message = f"plugin {origin}: {config.__name__} does not define {', '.join(sorted(config.__abstractmethods__))}"
+        raise PluginError(message)
     field = config.model_fields.get("kind")
     names = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
     if len(names) != 1 or not isinstance(names[0], str):

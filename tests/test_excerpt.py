@@ -5,7 +5,7 @@ import json
 import pytest
 
 from router.event import plain
-from router.excerpt import as_json, excerpt
+from router.excerpt import as_json, outgoing
 from router.sample import bare_event, sample_event
 from router.sink import Numbers, Part
 
@@ -13,19 +13,19 @@ EVENT = sample_event()
 
 
 def test_all_of_it_is_the_event_itself() -> None:
-    assert excerpt(EVENT) is EVENT
+    assert outgoing(EVENT) is EVENT
 
 
 @pytest.mark.parametrize("part", Part)
 def test_a_part_that_is_not_sent_is_missing_and_so_is_the_raw_body(part: Part) -> None:
-    left = excerpt(EVENT, [other for other in Part if other is not part])
+    left = outgoing(EVENT, [other for other in Part if other is not part])
     assert not getattr(left, part)
     assert left.raw is None
     assert all(getattr(left, other) == getattr(EVENT, other) for other in Part if other is not part)
 
 
 def test_who_when_and_where_always_stay() -> None:
-    left = plain(excerpt(EVENT, []))
+    left = plain(outgoing(EVENT, []))
     kept = {name for name, value in left.items() if value}
     assert kept == {
         "id", "sequence", "source", "format", "received_at", "call_id", "revision", "direction", "caller", "callee",
@@ -34,8 +34,8 @@ def test_who_when_and_where_always_stay() -> None:
 
 
 def test_masked_numbers_leave_no_full_one() -> None:
-    assert b"4915228817386" not in as_json(excerpt(sample_event(raw={"from": "+4915228817386"}), None, Numbers.MASKED))
-    assert excerpt(EVENT, None, Numbers.MASKED).summary == EVENT.summary
+    assert b"4915228817386" not in as_json(outgoing(sample_event(raw={"from": "+4915228817386"}), None, Numbers.MASKED))
+    assert outgoing(EVENT, None, Numbers.MASKED).summary == EVENT.summary
 
 
 def test_json_has_every_key_and_exact_integers() -> None:

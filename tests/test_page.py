@@ -14,7 +14,7 @@ from router import formats
 from router.errors import Unreadable
 from router.event import ActionItem, Channel, Direction, Event, Number, NumberKind, Segment, SmartAnswer, Speaker
 from router.formats import body as bodies
-from router.page import escaped, page, paragraphs
+from router.page import escaped, markdown_page, paragraphs
 from router.people import Wording
 from router.sample import bare_event, sample_event
 
@@ -35,7 +35,7 @@ def headings(body: str) -> list[str]:
 
 
 def test_a_page_has_everything_there_is() -> None:
-    assert page(sample_event(), WORDING) == (
+    assert markdown_page(sample_event(), WORDING) == (
         """\
 ---
 event: 019cd6de-e2a0-7000-8000-000000000001
@@ -90,7 +90,7 @@ Tarif L anbieten.
 
 
 def test_a_page_of_nothing_has_no_empty_heading_and_no_none() -> None:
-    front, body = parsed(page(bare_event(), Wording("en", "UTC")))
+    front, body = parsed(markdown_page(bare_event(), Wording("en", "UTC")))
     assert front == {
         "event": "019cd6de-e2a0-7000-8000-000000000002",
         "revision": 1,
@@ -106,7 +106,7 @@ def test_items_without_text_leave_nothing() -> None:
         action_items=(ActionItem("1", " "),), smart_answers=(SmartAnswer("1", None, None),), summary=" \n ",
         transcript=(Segment(Speaker.OTHER, None, None, "\u200b"), Segment(Speaker.OTHER, None, None, "Ja.")),
     )  # fmt: skip
-    assert parsed(page(event, WORDING))[1] == "\n# Anruf unbekannt – unbekannt\n\n## Gespräch\n\nStimme: Ja.\n"
+    assert parsed(markdown_page(event, WORDING))[1] == "\n# Anruf unbekannt – unbekannt\n\n## Gespräch\n\nStimme: Ja.\n"
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_items_without_text_leave_nothing() -> None:
 )
 def test_without_a_headline_the_title_says_who_called_whom(changes: dict[str, Any], title: str) -> None:
     event = sample_event(**{"headline": None} | changes)
-    assert headings(parsed(page(event, WORDING))[1])[0] == title
+    assert headings(parsed(markdown_page(event, WORDING))[1])[0] == title
 
 
 def test_the_night_the_clocks_change_is_no_riddle() -> None:
-    front, _ = parsed(page(call("16-dst-change.json"), WORDING))
+    front, _ = parsed(markdown_page(call("16-dst-change.json"), WORDING))
     assert (front["started_at"], front["ended_at"]) == ("2025-10-26T02:50:00+02:00", "2025-10-26T02:15:00+01:00")
 
 
@@ -184,11 +184,12 @@ def test_a_page_has_the_same_shape_whatever_is_said(text: str) -> None:
         action_items=(ActionItem(None, text), ActionItem(None, "x")), smart_answers=(SmartAnswer(None, text, text),),
         transcript=(Segment(Speaker.CALLER, 3661.5, None, text),), small_talk=(), participants=(),
     )  # fmt: skip
-    front, body = parsed(page(event, WORDING))
+    front, body = parsed(markdown_page(event, WORDING))
     assert all("\n" not in str(value) for value in front.values())
     kinds = [token.type for token in MARKDOWN.parse(body)]
     plain = [
-        token.type for token in MARKDOWN.parse(parsed(page(sample_event(small_talk=(), participants=()), WORDING))[1])
+        token.type
+        for token in MARKDOWN.parse(parsed(markdown_page(sample_event(small_talk=(), participants=()), WORDING))[1])
     ]
     for kind in ("heading_open", "bullet_list_open", "ordered_list_open", "blockquote_open", "table_open", "hr"):
         assert kinds.count(kind) == plain.count(kind)
@@ -199,13 +200,13 @@ def test_a_page_has_the_same_shape_whatever_is_said(text: str) -> None:
 
 
 def test_templates_stay_as_they_were_said() -> None:
-    text = page(call("29-template-syntax.json"), WORDING)
+    text = markdown_page(call("29-template-syntax.json"), WORDING)
     assert "{{7*7}}" in text
     assert "49 " not in text.partition("## Notiz")[2].partition("## ")[0]
 
 
 def test_html_is_not_there_even_for_who_reads_nothing_else() -> None:
-    text = page(call("26-html-script.json"), WORDING)
+    text = markdown_page(call("26-html-script.json"), WORDING)
     assert not [tag for tag in ("<script", "<img", "<iframe", "<svg", "<a ") if tag in text]
 
 
@@ -214,7 +215,7 @@ def test_bare_links_are_not_made_clickable() -> None:
 
 
 def test_nothing_turns_a_line_around() -> None:
-    text = page(call("10-rtl-and-bidi-override.json"), WORDING)
+    text = markdown_page(call("10-rtl-and-bidi-override.json"), WORDING)
     assert not set("\u202a\u202b\u202c\u202d\u202e") & set(text)
     front, body = parsed(text)
     assert front["channel"] == "Support nosj.exe"
@@ -242,7 +243,7 @@ def test_every_payload_makes_a_page(name: str) -> None:
         event = call(name)
     except Unreadable:
         return
-    front, body = parsed(page(event, WORDING))
+    front, body = parsed(markdown_page(event, WORDING))
     assert front.get("call") == event.call_id
     assert not re.search(r"\b(None|undefined)\b", body)
     assert 1 <= len(headings(body)) <= 8

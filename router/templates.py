@@ -1,0 +1,29 @@
+"""Templates as settings: tried when the file is read, so that `aftercall check` finds what could not work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from router.errors import Rejected
+from router.event import Event, plain
+from router.sample import bare_event, sample_event
+
+
+def check_template(source: str, values: Callable[[Event], dict[str, Any]] = plain) -> None:
+    """Fill it for a call that has everything, and for one that has nothing. Raises ValueError with what is wrong.
+
+    `values` makes of an event what the template will see as `event`. What is in `event.raw` only the operator knows,
+    so a template that asks it is compiled and no more.
+    """
+    from router.render import Renderer
+
+    template = Renderer(ZoneInfo("UTC")).compile(source)
+    if "raw" in source:
+        return
+    for event in (sample_event(), bare_event()):
+        try:
+            template.render(event=values(event))
+        except Rejected as error:
+            raise ValueError(str(error)) from None
