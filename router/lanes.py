@@ -218,6 +218,8 @@ class Lane:
         except asyncio.CancelledError:
             await self._release(claim)
             raise
+        except Exception as error:  # noqa: BLE001 - a bug, here or in a plugin; the claim runs out, and nobody else suffers
+            self._log.error("lane.failed", delivery_id=claim.delivery.id, exc_info=error)
         finally:
             self._busy -= 1
             if self._behind or self.row.state is not LaneState.OPEN:
