@@ -98,9 +98,9 @@ class AdminApi:
             self._log.error("admin.failed", exc_info=error)
             response = _error(500, "bug", "a bug in aftercall; the traceback is in its log")
         if request.method == "POST":
-            resource = request.match_info.route.resource
+            done = response.status < web.HTTPBadRequest.status_code
             self._log.info(
-                "admin.acted", who=who, status=response.status, action=resource.canonical if resource else None
+                "admin.acted" if done else "admin.refused", who=who, status=response.status, path=request.path
             )
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -192,7 +193,7 @@ async def _listening(stack: AsyncExitStack, runner: web.BaseRunner, at: Address,
     try:
         await web.TCPSite(runner, at.host, at.port).start()
     except OSError as error:
-        message = f"{key}: cannot listen on {at}: {_reason(error)}; stop what listens there, or choose another port"
+        message = f"{key}: cannot listen on {at}: {_reason(error)}; {_advice(error)}"
         raise ConfigError(message) from error
     host, port = runner.addresses[0][:2]
     return Address(host, port)
@@ -201,3 +202,9 @@ async def _listening(stack: AsyncExitStack, runner: web.BaseRunner, at: Address,
 def _reason(error: OSError) -> str:
     """The system's own words; asyncio wraps them in some of its own."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "stop what listens there, or choose another port"
+    return "choose an address of this machine, and a port that you may open"

@@ -7,6 +7,7 @@ comparison found differences. Heavy modules are imported where they are needed: 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from importlib import resources
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from router import about, asking
-from router.errors import AftercallError
+from router.errors import AftercallError, Unreadable
 from router.options import (
     config_option,
     json_option,
@@ -30,6 +31,10 @@ from router.options import (
 
 if TYPE_CHECKING:
     from router.remote import Remote
+
+
+#: As `aftercall events` prints it.
+_EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,6 +99,8 @@ def serve(file: Path, form: Literal["json", "text"] | None) -> None:
 
     log.set_up(form)
     config = load_config(file)
+    for warning in config.warnings:
+        log.logger().warning("config.warned", warning=str(warning))
     asyncio.run(app.serve(config))
 
 
@@ -148,10 +155,17 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
     config = load_config(file)
     if Path(call).is_file():
         body = Path(call).read_bytes()
+    elif not _EVENT_ID.fullmatch(call):
+        message = f"there is no file {call}, and that is no id of an event"
+        raise AftercallError(message)
     else:
         event = remote_router(file, url, token).get("events", call)["event"]
         body, source = json.dumps(event["raw"]).encode(), source or event["source"]
-    answer = explained(config, body, source, datetime.now(UTC))
+    try:
+        answer = explained(config, body, source, datetime.now(UTC))
+    except Unreadable as error:
+        message = f"{call} would be kept in quarantine: {error}"
+        raise AftercallError(message) from None
     if as_json:
         print_json(answer)
         return
@@ -164,18 +178,19 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
 @click.argument("call", type=click.File("rb"))
 @config_option
 @click.option("--source", help="Post it to this source; left out: the first one.")
+@click.option("--new", is_flag=True, help="Give the call a new id, so that the router does not know it yet.")
 @click.option("--wait", type=float, default=10.0, show_default=True, help="Seconds to wait for its deliveries.")
 @json_option
-def send(*, call: Any, file: Path, source: str | None, wait: float, as_json: bool) -> None:
+def send(*, call: Any, file: Path, source: str | None, new: bool, wait: float, as_json: bool) -> None:
     """Post the body in CALL ("-": standard input) to the running router, and say what became of it."""
     from router.remote import ask, local_url
     from router.tokens import tokens
 
     config = load_config(file)
     name = known_source(config, source)
-    status, receipt = ask(
-        "POST", f"{local_url(config.server.listen)}/in/{name}/{tokens(config)[name][0]}", call.read(), {}
-    )
+    body = _renewed(call.read()) if new else call.read()
+    url = f"{local_url(config.server.listen)}/in/{name}/{tokens(config)[name][0]}"
+    status, receipt = ask("POST", url, body, {})
     deliveries = _settled(remote_router(file, None, None), receipt, wait) if receipt.get("deliveries") else []
     if as_json:
         print_json({"status": status, **receipt, "results": deliveries})
@@ -183,6 +198,21 @@ def send(*, call: Any, file: Path, source: str | None, wait: float, as_json: boo
     from router.show import receipt_text
 
     click.echo(receipt_text(receipt, deliveries))
+
+
+def _renewed(body: bytes) -> bytes:
+    """The same call under an id of its own."""
+    from datetime import UTC, datetime
+
+    from router.ids import new_id
+
+    try:
+        bundle = json.loads(body)
+        bundle["call"]["id"] = f"test-{new_id(datetime.now(UTC))}"
+    except (ValueError, TypeError, LookupError):
+        message = "--new goes with a JSON body that has a `call` object; its id is replaced"
+        raise AftercallError(message) from None
+    return json.dumps(bundle, ensure_ascii=False).encode()
 
 
 def _settled(remote: Remote, receipt: dict[str, Any], patience: float) -> list[dict[str, Any]]:

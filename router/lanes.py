@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from router import retry
 from router.attempt import attempt
-from router.delivery import Again, Dead, Delivered, Done, LaneRow, LaneState, Outcome, Refused, Retry
+from router.delivery import Again, Dead, Delivered, DeliveryState, Done, LaneRow, LaneState, Outcome, Refused, Retry
 from router.errors import StoreError
 from router.pace import Pace
 from router.store.base import Claim, Settlement
@@ -287,6 +287,7 @@ class Lane:
             source=delivery.event.source,
             attempt=delivery.attempt,
             outcome=settlement.outcome,
+            state=_STATES[type(decision)],
             reason=None if isinstance(decision, Done) else decision.reason,
             next_at=decision.at.isoformat() if isinstance(decision, Again) else None,
             duration_ms=round(duration * 1000, 1),
@@ -336,8 +337,10 @@ class Lane:
                 return
         self.row = row
         if changed:
-            self._log.warning("lane.changed", state=state, reason=reason)
+            write = self._log.info if state is LaneState.OPEN else self._log.warning
+            write("lane.changed", state=state, reason=reason)
         self.wake()
 
 
+_STATES = {Done: DeliveryState.DELIVERED, Again: DeliveryState.PENDING, Dead: DeliveryState.DEAD}
 _NAMES = {Delivered: "delivered", Retry: "retry", Refused: "refused"}

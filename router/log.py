@@ -20,13 +20,14 @@ def set_up(form: Literal["json", "text"] | None = None, level: int = logging.INF
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_locals,
+        _said_only,
         _one_lined,
     ]
     last: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if form == "json"
         else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            sort_keys=False, colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
     structlog.configure(
@@ -64,6 +65,11 @@ def _without_locals(_: object, __: str, fields: Any) -> Any:
             f"{frame['filename']}:{frame['lineno']} {frame['name']}" for stack in frames for frame in stack["frames"]
         ]
     return fields
+
+
+def _said_only(_: object, __: str, fields: Any) -> Any:
+    """What is not known is left out."""
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _one_lined(_: object, __: str, fields: Any) -> Any:

@@ -311,7 +311,9 @@ class TextHas:
         """With the words that were found."""
         text = facts.text(self.where, self.fold)
         asked = {"any": self.any_of, "all": self.all_of, "none": self.none_of}
-        parts = "; ".join(f"{how} {_listed(word.source for word in words)}" for how, words in asked.items() if words)
+        parts = "; ".join(
+            f"{how} {_listed(repr(word.source) for word in words)}" for how, words in asked.items() if words
+        )
         found = None
         if text is not None:
             hits = (word.found_in(text) for words in asked.values() for word in words)

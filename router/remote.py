@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
@@ -83,7 +84,8 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
         raise Refusal(message) from None
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        message = f"no router answers at {where} ({reason}); is `{NAME} serve` running with this configuration?"
+        said = os.strerror(reason.errno) if isinstance(reason, OSError) and reason.errno else reason
+        message = f"no router answers at {where} ({said}); is `{NAME} serve` running with this configuration?"
         raise Unreachable(message) from None
 
 

@@ -21,8 +21,8 @@ _UNITS = {
 }
 #: A century: longer ones are typing errors, and would leave the range of dates.
 _LONGEST = timedelta(days=36525)
-_SIZE = re.compile(r"([0-9]{1,12})\s*(B|KiB|MiB|GiB|kB|MB|GB)?")
-_BYTES = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(r"([0-9]{1,12})\s*(B|KiB|MiB|GiB|kB|MB|GB)")
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _RATE = re.compile(r"([0-9]{1,6})\s*/\s*(s|m|h|d)")
 
 
@@ -50,14 +50,20 @@ def written(duration: timedelta) -> str:
 
 
 def parse_size(value: Any) -> int:
-    """`10 MiB`, `500 kB`, `1000`: bytes; raises ValueError with what to write."""
+    """`10 MiB`, `500 kB`, `1000 B`: bytes; raises ValueError with what to write."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if matched is None:
-        message = "is no size; write a number with kB, MB, KiB or MiB, like 10 MiB"
+        message = "is no size; write a number with B, kB, MB, KiB or MiB, like 10 MiB"
         raise ValueError(message)
     return int(matched[1]) * _BYTES[matched[2]]
+
+
+def written_size(size: int) -> str:
+    """A size as it is written in routes.yaml, in the largest unit in which it is a whole number."""
+    name, unit = max(((name, unit) for name, unit in _BYTES.items() if size % unit == 0), key=lambda pair: pair[1])
+    return f"{size // unit} {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +160,6 @@ Size = Annotated[
     int,
     BeforeValidator(parse_size),
     Field(ge=1),
-    _AsText({"type": ["string", "integer"], "pattern": f"^{_SIZE.pattern}$", "examples": ["10 MiB"]}),
+    PlainSerializer(written_size, return_type=str, when_used="json"),
+    _AsText({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["10 MiB"]}),
 ]

@@ -43,6 +43,7 @@ LINGER: Final = 1.0
 #: Seconds after which a sender may try again when the store cannot take it.
 RETRY_AFTER: Final = 5
 
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the sender is told."""
@@ -124,22 +125,26 @@ class Ingest:
             self._metrics.refused(answer.status)
         if answer == HEALTHY:
             return _response(answer)  # health checks come every few seconds
-        self._log.info(
+        # Who has the token and is refused has lost a call: nobody promises that it comes again.
+        write = self._log.warning if source is not None and answer.status not in (200, 202) else self._log.info
+        write(
             "request.answered",
             source=source,
             method=request.method if request.method in ("GET", "POST") else "other",
             status=answer.status,
+            reason=None if answer.body is None else answer.body.get("error", {}).get("code"),
             duration_ms=round((time.perf_counter() - began) * 1000, 1),
         )
         return _response(answer)
 
     async def _answer(self, request: web.BaseRequest, source: str | None) -> Answer:
         path = request.rel_url.raw_path
-        if path in ("/healthz", "/readyz") and request.method in ("GET", "HEAD"):
+        look = request.method in ("GET", "HEAD")
+        if look and path in ("/healthz", "/readyz"):
             return HEALTHY if path == "/healthz" or await self._ready() else Answer(503)
         if source is None:
             return self._stranger(request) if path.startswith("/in/") else NOT_FOUND
-        if request.method == "GET":
+        if look:
             return Answer(200, {NAME: "listening", "source": source, "hint": "calls are taken by POST to this URL"})
         if request.method != "POST":
             return NOT_FOUND

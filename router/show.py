@@ -38,15 +38,17 @@ def explanation(answer: dict[str, Any]) -> str:
         verdict = "fires" if route["fired"] else "matches, but an earlier route stopped" if route["matched"] else "no"
         lines += ["", f"route {one_line(route['name'])}: {verdict}"]
         lines += _findings(route["conditions"], 1)
-    return "\n".join([*lines, "", f"goes to: {_listed(answer['sinks'])}"])
+    sinks = [f"{sink} (always)" if sink in answer["always"] else sink for sink in answer["sinks"]]
+    return "\n".join([*lines, "", f"goes to: {_listed(sinks)}"])
 
 
 def _findings(conditions: Iterable[dict[str, Any]], depth: int) -> Iterable[str]:
     marks = {True: "✓", False: "✗", None: "?"}
     for found in conditions:
-        unless = "unless " if found.get("unless") else ""
         has = f"   (the call: {cut(one_line(found['found']), _WIDEST)})" if found["found"] else ""
-        yield f"{'  ' * depth}{marks[found['held']]} {unless}{one_line(found['condition'])}{has}"
+        # An `unless` that holds is what stands in the way.
+        unless, good = ("unless ", found["held"] is False) if found.get("unless") else ("", found["held"])
+        yield f"{'  ' * depth}{marks[good]} {unless}{one_line(found['condition'])}{has}"
         yield from _findings(found.get("conditions", ()), depth + 1)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router import app, formats
 from router.attempt import attempt
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from router.config import Config
 
 
+_MARK: Final = "TEST aftercall"
+
+
 async def trial(config: Config, name: str) -> str:
     """Send it; says what happened. Raises `AftercallError` with the reason where it did not arrive."""
     clock, log = SystemClock(), logger()
@@ -37,12 +40,15 @@ async def trial(config: Config, name: str) -> str:
 
 
 def sample(sink: str, now: datetime) -> Delivery:
-    """The call that `aftercall init` writes, marked as a test wherever a person would look."""
-    body = (resources.files("router") / "starter" / "call.json").read_bytes()
-    parsed = bodies.parse(body)
-    form, call = formats.read(parsed.value)
-    marked = replace(call, call_id=f"test-{new_id(now)}", headline=f"TEST aftercall: {call.headline}")
-    event = Event.of(
-        marked, id=new_id(now), sequence=0, source="test", format=form, received_at=now, revision=1, raw=parsed.value
-    )
+    """The call that `aftercall init` writes, marked as a test wherever a person or a program would look.
+
+    The body is marked too: a webhook passes on that, and a CRM must not take it for a call.
+    """
+    raw = json.loads((resources.files("router") / "starter" / "call.json").read_bytes())
+    raw["callHeadline"] = f"{_MARK}: {raw['callHeadline']}"
+    raw["call"]["id"] = f"test-{new_id(now)}"
+    raw["channel"] = {"id": "test", "name": _MARK}
+    body = json.dumps(raw, ensure_ascii=False, indent=2).encode()
+    form, call = formats.read(bodies.parse(body).value)
+    event = Event.of(call, id=new_id(now), sequence=0, source="test", format=form, received_at=now, revision=1, raw=raw)
     return Delivery(id=new_id(now), sink=sink, event=event, body=body, content_type="application/json")

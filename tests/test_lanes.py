@@ -444,6 +444,7 @@ async def test_an_attempt_is_one_wide_line_without_a_word_of_the_call(bench: Ben
         await bench.lane(Puppet())
         await bench.call()
         await bench.until_states("delivered")
+        await bench.quiet()
     (line,) = [entry for entry in logs if entry["event"] == "delivery.attempted"]
     assert {"sink", "kind", "delivery_id", "event_id", "attempt", "outcome", "duration_ms"} <= line.keys()
     assert "call-1" not in str(logs)

@@ -541,8 +541,8 @@ routes:
         "duration: >= 300 s and <= 3600 s": (True, "300 s"),
         "time: days mon-fri, from 08:00, until 18:00": (True, "Tue 2026-03-10 09:15:00 +0100"),
         "has: note, participants": (True, "note"),
-        "summary: any Angebot, Storno": (True, "angebot"),
-        "headline: any Rückfrage; none Storno": (True, "rueckfrage"),
+        "summary: any 'Angebot', 'Storno'": (True, "angebot"),
+        "headline: any 'Rückfrage'; none 'Storno'": (True, "rueckfrage"),
         "not": (True, None),
         "any of": (False, None),
     }
@@ -577,7 +577,7 @@ def test_an_explanation_of_groups_has_their_parts_and_is_json(tmp_path: Path) ->
                                 "condition": "all of",
                                 "held": False,
                                 "found": None,
-                                "conditions": [{"condition": "note: any x", "held": False, "found": None}],
+                                "conditions": [{"condition": "note: any 'x'", "held": False, "found": None}],
                             }
                         ],
                     }

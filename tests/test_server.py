@@ -231,6 +231,8 @@ async def test_odd_request_targets_are_no_way_in(served: Served) -> None:
 
 async def test_a_get_with_the_token_says_that_aftercall_listens(served: Served) -> None:
     _, client = served
+    async with client.head(f"/in/sipgate/{TOKEN}") as answer:
+        assert answer.status == 200
     async with client.get(f"/in/sipgate/{TOKEN}") as answer:
         assert answer.status == 200
         assert (await answer.json())["source"] == "sipgate"
