@@ -76,7 +76,8 @@ def _built_in() -> Iterator[tuple[str, ModuleType]]:
         message = "the built-in sinks are not installed: this is a bare checkout; run make"
         raise PluginError(message) from None
     for found in pkgutil.iter_modules(package.__path__):
-        yield f"built-in {found.name}", _imported(f"router.plugins.{found.name}", f"built-in {found.name}")
+        if not found.name.startswith("_"):  # what sinks share
+            yield f"built-in {found.name}", _imported(f"router.plugins.{found.name}", f"built-in {found.name}")
 
 
 def _installed(environ: Mapping[str, str]) -> Iterator[tuple[str, ModuleType]]:

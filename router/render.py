@@ -28,6 +28,8 @@ FUEL = 200_000
 MAX_OUTPUT = 1_000_000
 #: They build texts and lists of any length at no cost in fuel.
 _REMOVED_FILTERS = ("format", "indent", "replace", "join", "center", "slice", "batch")
+#: What a text is safe for, only who puts it there can know.
+_NOT_OURS = ("safe",)
 #: What stands between two quotes or is a number may be a value; only these kinds of errors speak of the template alone.
 _ABOUT_THE_TEMPLATE = ("SyntaxError", "UnknownFilter", "UnknownTest", "UnknownFunction", "UnknownMethod", "BadEscape")
 _MAY_BE_A_VALUE = re.compile(r"""["'`\d]""")
@@ -53,7 +55,7 @@ class Renderer:
             filters={"date": self._date, "cut": _cut, "tojson": _tojson},
             auto_escape_callback=lambda _name: False,
         )
-        for name in _REMOVED_FILTERS:
+        for name in (*_REMOVED_FILTERS, *_NOT_OURS):
             self._environment.remove_filter(name)
         self._environment.remove_global("debug")
         self._compiled = 0

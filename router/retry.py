@@ -56,8 +56,8 @@ def decide(
     """What to write after an attempt.
 
     `retries` is how many entries of the schedule were spent before this attempt; `dice` is from 0 to 1 (excluded).
-    A `probe` that finds the lane still down spends no entry. A delivery is dead after its last attempt, or when an attempt has failed and
-    `give_up` has passed since the call was accepted.
+    A `probe` that finds the lane still down spends no entry. A delivery is dead after its last attempt, or when an
+    attempt has failed and `give_up` has passed since the call was accepted.
     """
     match outcome:
         case Delivered(remote_id):

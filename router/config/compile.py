@@ -101,10 +101,12 @@ class Compiler:
             digest,
         )
         for key, names in (("routes", [r.name for r in made.routes]), ("never", [n.name for n in made.never])):
+            above = set[str]()
             for at, name in enumerate(names):
-                if name in names[:at]:
+                if name in above:
                     message = f"there is a rule {name!r} above; give one of the two another name"
                     self.problems.append(((key, at, "name"), message))
+                above.add(name)
         return made
 
     def _route(self, route: RouteSetting, path: Path) -> Route:
@@ -325,15 +327,12 @@ def _duration(wanted: DurationRange | str) -> DurationIs:
         )
         return DurationIs(asked, _seconds(low), _seconds(high))
     matched = _COMPARISON.fullmatch(wanted.strip())
-    if matched is None:
-        message = f'{wanted!r} is no comparison; write ">= 5m" or {{min: 5m, max: 1h}}'
-        raise ValueError(message)
     try:
-        seconds = parse_duration(matched[2]).total_seconds()
-    except ValueError as error:
-        message = f"{matched[2]!r} {error}"
+        how, duration = matched.groups() if matched else ("", "")
+        return DurationIs(wanted, **{_BOUNDS[how]: parse_duration(duration).total_seconds()})
+    except (KeyError, ValueError):
+        message = f'{wanted!r} compares with no duration; write ">= 5m" or {{min: 5m, max: 1h}}'
         raise ValueError(message) from None
-    return DurationIs(wanted, **{_BOUNDS[matched[1]]: seconds})
 
 
 _BOUNDS = {">=": "at_least", "<=": "at_most", ">": "over", "<": "under"}

@@ -87,8 +87,9 @@ def schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
     models: list[type[BaseModel]] = [Settings, *configs]
     references, made = models_json_schema([(model, "validation") for model in models])
     definitions = made["$defs"]
-    for config in configs:
-        definition = _definition(references[config, "validation"], definitions)
+    for kind in kinds.values():
+        definition = _definition(references[kind.config, "validation"], definitions)
+        definition["properties"]["kind"] = {"const": kind.name, "description": kind.description}
         definition["required"] = sorted({*definition.get("required", []), "kind"})
     settings = _definition(references[Settings, "validation"], definitions)
     sinks = {"type": "object", "additionalProperties": {"oneOf": [references[one, "validation"] for one in configs]}}
@@ -148,7 +149,7 @@ class _Loader:
         self._check(settings)
         if self.problems:
             raise ConfigError(self._report())
-        warnings = [self._compiled(path, message) for path, message in compiler.warnings]
+        warnings = {*self.document.warnings, *(self._compiled(path, said) for path, said in compiler.warnings)}
         folder = self.file.parent
         keep = {name: None if kept == "forever" else kept for name, kept in settings.keep}
         return Config(
@@ -167,7 +168,7 @@ class _Loader:
             table=table,
             retry=settings.retry,
             kinds=kinds or {},
-            warnings=(*self.document.warnings, *warnings),
+            warnings=tuple(sorted(warnings, key=_order)),
         )
 
     def _kinds(self, plugins: Any) -> dict[str, Kind] | None:
@@ -190,7 +191,7 @@ class _Loader:
                 continue
             kind = given.get("kind")
             if not isinstance(kind, str):
-                self._problem(path, f"has no kind {did_you_mean('', kinds, 'installed')}")
+                self._problem(path, f"has no kind; write one {did_you_mean('', kinds, 'installed')}")
             elif kind in kinds:
                 try:
                     yield name, kinds[kind].config.model_validate(given)
@@ -242,4 +243,8 @@ class _Loader:
         self.problems.append(self._compiled(path, message))
 
     def _report(self) -> str:
-        return "\n".join(map(str, sorted(set(self.problems), key=lambda p: (p.line, p.column, p.message))))
+        return "\n".join(map(str, sorted(set(self.problems), key=_order)))
+
+
+def _order(problem: Problem) -> tuple[int, int, str]:
+    return problem.line, problem.column, problem.message

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from router.config.document import Document, Problem, Steps
 from router.config.suggest import closest, did_you_mean
+from router.text import cut
 
 _WORDS: Mapping[str, str] = {
     "missing": "is missing; write it",
@@ -36,6 +37,8 @@ _WORDS: Mapping[str, str] = {
 }
 #: What may stand there instead of what is too small or too large, by the name that pydantic gives the bound.
 _BOUNDS: Mapping[str, str] = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+#: Characters of a value that are shown.
+_SHOWN = 80
 #: What pydantic calls the key of a map.
 _KEY = "[key]"
 
@@ -73,7 +76,7 @@ def translated(
         message = as_written(document, one.path, one.message)
         written = document.written(one.path)
         if written and written not in ("~", "null") and not one.key and not _secret(one, written):
-            message = message if repr(written) in message else f"{written!r} {message}"
+            message = message if repr(written) in message else f"{cut(written, _SHOWN)!r} {message}"
         yield document.problem(one.path, message, key=one.key)
 
 
@@ -195,9 +198,13 @@ def _worded(details: ErrorDetails, annotations: Sequence[Any]) -> str:
             return str(details["ctx"]["error"])
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             (bound, limit), *_ = details["ctx"].items()
-            return f"is not allowed; write {_BOUNDS[bound]} {limit:g}"
-        case kind:
-            return _WORDS.get(kind) or details["msg"].replace("Input should be", "is not allowed; write")
+            return f"is not allowed; write {_BOUNDS[bound]} {f'{limit:g}' if isinstance(limit, float) else limit}"
+        case kind if kind in _WORDS:
+            return _WORDS[kind]
+        case _:
+            said = details["msg"]
+            wanted = said.removeprefix("Input should be ")
+            return f"is not allowed; write {wanted}" if wanted != said else f"is not allowed: {said}"
 
 
 def _inside(annotation: Any, step: int | str) -> Iterator[Any]:

@@ -11,7 +11,7 @@ _MOST = 20
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that looks like this one."""
-    folded = {one.casefold(): one for one in known}
+    folded = {one.casefold(): one for one in known if abs(len(one) - len(name)) * 3 <= max(len(one), len(name))}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     return folded[close[0]] if close else None
 
