@@ -1055,3 +1055,21 @@ def _violations(value: Any, rule: dict[str, Any], root: dict[str, Any], at: str 
                 yield f"{at}.{name}: is unknown"
             elif of_name is not True:
                 yield from _violations(inner, of_name, root, f"{at}.{name}")
+
+
+def test_one_run_finds_the_mistakes_of_every_part(complaints: Complaints) -> None:
+    said = complaints(
+        "sources: {s: {}}\ntimezone: Mars/Olympus\nkeep: {events: 90}\nsinks: {a: {kind: consol}}\nalways: [b]\n"
+        "routes: [{name: r, to: c}]\n",
+        head="",
+    )
+    paths = [line.split(": ")[1] for line in said]
+    assert paths == ["timezone", "keep.events", "sinks.a.kind", "always.0", "routes.0.to"]
+
+
+def test_a_comma_in_a_keyword_is_a_warning(loading: Load) -> None:
+    config = loading(
+        "sources: {s: {}}\nsinks: {a: {kind: console}}\nroutes: [{name: r, when: {summary: 'Angebot, Preis'}, to: a}]\n",
+        head="",
+    )
+    assert "[Angebot, Preis]" in str(config.warnings[0])

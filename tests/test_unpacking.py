@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from router.unpacking import Corrupt, TooLarge, Unpacking
 
 
@@ -24,7 +26,12 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-PACKERS = {"identity": bytes, "": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "identity": bytes,
+    "": bytes,
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 
 
 @given(data=st.binary(max_size=2_000), encoding=st.sampled_from(sorted(PACKERS)), size=st.integers(1, 3_000))

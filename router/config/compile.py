@@ -283,8 +283,9 @@ class Compiler:
                 with self._at(here):
                     made = keyword(_unescaped(word), Match(wanted.match), wanted.fold, exceptions)
                     found.append(made)
-                    if made.warning and here is not None:
-                        self.warnings.append((here, made.warning))
+                    for doubt in filter(None, (made.warning, _comma(word))):
+                        if here is not None:
+                            self.warnings.append((here, doubt))
             return tuple(found)
 
         return TextHas(
@@ -367,6 +368,11 @@ def _clock(text: str) -> time | None:
         message = f'{text!r} is no time of day; write it like "08:00"'
         raise ValueError(message)
     return None if matched[1] == "24" else time(int(matched[1]), int(matched[2]))
+
+
+def _comma(word: str) -> str | None:
+    """What one would rather have written, where one keyword looks like several."""
+    return f"one keyword with a comma in it; several are a list: [{word}]" if ", " in word else None
 
 
 @cache

@@ -121,11 +121,7 @@ class _Loader:
     def config(self) -> Config:
         """Everything, or `ConfigError`."""
         data = self.document.data
-        settings: Settings | None = None
-        try:
-            settings = Settings.model_validate(data)
-        except ValidationError as error:
-            self.problems += translated(error, self.document, Settings)
+        settings = self._settings(data)
         kinds = self._kinds(data.get("plugins") if isinstance(data, dict) else None)
         raw = data.get("sinks") if isinstance(data, dict) else None
         sinks = dict(self._sinks(raw, kinds)) if isinstance(raw, dict) and kinds is not None else {}
@@ -170,6 +166,21 @@ class _Loader:
             kinds=kinds or {},
             warnings=tuple(sorted(warnings, key=_order)),
         )
+
+    def _settings(self, data: Any) -> Settings | None:
+        """The settings; where keys are wrong, what the others say, so that one run finds every mistake.
+
+        None where a wrong key is one that others refer to, or could be one by another name: they could not be judged.
+        """
+        try:
+            return Settings.model_validate(data)
+        except ValidationError as error:
+            self.problems += translated(error, self.document, Settings)
+            wrong = {found["loc"][0] for found in error.errors(include_input=False) if found["loc"]}
+        others = Settings.model_fields.keys() - {"sinks", "sources", "words"}
+        if not isinstance(data, dict) or not wrong or not wrong <= others:
+            return None
+        return Settings.model_validate({key: value for key, value in data.items() if key not in wrong})
 
     def _kinds(self, plugins: Any) -> dict[str, Kind] | None:
         """None where the plugins cannot be loaded: the sinks are not looked at then."""
