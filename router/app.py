@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -133,6 +134,11 @@ async def serve(config: Config) -> None:
         # A second signal means it.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        # Everything is closed; only a plugin that ignores its cancellation could keep the process for ever.
+        logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left))
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def context(config: Config, name: str, settings: SinkConfig, clock: Clock, log: FilteringBoundLogger) -> SinkContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from router.delivery import Delivered, Delivery, Outcome, Refused, Retry
@@ -10,8 +11,6 @@ from router.errors import Rejected, Unavailable
 from router.text import cut, one_line
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from structlog.typing import FilteringBoundLogger
 
     from router.sink import Sink
@@ -31,9 +30,10 @@ async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: Filteri
         async with timer:
             remote_id = await sink.deliver(delivery)
     except Unavailable as error:
-        return Retry(_reason(error), error.retry_after, error.whole_lane)
+        retry_after = error.retry_after if isinstance(error.retry_after, timedelta) else None
+        return Retry(_reason(error), retry_after, bool(error.whole_lane))
     except Rejected as error:
-        return Refused(_reason(error), error.whole_lane)
+        return Refused(_reason(error), bool(error.whole_lane))
     except BaseException as error:  # see the docstring
         if timer.expired() and isinstance(error, TimeoutError):
             return Retry(f"no answer within {limit.total_seconds():g} s")
@@ -45,7 +45,7 @@ async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: Filteri
     if remote_id is not None and not isinstance(remote_id, str):
         log.error("sink.failed", sink=delivery.sink, delivery_id=delivery.id, returned=type(remote_id).__name__)
         return Retry(f"bug in the sink: it returned {type(remote_id).__name__}, not None or text")
-    return Delivered(remote_id)
+    return Delivered(None if remote_id is None else _storable(remote_id))
 
 
 def _reason(error: Exception) -> str:
@@ -54,4 +54,9 @@ def _reason(error: Exception) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a plugin's exception may do anything
         text = type(error).__name__
-    return cut(one_line(text), _LONGEST_REASON)
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
+    """A plugin's text as a store and a log can take it: one line, valid Unicode, not too long."""
+    return cut(one_line(text.encode(errors="replace").decode()), _LONGEST_REASON)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: A claim outlives its attempt's timeout by this, so that a slow settle is not a lost claim.
 CLAIM_MARGIN: Final = timedelta(seconds=30)
+#: Seconds that cancelled attempts may take to end; a sink that ignores cancellation is left behind.
+LAST_WORD: Final = 5.0
 #: Seconds after which a store that failed is asked again.
 STORE_PAUSE: Final = timedelta(seconds=1)
 
@@ -56,6 +58,7 @@ class Lane:
         self.config = config
         self.policy = policy
         self._sink = sink
+        self._recipient, self._parts = _record(config)
         self._store = store
         self._clock = clock
         self._log = log.bind(sink=name)
@@ -69,6 +72,8 @@ class Lane:
         self._stopping = False
         self._resting = False
         self._wake = asyncio.Event()
+        #: Held while the state changes: what an attempt found out must not undo what an operator said meanwhile.
+        self._changing = asyncio.Lock()
         self._attempts: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -86,8 +91,12 @@ class Lane:
 
         A reserved slot is either started or given back.
         """
-        open_ = self.row.state is LaneState.OPEN and not self._stopping
-        if not open_ or self._behind or self._busy >= self.config.concurrency or not self._pace.allowed(now):
+        if (
+            not self._sends(LaneState.OPEN)
+            or self._behind
+            or self._busy >= self.config.concurrency
+            or not self._pace.allowed(now)
+        ):
             return None
         if self.policy.schedule[0]:
             return None  # it is born pending, due later
@@ -103,10 +112,15 @@ class Lane:
             self._wake.set()
 
     def start(self, claim: Claim, *, probe: bool = False) -> None:
-        """Attempt a claim whose slot is taken already."""
-        task = asyncio.create_task(self._attempt(claim, probe=probe), name=f"attempt {self.name}")
+        """Attempt a claim whose slot is taken already; give it back where the lane was closed meanwhile."""
+        wanted = LaneState.PROBING if probe else LaneState.OPEN
+        doing = self._attempt(claim, probe=probe) if self._sends(wanted) else self._hand_back(claim)
+        task = asyncio.create_task(doing, name=f"attempt {self.name}")
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
+
+    def _sends(self, state: LaneState) -> bool:
+        return self.row.state is state and not self._stopping
 
     def wake(self) -> None:
         """Something may be due."""
@@ -114,12 +128,14 @@ class Lane:
         self._wake.set()
 
     async def pause(self) -> None:
-        """Begin no more attempts until `resume`."""
-        await self._set(LaneState.PAUSED, reason="paused by an operator")
+        """Begin no more attempts until `resume`; none begins after this returned. Raises `StoreError`."""
+        async with self._changing:
+            await self._set(LaneState.PAUSED, reason="paused by an operator")
 
     async def resume(self) -> None:
-        """Go on, also after the far side said that it is gone."""
-        await self._set(LaneState.OPEN)
+        """Go on, also after the far side said that it is gone. Raises `StoreError`."""
+        async with self._changing:
+            await self._set(LaneState.OPEN)
 
     async def run(self) -> None:
         """Until `stop`: then it ends by itself, and what it is claiming just then is released."""
@@ -143,9 +159,13 @@ class Lane:
         deadline = loop.time() + grace
         while self._attempts and (left := deadline - loop.time()) > 0:
             await asyncio.wait(self._attempts, timeout=left)
+        await asyncio.sleep(0)  # a task that is cancelled before it began could not release its claim
         for task in self._attempts:
             task.cancel()
-        await asyncio.gather(*self._attempts, return_exceptions=True)
+        if self._attempts:
+            _, stuck = await asyncio.wait(self._attempts, timeout=LAST_WORD)
+            if stuck:
+                self._log.error("sink.ignores_cancellation", attempts=len(stuck))
 
     # --- claiming ---
 
@@ -197,11 +217,7 @@ class Lane:
             self._busy -= limit - got
             self._pace.give_back(limit - got)
         for claim in found.claims:
-            if self._stopping:
-                await self._release(claim)
-                self._busy -= 1
-            else:
-                self.start(claim, probe=probe)
+            self.start(claim, probe=probe)
         self._behind = self._behind or got == limit
         return found.next_due
 
@@ -242,8 +258,8 @@ class Lane:
             outcome=_NAMES[type(outcome)],
             started_at=started_at,
             now=now,
-            recipient=self.config.recipient(),
-            parts=self.config.parts() if isinstance(outcome, Delivered) else (),
+            recipient=self._recipient,
+            parts=self._parts if isinstance(outcome, Delivered) else (),
         )
         # What has happened is written down also while the router stops.
         writing = asyncio.ensure_future(self._written(claim, settlement))
@@ -268,6 +284,14 @@ class Lane:
                 if self._clock.now() >= claim.until:
                     return False
                 await self._clock.wait(asyncio.Event(), self._clock.now() + STORE_PAUSE)
+
+    async def _hand_back(self, claim: Claim) -> None:
+        """Give back a claim that came too late to be attempted, and its slot."""
+        try:
+            await self._release(claim)
+        finally:
+            self._busy -= 1
+            self.wake()
 
     async def _release(self, claim: Claim) -> None:
         try:
@@ -304,8 +328,14 @@ class Lane:
     # --- the lane's state ---
 
     async def _follow(self, outcome: Outcome, now: datetime, *, probe: bool) -> None:
-        """What an attempt's outcome means for the lane."""
-        state = self.row.state
+        """What an attempt's outcome means for the lane. A store that fails leaves the state as it was."""
+        try:
+            async with self._changing:
+                await self._change(outcome, self.row.state, now, probe=probe)
+        except StoreError as error:
+            self._log.warning("lane.store_failed", reason=str(error))
+
+    async def _change(self, outcome: Outcome, state: LaneState, now: datetime, *, probe: bool) -> None:
         match outcome:
             case Retry(reason, retry_after, whole_lane) if state is LaneState.OPEN and whole_lane:
                 await self._probe(1, retry_after, reason, now)
@@ -325,21 +355,25 @@ class Lane:
     async def _set(
         self, state: LaneState, *, next_at: datetime | None = None, failures: int = 0, reason: str | None = None
     ) -> None:
-        """Change the state, in the store and here. To open, the store must have done it: it releases what is held."""
+        """Change the state: in the store, which releases what is held when the lane opens, and then here.
+
+        Raises `StoreError`, with nothing changed here.
+        """
         now = self._clock.now()
         changed = state is not self.row.state
         row = LaneRow(self.name, state, next_at, failures, reason, now if changed else self.row.since)
-        try:
-            await self._store.set_lane(row, now=now)
-        except StoreError as error:
-            self._log.warning("lane.store_failed", reason=str(error))
-            if state is LaneState.OPEN:
-                return
+        await self._store.set_lane(row, now=now)
         self.row = row
         if changed:
             write = self._log.info if state is LaneState.OPEN else self._log.warning
             write("lane.changed", state=state, reason=reason)
         self.wake()
+
+
+def _record(config: SinkConfig) -> tuple[str | None, tuple[str, ...]]:
+    """What is kept with each delivery, as text, whatever a plugin's configuration gives."""
+    recipient = config.recipient()
+    return None if recipient is None else str(recipient), tuple(map(str, config.parts()))
 
 
 _STATES = {Done: DeliveryState.DELIVERED, Again: DeliveryState.PENDING, Dead: DeliveryState.DEAD}

@@ -56,7 +56,7 @@ def decide(
     """What to write after an attempt.
 
     `retries` is how many entries of the schedule were spent before this attempt; `dice` is from 0 to 1 (excluded).
-    A `probe` that finds the lane still down spends no entry. A delivery is dead after its last attempt, or when an
+    A failed `probe` spends no entry; it is put back, so that the next probe takes another delivery. A delivery is dead after its last attempt, or when an
     attempt has failed and `give_up` has passed since the call was accepted.
     """
     match outcome:
@@ -65,14 +65,13 @@ def decide(
         case Refused(reason):
             return Dead(reason)
         case Retry(reason, retry_after, whole_lane):
-            free = probe and whole_lane
-            spent = retries if free else retries + 1
             if now - accepted_at >= give_up:
                 return Dead(f"gave up {_span(now - accepted_at)} after the call was accepted; last: {reason}")
-            if spent >= len(policy.schedule):
-                return Dead(f"no attempt left after {spent}; last: {reason}")
-            wait = policy.schedule[spent] * (1 + policy.jitter * (2 * dice - 1))
-            return Again(now + longer(wait, retry_after), reason, spent=not free, held=whole_lane)
+            entry = retries + 1
+            if entry >= len(policy.schedule) and not probe:
+                return Dead(f"no attempt left after {entry}; last: {reason}")
+            wait = policy.schedule[min(entry, len(policy.schedule) - 1)] * (1 + policy.jitter * (2 * dice - 1))
+            return Again(now + longer(wait, retry_after), reason, spent=not probe, held=whole_lane)
         case _:
             assert_never(outcome)
 

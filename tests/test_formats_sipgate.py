@@ -284,6 +284,9 @@ def test_a_source_can_pin_its_format() -> None:
         (None, None),
         ([], None),
         (True, None),
+        (1.5, "1.5"),
+        (2.0**52, "4503599627370496.0"),
+        (2.0**53, None),
         (1e30, None),
         (float("inf"), None),
         ("9" * 5000, "9" * 5000),
@@ -320,6 +323,10 @@ def test_an_odd_direction_is_unknown(odd: Any) -> None:
         (4915228817386, "+4915228817386", "e164"),
         ("200", None, "internal"),
         ("112", None, "internal"),
+        ("12345", None, "internal"),
+        ("123456", None, "unknown"),
+        ("+4999912345678", "+4999912345678", "e164"),  # no such area, as far as the tables know
+        ("4999912345678", None, "unknown"),
         ("anonymous", None, "anonymous"),
         ("Anonymous", None, "anonymous"),
         ("sip:anonymous@anonymous.invalid", None, "anonymous"),
@@ -386,6 +393,23 @@ def test_an_impossible_time_is_unknown(odd: Any) -> None:
     assert found.duration == 312.0
 
 
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("1999-12-31T23:59:59Z", False),
+        ("2000-01-01T00:00:00Z", True),
+        ("2100-12-31T23:59:59Z", True),
+        ("2101-01-01T00:00:00Z", False),
+        (10**11, False),  # milliseconds: 1973
+        (10**11 - 1, False),  # seconds: 5138
+        (946_684_800, True),
+        (946_684_799, False),
+    ],
+)
+def test_calls_are_of_this_century(given: Any, known: bool) -> None:
+    assert (call(startTime=given).started_at is not None) is known
+
+
 def test_milliseconds_of_a_time_are_kept() -> None:
     found = call(startTime="2026-04-08T09:22:41.663Z").started_at
     assert found == datetime(2026, 4, 8, 9, 22, 41, 663_000, tzinfo=UTC)
@@ -404,7 +428,15 @@ def test_milliseconds_of_a_time_are_kept() -> None:
         (1500, 1, 1.5),
         (0, 0, 0),
         ("312", 312, 312),
+        (306, 312, 306),
+        (305, 312, 312),
+        (12, 10, 12),
+        (13, 10, 10),
         (99, 312, 312),
+        (0, 312, 312),
+        (None, 0, 0),
+        (None, 86_400, 86_400),
+        (None, 86_401, None),
         (1e23, 312, 312),
         (-5, 312, 312),
         (None, 312, 312),
@@ -416,7 +448,17 @@ def test_a_duration_counts_in_the_unit_that_adds_up(given: Any, span: int, durat
 
 
 @pytest.mark.parametrize(
-    ("given", "duration"), [(312, 312), (146_750, 146.75), (86_400, 86_400), (1e23, None), (None, None), (True, None)]
+    ("given", "duration"),
+    [
+        (312, 312),
+        (146_750, 146.75),
+        (0, 0),
+        (86_400, 86_400),
+        (86_401, 86.401),
+        (1e23, None),
+        (None, None),
+        (True, None),
+    ],
 )
 def test_without_both_times_a_duration_is_in_seconds_as_long_as_a_day_allows_it(
     given: Any, duration: float | None
@@ -452,6 +494,12 @@ def test_whole_seconds_are_told_from_milliseconds_by_how_fast_one_can_speak() ->
     segments = [{"startTime": 1, "endTime": 6, "text": "Guten Morgen, hier ist Jana Brückner."}]
     (segment,) = read(transcriptions=segments).transcript
     assert (segment.start, segment.end) == (1.0, 6.0)
+
+
+@pytest.mark.parametrize(("given", "start"), [(0, 0.0), (1, 0.001), (86_400_000, 86_400.0), (86_400_001, None)])
+def test_an_offset_is_between_the_start_and_a_day(given: int, start: float | None) -> None:
+    segments = [{"startTime": given, "text": "Ja"}, {"startTime": 600_000, "text": "Nein"}]
+    assert read(transcriptions=segments).transcript[0].start == start
 
 
 @pytest.mark.parametrize("odd", [None, "x", -5, [], {}, 1e23, True, float("inf")])

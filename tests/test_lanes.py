@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -321,6 +322,55 @@ async def test_a_paused_lane_begins_nothing(bench: Bench) -> None:
     assert puppet.given == []
     await lane.resume()
     await bench.until_states("delivered")
+
+
+async def test_a_pause_is_not_undone_by_what_an_attempt_finds_out(bench: Bench) -> None:
+    puppet = Puppet(always=raising(DOWN))
+    lane = await bench.lane(puppet)
+    for _ in range(20):
+        await asyncio.gather(bench.call(), lane.pause())
+        assert lane.row.state is LaneState.PAUSED
+        begun = len(puppet.given)
+        await bench.quiet()
+        assert (lane.row.state, len(puppet.given)) == (LaneState.PAUSED, begun), "none begins after a pause"
+        await lane.resume()
+        await bench.quiet()
+
+
+async def test_plg_01_a_sink_that_ignores_its_cancellation_does_not_keep_the_router(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.lanes.LAST_WORD", 0.01)
+    gate = asyncio.Event()
+
+    async def deaf(_: object) -> None:
+        while not gate.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+
+    lane = await bench.lane(Puppet(always=deaf))
+    await bench.call()
+    await until(lambda: lane._sink.busy == 1)  # type: ignore[attr-defined]
+    with structlog.testing.capture_logs() as logs:
+        await lane.stop(0)
+    assert "sink.ignores_cancellation" in [entry["event"] for entry in logs]
+    gate.set()
+
+
+async def test_odd_words_of_a_plugin_are_stored_as_text(bench: Bench) -> None:
+    async def act(_: object) -> str:
+        return "id-\ud800\n" + "x" * 5000
+
+    error = Unavailable("bad \ud800\x1b text", retry_after=5)  # type: ignore[arg-type] # a plugin's mistake
+    await bench.lane(Puppet([raising(error), act]))
+    await bench.call()
+    await bench.quiet()
+    bench.clock.advance(5)
+    await bench.until_states("delivered")
+    (line,) = await bench.deliveries()
+    assert line.remote_id is not None
+    assert line.remote_id.startswith("id-")
+    assert len(line.remote_id) <= 500
 
 
 async def test_a_lane_remembers_its_state_and_probes_at_once_after_a_restart(bench: Bench) -> None:

@@ -163,9 +163,9 @@ def test_a_probe_that_finds_it_still_down_takes_none() -> None:
         assert decision.held
 
 
-def test_a_probe_that_is_answered_is_an_attempt_like_any_other() -> None:
-    assert again(Retry("500"), probe=True) == Again(NOON + 6 * SECOND, "500", spent=True, held=False)
-    assert isinstance(after(Retry("500"), probe=True, retries=2), Dead)
+def test_a_probe_that_fails_for_another_reason_takes_none_either_and_makes_room_for_the_next() -> None:
+    assert again(Retry("500"), probe=True) == Again(NOON + 6 * SECOND, "500", spent=False, held=False)
+    assert isinstance(after(Retry("500"), probe=True, retries=2), Again)
     assert after(Delivered("x"), probe=True) == Done("x")
 
 
@@ -208,13 +208,13 @@ def test_a_wait_is_within_the_jitter_and_never_earlier_than_retry_after(
     outcome = Retry("x", retry_after, whole_lane)
     found = again(outcome, policy, retries=retries, dice=dice, probe=probe, give_up=365 * DAY)
     wait = found.at - (NOON + SECOND)
-    entry = policy.schedule[retries + found.spent]
+    entry = policy.schedule[retries + 1]
     slack = timedelta(microseconds=2)
     shortest, longest = entry * (1 - policy.jitter) - slack, entry * (1 + policy.jitter) + slack
     asked = min(retry_after, DAY) if retry_after else timedelta(0)
     assert max(shortest, asked) <= wait <= max(longest, asked)
     assert wait >= timedelta(0)
-    assert found.spent is not (probe and whole_lane)
+    assert found.spent is not probe
     assert found.held is whole_lane
 
 
