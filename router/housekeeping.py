@@ -91,8 +91,8 @@ class Housekeeping:
         return bool(purged)
 
     async def _pause(self, span: timedelta) -> None:
-        """Nothing wakes a chore but time."""
-        until = self._clock.now() + span
+        """Nothing wakes a chore but time; a clock that is set back makes it wait no longer."""
+        began = self._clock.now()
         never = asyncio.Event()
-        while self._clock.now() < until:
-            await self._clock.wait(never, until)
+        while began <= self._clock.now() < began + span:
+            await self._clock.wait(never, began + span)

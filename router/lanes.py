@@ -146,6 +146,9 @@ class Lane:
             except StoreError as error:
                 self._log.warning("lane.store_failed", reason=str(error))
                 look_again = self._clock.now() + STORE_PAUSE
+            except Exception as error:  # noqa: BLE001 - a bug must not cost the other lanes anything
+                self._log.error("lane.failed", exc_info=error)
+                look_again = self._clock.now() + STORE_PAUSE
             if not self._stopping:
                 self._resting = True
                 await self._clock.wait(self._wake, look_again)
@@ -195,8 +198,9 @@ class Lane:
     async def _claim_probe(self, now: datetime) -> datetime | None:
         if self._busy:
             return None
-        if self.row.next_at is not None and now < self.row.next_at:
-            return self.row.next_at
+        next_at = self.row.next_at
+        if next_at is not None and now < next_at <= now + retry.LONGEST_RETRY_AFTER:  # else the clock was set back
+            return next_at
         if not self._pace.allowed(now):
             return self._pace.free_at
         return await self._claim(1, now, probe=True)
@@ -343,7 +347,7 @@ class Lane:
                 await self._probe(self.row.failures + 1, retry_after, reason, now)
             case Refused(reason, whole_lane=True) if state in (LaneState.OPEN, LaneState.PROBING):
                 await self._set(LaneState.DISABLED, reason=reason)
-            case Delivered() | Refused() if state is LaneState.PROBING:
+            case Delivered() | Refused() if state is LaneState.PROBING and probe:
                 await self._set(LaneState.OPEN)
             case _:
                 pass

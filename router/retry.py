@@ -56,7 +56,8 @@ def decide(
     """What to write after an attempt.
 
     `retries` is how many entries of the schedule were spent before this attempt; `dice` is from 0 to 1 (excluded).
-    A failed `probe` spends no entry; it is put back, so that the next probe takes another delivery. A delivery is dead after its last attempt, or when an
+    A failed `probe` spends no entry. What failed because the lane is down is held: due at once when the lane opens,
+    but for a far side that asked for a wait, which nothing shortens. A delivery is dead after its last attempt, or when an
     attempt has failed and `give_up` has passed since the call was accepted.
     """
     match outcome:
@@ -71,7 +72,10 @@ def decide(
             if entry >= len(policy.schedule) and not probe:
                 return Dead(f"no attempt left after {entry}; last: {reason}")
             wait = policy.schedule[min(entry, len(policy.schedule) - 1)] * (1 + policy.jitter * (2 * dice - 1))
-            return Again(now + longer(wait, retry_after), reason, spent=not probe, held=whole_lane)
+            if probe and whole_lane:
+                wait = FIRST_PROBE  # how long it really waits is the lane's business
+            held = whole_lane and not retry_after
+            return Again(now + longer(wait, retry_after), reason, spent=not probe, held=held)
         case _:
             assert_never(outcome)
 

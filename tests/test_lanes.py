@@ -312,6 +312,35 @@ async def test_gone_disables_the_lane_until_it_is_resumed(bench: Bench) -> None:
     await bench.until_states("dead", "delivered")
 
 
+async def test_only_a_probe_opens_a_lane_that_is_down(bench: Bench) -> None:
+    """A receiver that takes three at a time and tells the rest to come back: what got through proves nothing."""
+    gate = Gate()
+    busy = Unavailable("429", retry_after=timedelta(seconds=30), whole_lane=True)
+    puppet = Puppet([gate, raising(busy)])
+    lane = await bench.lane(puppet, concurrency=2)
+    await bench.call()
+    await bench.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    gate.opened.set()
+    await bench.until_states("delivered", "pending")
+    await bench.quiet()
+    assert lane.row.state is LaneState.PROBING
+    bench.clock.advance(29)
+    await bench.quiet()
+    assert len(puppet.given) == 2, "the far side asked for 30 seconds, and nothing shortens that"
+    bench.clock.advance(1)
+    await bench.until_states("delivered", "delivered")
+
+
+async def test_rty_03_a_clock_that_is_set_back_keeps_no_lane_from_probing(bench: Bench) -> None:
+    lane = await bench.lane(Puppet([raising(DOWN)]))
+    await bench.call()
+    await bench.quiet()
+    bench.clock.advance(timedelta(days=-2))
+    lane.wake()
+    await bench.until_states("delivered")
+
+
 async def test_a_paused_lane_begins_nothing(bench: Bench) -> None:
     puppet = Puppet()
     lane = await bench.lane(puppet)
