@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 #: Seconds that attempts in flight may take to finish when the router stops.
 GRACE: Final = 10.0
+_DESCRIPTORS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ async def running(
 
 async def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT."""
+    _allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -214,3 +217,11 @@ def _advice(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return "stop what listens there, or choose another port"
     return "choose an address of this machine, and a port that you may open"
+
+
+def _allow_many_connections() -> None:
+    """The usual limit of 1,024 descriptors is a convention from when programs could not count further."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

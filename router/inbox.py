@@ -102,6 +102,8 @@ class Inbox:
         self._clock = clock
         self._log = log
         self._metrics = metrics
+        #: Large bodies are understood one after the other: together they would stop the event loop.
+        self._understanding = asyncio.Lock()
 
     async def accept(
         self, source: str, body: bytes, *, content_type: str | None = None, pinned: str | None = None
@@ -112,7 +114,8 @@ class Inbox:
         """
         now = self._clock.now()
         if len(body) > _LARGE:
-            read = await asyncio.to_thread(understand, body, source, pinned, self.table)
+            async with self._understanding:
+                read = await asyncio.to_thread(understand, body, source, pinned, self.table)
         else:
             read = understand(body, source, pinned, self.table)
         if isinstance(read, NotUnderstood):

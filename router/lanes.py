@@ -285,8 +285,8 @@ class Lane:
                 return await self._store.settle(claim, settlement)
             except StoreError as error:
                 self._log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
-                if self._clock.now() >= claim.until:
-                    return False
+                if self._stopping or self._clock.now() >= claim.until:
+                    return False  # the claim is lost then, and due again when the router starts or the claim ends
                 await self._clock.wait(asyncio.Event(), self._clock.now() + STORE_PAUSE)
 
     async def _hand_back(self, claim: Claim) -> None:

@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import hmac
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, assert_never
-from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 BODY_DEADLINE: Final = 10.0
 #: Seconds that an idle connection is kept; aiohttp's own default is an hour.
 KEEPALIVE: Final = 15.0
+#: Bytes; larger bodies wait for each other, so that many of them at once neither fill the memory nor stop the loop.
+LARGE: Final = 256 * 1024
+LARGE_BODIES: Final = 4
+#: Seconds that a large body may wait for its turn.
+TURN_DEADLINE: Final = 60.0
 #: Seconds that a refused sender is listened to, so that it reads the answer before the connection goes.
 LINGER: Final = 1.0
 #: Seconds after which a sender may try again when the store cannot take it.
@@ -101,6 +106,7 @@ class Ingest:
         self._log = log
         self._metrics = metrics
         self._body_deadline = body_deadline or BODY_DEADLINE
+        self._large = asyncio.Semaphore(LARGE_BODIES)
         self._strangers = Strangers()
 
     def server(self) -> web.Server:
@@ -138,7 +144,7 @@ class Ingest:
         return _response(answer)
 
     async def _answer(self, request: web.BaseRequest, source: str | None) -> Answer:
-        path = request.rel_url.raw_path
+        path = _path(request)
         look = request.method in ("GET", "HEAD")
         if look and path in ("/healthz", "/readyz"):
             return HEALTHY if path == "/healthz" or await self._ready() else Answer(503)
@@ -148,9 +154,16 @@ class Ingest:
             return Answer(200, {NAME: "listening", "source": source, "hint": "calls are taken by POST to this URL"})
         if request.method != "POST":
             return NOT_FOUND
+        async with AsyncExitStack() as turn:
+            return await self._taken(request, source, turn)
+
+    async def _taken(self, request: web.BaseRequest, source: str, turn: AsyncExitStack) -> Answer:
+        """What becomes of an authentic POST. `turn` ends when the call is kept."""
         try:
-            async with asyncio.timeout(self._body_deadline):
-                body = await self._body(request)
+            async with asyncio.timeout(self._body_deadline) as deadline:
+                body = await self._body(request, turn, deadline)
+        except _NoTurn:
+            return _not_stored()
         except TimeoutError:
             return _wrong(408, "too_slow", f"the body was not complete within {self._body_deadline:g} seconds")
         except TooLarge:
@@ -163,7 +176,7 @@ class Ingest:
             return _wrong(400, "empty", "there is no body")
         return await self._accept(source, body, request.headers.get("Content-Type"))
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    async def _body(self, request: web.BaseRequest, turn: AsyncExitStack, deadline: asyncio.Timeout) -> bytes:
         """The body, unpacked. A plain one that says that it is too large is refused before it comes."""
         encodings = request.headers.getall("Content-Encoding", [""])
         encoding = encodings[0].strip().casefold()
@@ -174,9 +187,24 @@ class Ingest:
         if request.headers.get("Expect", "").casefold() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         unpacking = Unpacking(encoding, self._max_body)
+        waited = False
         async for data in request.content.iter_any():
             unpacking.feed(data)
+            if unpacking.size > LARGE and not waited:
+                await self._turn(turn, deadline)
+                waited = True
         return unpacking.finish()
+
+    async def _turn(self, turn: AsyncExitStack, deadline: asyncio.Timeout) -> None:
+        """Wait until few enough large bodies are here; that time is ours, and not the sender's."""
+        deadline.reschedule(None)
+        try:
+            async with asyncio.timeout(TURN_DEADLINE):
+                await self._large.acquire()
+        except TimeoutError:
+            raise _NoTurn from None
+        turn.callback(self._large.release)
+        deadline.reschedule(asyncio.get_running_loop().time() + self._body_deadline)
 
     async def _accept(self, source: str, body: bytes, content_type: str | None) -> Answer:
         try:
@@ -185,22 +213,30 @@ class Ingest:
             )
         except StoreError as error:
             self._log.error("store.failed", source=source, reason=str(error))
-            message = "the call is not known to be stored; send it again"
-            return Answer(503, {"error": {"code": "not_stored", "message": message}}, RETRY_AFTER)
+            return _not_stored()
         return _told(receipt)
 
     def _source(self, request: web.BaseRequest) -> str | None:
         """The source whose token the path has; None for everything else."""
-        _, prefix, *rest = [*request.rel_url.raw_path.split("/"), ""]
+        _, prefix, *rest = [*_path(request).split("/"), ""]
         if prefix != "in" or len(rest) != 3 or rest[2]:  # noqa: PLR2004 - source, token, and the end of the path
             return None
-        source, token = rest[0], unquote(rest[1])
+        source, token = rest[:2]
         return source if self._doors.opens(source, token) else None
 
     def _stranger(self, request: web.BaseRequest) -> Answer:
         if self._strangers.wrong(request.remote or "", self._clock.now()):
             return Answer(429, {"error": {"code": "too_many", "message": "too many wrong requests"}}, 60)
         return NOT_FOUND
+
+
+class _NoTurn(Exception):
+    """Too many large bodies came at once."""
+
+
+def _not_stored() -> Answer:
+    message = "the call is not known to be stored; send it again"
+    return Answer(503, {"error": {"code": "not_stored", "message": message}}, RETRY_AFTER)
 
 
 def _wrong(status: int, code: str, message: str) -> Answer:
@@ -220,6 +256,11 @@ def _told(receipt: Receipt) -> Answer:
             return Answer(202, {"quarantined": receipt.quarantine_id, "reason": receipt.reason})
         case _:
             assert_never(receipt)
+
+
+def _path(request: web.BaseRequest) -> str:
+    """The path as it was sent: nothing decoded, nothing put in order. An absolute URL is no path."""
+    return request.raw_path.partition("?")[0] if request.raw_path.startswith("/") else ""
 
 
 def _response(answer: Answer) -> web.Response:

@@ -34,6 +34,11 @@ class Unpacking:
         self._stream: zlib._Decompress | None = None
         self._streams = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that came out so far."""
+        return len(self._body)
+
     def feed(self, data: bytes) -> None:
         """The next bytes. Raises `Corrupt` where they cannot follow."""
         if self._encoding in ("", "identity"):

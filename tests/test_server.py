@@ -224,7 +224,8 @@ async def test_http_13_whatever_is_wrong_gets_one_uniform_answer(served: Served,
 
 async def test_odd_request_targets_are_no_way_in(served: Served) -> None:
     router, _ = served
-    for target in ("http://evil/in/sipgate/wrong", f"//in/sipgate/{TOKEN}", "*"):
+    odd = ("http://evil/in/sipgate/wrong", f"http://evil/in/sipgate/{TOKEN}", f"//in/sipgate/{TOKEN}", "*")
+    for target in (*odd, f"/in/sipgate/%30{TOKEN[1:]}"):
         request = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}"
         assert (await raw(router, request.encode())).splitlines()[0][9:12] in (b"404", b"400"), target
 
@@ -283,6 +284,37 @@ async def test_a_body_of_exactly_the_limit_is_taken(served: Served) -> None:
     assert len(data) == 65536
     assert (await post(client, data))[0] == 202
     assert (await post(client, chunked(data)))[0] == 200
+
+
+async def test_large_bodies_wait_for_each_other_and_their_senders_are_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.server.LARGE", 1000)
+    monkeypatch.setattr("router.server.LARGE_BODIES", 1)
+    async with listening(tmp_path) as (router, client):
+        reader, writer = await asyncio.open_connection(router.ingest.host, router.ingest.port)
+        data = body("slow", pad="x" * 20_000)
+        writer.write(f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n".encode())
+        writer.write(data[:15_000])
+        await writer.drain()
+        others = [asyncio.create_task(post(client, body(f"other-{at}", pad="x" * 20_000))) for at in range(5)]
+        assert (await post(client, body("small")))[0] == 202, "small ones do not wait"
+        writer.write(data[15_000:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 202")
+        assert [status for status, _ in await asyncio.gather(*others)] == [202] * 5
+        writer.close()
+        await writer.wait_closed()
+        monkeypatch.setattr("router.server.TURN_DEADLINE", 0.01)
+        reader, writer = await asyncio.open_connection(router.ingest.host, router.ingest.port)
+        writer.write(
+            f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n".encode() + b"x" * 20_000
+        )
+        await writer.drain()
+        async with asyncio.timeout(10):
+            while (await post(client, body("late", pad="x" * 20_000)))[0] != 503:
+                await asyncio.sleep(0)
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_length_that_is_too_large_is_refused_before_it_comes(served: Served) -> None:
