@@ -218,6 +218,7 @@ def test_the_hash_of_the_rules_changes_with_the_rules_and_with_nothing_else(load
     digest = loading(rules).table.digest
     assert re.fullmatch("[0-9a-f]{64}", digest)
     assert loading(f"# a comment\nlanguage: en\n{rules}").table.digest == digest
+    assert loading("routes: [{when: {summary: Preis}, to: bell, name: r}]\n").table.digest == digest
     for other in (rules.replace("Preis", "Angebot"), f"{rules}always: bell\n", f"{rules}timezone: Asia/Tokyo\n"):
         assert loading(other).table.digest != digest
 
@@ -351,6 +352,7 @@ SETTINGS = {
     "server: {public_url: calls.example.com}": f"1:22: server.public_url: 'calls.example.com' {SERVER}",
     "server: {public_url: 'https://[x'}": f"1:22: server.public_url: 'https://[x' {SERVER}",
     "server: {public_url: 'https://x:port'}": f"1:22: server.public_url: 'https://x:port' {SERVER}",
+    "server: {public_url: 'https://x:0'}": f"1:22: server.public_url: 'https://x:0' {SERVER}",
     "server: {public_url: 'https://x/?a'}": f"1:22: server.public_url: 'https://x/?a' {SERVER}",
     "server: {public_url: 'ftp://x'}": f"1:22: server.public_url: 'ftp://x' {SERVER}",
     "server: {max_body: lots}": "1:20: server.max_body: 'lots' is no size; write a number with B, kB, MB, KiB or MiB, like 10 MiB",
@@ -616,6 +618,20 @@ def test_a_mistake_in_a_rule(complaints: Complaints, text: str) -> None:
     assert complaints(f"{text}\n") == [RULES[text]]
 
 
+@pytest.mark.parametrize(
+    ("rule", "paths_"),
+    [
+        ("{nam: r}", ["to", "nam"]),
+        ("{nam: r, too: bell}", ["nam", "too"]),
+        ("{nam: r, colour: red}", ["nam", "colour"]),
+        ("{colour: red}", ["name", "to", "colour"]),
+    ],
+)
+def test_a_misspelt_key_is_not_missing_as_well(complaints: Complaints, rule: str, paths_: list[str]) -> None:
+    found = [problem.split(": ")[1].removeprefix("routes.0.") for problem in complaints(f"routes: [{rule}]\n")]
+    assert sorted(found) == sorted(paths_)
+
+
 def test_the_same_name_may_be_a_route_and_a_never_rule(loading: Load) -> None:
     loading("routes: [{name: r, to: bell}]\nnever: [{name: r, to: bell}]\n")
 
@@ -769,6 +785,11 @@ def test_a_token_that_could_be_guessed_or_cannot_stand_in_a_url_is_refused(compl
 
 def test_the_output_of_the_command_that_is_recommended_is_a_token(loading: Load) -> None:
     loading("", head="sources: {s: {token: 9f86d081884c7d659a2feaa0c55ad015}}\n")
+
+
+def test_a_token_has_at_least_eight_different_characters(loading: Load, complaints: Complaints) -> None:
+    loading("", head="sources: {s: {token: 0123456701234567012345}}\n")
+    assert len(complaints("", head="sources: {s: {token: 0123456012345601234560}}\n")) == 1
 
 
 def test_two_tokens_of_one_source_may_stay_the_same_for_a_while(loading: Load) -> None:
