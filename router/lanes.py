@@ -222,6 +222,9 @@ class Lane:
             self._pace.give_back(limit - got)
         for claim in found.claims:
             self.start(claim, probe=probe)
+        for delivery_id, event_id in found.damaged:
+            reason = "what is stored of the event is damaged"
+            self._log.error("delivery.dead", delivery_id=delivery_id, event_id=event_id, reason=reason)
         self._behind = self._behind or got == limit
         return found.next_due
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from router.config.settings import Source
 from router.errors import ConfigError
+from router.store.sqlite import folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,21 +33,14 @@ def tokens(config: Config) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _kept(folder: Path, source: str) -> str:
-    file = folder / f"token-{source}"
+def _kept(data: Path, source: str) -> str:
+    file = data / f"token-{source}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            token = file.read_text(encoding="ascii").strip()
-        else:
-            token = secrets.token_urlsafe(_BYTES)
-            with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-                opened.write(f"{token}\n")
-                opened.flush()
-                os.fsync(opened.fileno())
-            _sync_folder(folder)
+        folder.make(data)
+        if not file.exists():
+            with suppress(FileExistsError):  # another process was faster: its token counts
+                folder.create(file, f"{secrets.token_urlsafe(_BYTES)}\n".encode())
+        token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         message = (
@@ -59,11 +53,3 @@ def _kept(folder: Path, source: str) -> str:
         message = f"{file} holds no token; remove the file and a new one is made (and has to be pasted at the sender)"
         raise ConfigError(message) from None
     return token
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,8 +18,10 @@ import tempfile
 import textwrap
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +30,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.delivery import Dead, DeliveryState, Done
+from router.delivery import Dead, DeliveryState, Done, LaneRow
 from router.errors import StoreBusy, StoreError, StoreInUse, Unknown
 from router.event import Channel
-from router.store.base import Accepted, Claims, Duplicate, Owed, Retaken, Store
+from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Retaken, Store
 from router.store.sqlite import SqliteStore, database, folder, looking, open_store, schema, writer
 from router.store.sqlite.queries import SQL, named
 from store_engines import (
@@ -43,6 +45,7 @@ from store_engines import (
     arrival,
     at,
     claim_one,
+    every,
     purge,
     quarantine,
     settlement,
@@ -874,10 +877,189 @@ async def test_a_damaged_event_dies_alone(path: Path, stored: bytes, bit_flipped
         (dead,) = (await store.deliveries(state=DeliveryState.DEAD)).items
         assert (dead.event_id, dead.settled_at) == (event_id, at(1))
         assert dead.reason == "the stored event is damaged: its bytes are not those that were stored"
+        assert found.damaged == ((dead.id, event_id),)
         assert await store.claim("screen", limit=9, now=at(1), until=at(60)) == Claims((), None)
         with pytest.raises(StoreError, match=f"event {event_id} is damaged"):
             await store.event(event_id)
         assert len((await store.events()).items) == 3
+
+
+def damage(path: Path, *statements: str) -> None:
+    """Change the database as a failing disk would: past every constraint."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            assert connection.execute(statement).rowcount == 1, statement
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "id = CAST(x'ff' || substr(id, 2) AS TEXT)",
+        "id = 'other'",
+        "source = CAST(x'ff' AS TEXT)",
+        "source = 'sipgatf'",
+        "format = 'sipgatf'",
+        "received_at = received_at + 1",
+        "received_at = 9223372036854775807",
+        "received_at = -9223372036854775808",
+        "revision = 2",
+        "content_type = CAST(x'ff' AS TEXT)",
+        "content_type = NULL",
+        "content_type = content_type || 'p'",
+        "routes = '['",
+        "routes = '1'",
+        """routes = '["to nobody"]'""",
+        "routes = CAST(x'ff' AS TEXT)",
+        "call = replace(call, 'Preis', 'Greis')",
+        "call = replace(call, 'Preis', CAST(x'ff' AS TEXT))",
+        "call = ''",
+        "body = CAST(replace(body, 'Preis', 'Greis') AS BLOB)",
+        "body = x''",
+        "content_type = NULL, call = content_type || call",
+        "sha256 = x''",
+    ],
+)
+async def test_whatever_is_damaged_of_an_event_it_dies_alone(path: Path, change: str) -> None:
+    async with opened(path) as store:
+        ids = [(await accepted(store, arrival(f"call-{n}", when=n, owed=("screen",)))).event_id for n in range(5)]
+    damage(path, f"UPDATE events SET {change} WHERE sequence = 2")  # noqa: S608 - ours
+    async with opened(path) as store:
+        found = await store.claim("screen", limit=9, now=at(9), until=at(60))
+        assert [claim.delivery.event.id for claim in found.claims] == [*ids[:1], *ids[2:]]
+        (dead,) = (await store.deliveries(state=DeliveryState.DEAD)).items
+        assert found.damaged == ((dead.id, ids[1]),)
+        assert (dead.event_id, dead.settled_at) == (ids[1], at(9))
+        assert dead.reason == "the stored event is damaged: its bytes are not those that were stored"
+        assert await store.claim("screen", limit=9, now=at(9), until=at(60)) == Claims((), None)
+        if not change.startswith("id"):
+            with pytest.raises(StoreError, match=f"event {ids[1]} is damaged"):
+                await store.event(ids[1])
+        assert {line.sequence for line in (await store.events()).items} == {1, 2, 3, 4, 5}
+        assert await store.backlog() == {"screen": {"claimed": 4, "dead": 1}}
+        sums = await store.summary()
+        assert (sums.events, sums.deliveries["claimed"], sums.deliveries["dead"]) == (5, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "parted"),
+    [
+        ("event_id = 'other'", True),
+        ("event_id = CAST(x'ff' AS TEXT)", True),
+        ("accepted_at = 9223372036854775807", False),
+        ("replay_of = CAST(x'ff' AS TEXT)", None),
+    ],
+)
+async def test_a_damaged_delivery_costs_the_others_nothing(path: Path, change: str, parted: bool | None) -> None:
+    async with opened(path) as store:
+        for n in range(3):
+            await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+        line = (await store.deliveries()).items[1]
+    damage(path, f"UPDATE deliveries SET {change} WHERE id = '{line.id}'")  # noqa: S608 - ours
+    async with opened(path) as store:
+        found = await store.claim("screen", limit=9, now=at(1), until=at(60))
+        assert len(found.claims) == (3 if parted is None else 2)
+        assert [id_ for id_, _ in found.damaged] == ([] if parted is None else [line.id])
+        assert [event == line.event_id for _, event in found.damaged] == ([] if parted is None else [not parted])
+        assert len((await store.deliveries()).items) == 3
+        assert await store.delivery(line.id) is not None
+
+
+async def test_a_delivery_whose_own_id_is_damaged_is_poison_in_the_end(path: Path) -> None:
+    async with opened(path) as store:
+        for n in range(2):
+            await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+    damage(path, "UPDATE deliveries SET id = CAST(x'ff' AS TEXT) WHERE id = (SELECT max(id) FROM deliveries)")
+    async with opened(path) as store:
+        assert len((await store.claim("screen", limit=9, now=at(1), until=at(2))).claims) == 1
+        for n in range(2, 2 * POISON_AFTER, 2):
+            await store.retake(now=at(n))
+            await store.claim("screen", limit=9, now=at(n), until=at(n + 1))
+        assert len((await store.retake(now=at(99))).poison) == 2
+
+
+async def test_a_delivery_due_beyond_all_time_is_never_due(path: Path) -> None:
+    async with opened(path) as store:
+        await accepted(store, arrival(owed=("screen",)))
+    damage(path, "UPDATE deliveries SET due = 9223372036854775807")
+    async with opened(path) as store:
+        assert await store.claim("screen", limit=9, now=at(1), until=at(60)) == Claims((), None)
+
+
+async def test_a_list_shows_of_a_damaged_row_what_can_be_read(path: Path) -> None:
+    async with opened(path) as store:
+        for n in range(3):
+            await accepted(store, arrival(f"call-{n}", when=n, owed=("screen",)))
+        await quarantine(store)
+    damage(
+        path,
+        "UPDATE events SET received_at = 9223372036854775807, routes = '[', call_id = CAST(x'61ff' AS TEXT) "
+        "WHERE sequence = 1",
+        "UPDATE events SET routes = '[1]' WHERE sequence = 3",
+        "UPDATE events SET routed = 'x' WHERE sequence = 2",
+        "UPDATE quarantine SET last_at = 9223372036854775807, reason = CAST(x'ff' AS TEXT)",
+        "UPDATE channels SET last_at = 9223372036854775807, name = CAST(x'ff' AS TEXT)",
+        "UPDATE deliveries SET due = 9223372036854775807, settled_at = due, parts = '[' "
+        "WHERE id = (SELECT max(id) FROM deliveries)",
+    )
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    async with opened(path) as store:
+        third, first = await every(lambda after: store.events(after=after, limit=1))
+        assert (third.sequence, third.routes) == (3, ())
+        assert (first.call_id, first.received_at, first.routes) == ("a\ufffd", epoch, ())
+        (body,) = (await store.quarantined()).items
+        assert (body.reason, body.received_at, body.last_at) == ("\ufffd", NOW, epoch)
+        (channel,) = await store.channels()
+        assert (channel.name, channel.last_at) == ("\ufffd", epoch)
+        line = (await store.deliveries()).items[0]
+        assert (line.due, line.settled_at, line.parts) == (epoch, at(2), ())
+        assert (await store.delivery(line.id)) == (line, ())
+
+
+@pytest.mark.parametrize("byte", ["80", "c3", "ff"])
+@pytest.mark.parametrize("kept", [0, 4, 35])
+async def test_a_list_goes_on_after_a_row_whose_id_is_damaged(path: Path, byte: str, kept: int) -> None:
+    async with opened(path) as store:
+        for n in range(4):
+            await accepted(store, arrival(f"call-{n}", when=n))
+    left, right = f"substr(id, 1, {kept})", f"substr(id, {kept + 2})"
+    damage(path, f"UPDATE events SET id = CAST({left} || x'{byte}' || {right} AS TEXT) WHERE sequence = 2")  # noqa: S608
+    async with opened(path) as store:
+        lines = await every(lambda after: store.events(after=after, limit=1))
+        assert sorted(line.sequence for line in lines) == [1, 2, 3, 4]
+
+
+async def test_a_delivery_in_no_state_of_ours_is_damaged(path: Path) -> None:
+    async with opened(path) as store:
+        await accepted(store, arrival(owed=("screen",)))
+        (line,) = (await store.deliveries()).items
+    damage(path, "UPDATE deliveries SET state = 'x'")
+    async with opened(path) as store:
+        assert (await store.deliveries()).items == ()
+        with pytest.raises(StoreError, match=f"delivery {line.id} is damaged"):
+            await store.delivery(line.id)
+        assert (await store.summary()).events == 1
+
+
+async def test_a_damaged_lane_counts_as_never_set(path: Path) -> None:
+    async with opened(path) as store:
+        for sink in ("screen", "file"):
+            await store.set_lane(LaneRow(sink), now=NOW)
+    damage(path, "UPDATE lanes SET state = CAST(x'ff' AS TEXT) WHERE sink = 'file'")
+    async with opened(path) as store:
+        assert await store.lanes() == {"screen": LaneRow("screen")}
+
+
+async def test_what_has_lost_its_id_is_purged_too(path: Path) -> None:
+    async with opened(path) as store:
+        event_id = (await accepted(store, arrival())).event_id
+        await quarantine(store)
+    damage(path, "UPDATE events SET id = CAST(x'ff' AS TEXT)", "UPDATE quarantine SET id = CAST(x'ff' AS TEXT)")
+    async with opened(path) as store:
+        assert await store.event(event_id) is None
+        assert await purge(store, DAY) == 3
+        assert (await store.summary()).received == 2
+        assert ((await store.events()).items, (await store.quarantined()).items) == ((), ())
 
 
 # --- migrations ---
@@ -1328,3 +1510,30 @@ async def test_a_draft_that_a_crash_left_is_no_obstacle(path: Path) -> None:
     async with opened(path) as store:
         await accepted(store, arrival(owed=(Owed("screen"),)))
     assert sorted(file.name for file in path.parent.iterdir()) == ["aftercall.db", "lock", "seen.key"]
+    assert len(path.with_name("seen.key").read_bytes()) == 32
+
+
+def test_of_many_that_create_a_file_one_does(tmp_path: Path) -> None:
+    path, together = tmp_path / "file", threading.Barrier(8)
+
+    def create(content: bytes) -> bytes | None:
+        together.wait()
+        try:
+            folder.create(path, content)
+        except FileExistsError:
+            return None
+        return content
+
+    for _ in range(50):
+        with ThreadPoolExecutor(8) as threads:
+            made = [one for one in threads.map(create, (b"%d" % n * 99 for n in range(8))) if one is not None]
+        assert made == [path.read_bytes()]
+        assert list(tmp_path.iterdir()) == [path]
+        path.unlink()
+
+
+def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        folder.create(tmp_path / "file", b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("file", b"old")]

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,22 +59,63 @@ def test_every_source_has_its_own(tmp_path: Path) -> None:
     assert len({*made["a"], *made["b"], *made["c"]}) == 3
 
 
-def test_it_is_on_stable_storage_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file, and the folder that names it."""
-    synced: list[str] = []
-    real = os.fsync
+def test_it_is_on_stable_storage_before_it_is_used(tmp_path: Path) -> None:
+    """The new folders, each in the one above it; the file before it has its name; the name before the token is told."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed: that a token is on stable storage before it is used is NOT shown here")
+    script = "import sys, pathlib, test_tokens as t; t.tokens(t.configured(pathlib.Path(sys.argv[1]))); print('told')"
+    trace = tmp_path / "trace"
+    calls = "trace=mkdir,mkdirat,fsync,fdatasync,rename,renameat,renameat2,write"
+    child = subprocess.run(
+        ["strace", "-f", "-y", "-o", str(trace), "-e", calls, sys.executable, "-c", script, str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent.parent), str(Path(__file__).parent))),
+        },
+    )
+    if "ptrace" in child.stderr:
+        pytest.skip(f"strace may not trace here: {child.stderr}")
+    assert child.stdout == "told\n", child.stderr
+    base, data = re.escape(str(tmp_path)), re.escape(str(tmp_path / "var" / "data"))
+    steps = (
+        rf'mkdir\w*\(.*"{base}/var"',
+        rf"fsync\(\d+<{base}>\)\s+= 0",
+        rf'mkdir\w*\(.*"{data}"',
+        rf"fsync\(\d+<{base}/var>\)\s+= 0",
+        rf"write\(\d+<{data}/token-s\.new>",
+        rf"fsync\(\d+<{data}/token-s\.new>\)\s+= 0",
+        rf'rename\w*\(.*"{data}/token-s\.new", .*"{data}/token-s"',
+        rf"fsync\(\d+<{data}>\)\s+= 0",
+        r'write\(1<.*"told',
+    )
+    lines = iter(trace.read_text().splitlines())
+    assert [step for step in steps if not any(re.search(step, line) for line in lines)] == []
 
-    def fsync(descriptor: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()) if Path("/proc/self/fd").exists() else "?")
-        real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+def test_what_a_crash_left_half_written_is_no_obstacle(tmp_path: Path) -> None:
     config = configured(tmp_path)
-    tokens(config)
-    if "?" not in synced:
-        assert synced == [str(config.data / "token-s"), str(config.data)]
-    tokens(config)
-    assert len(synced) == 2
+    config.data.mkdir(parents=True)
+    (config.data / "token-s.new").write_text(TOKEN * 9)
+    (made,) = tokens(config)["s"]
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", made)
+    assert [(file.name, file.read_text()) for file in config.data.iterdir()] == [("token-s", f"{made}\n")]
+
+
+def test_of_several_processes_that_start_at_once_all_have_the_same(tmp_path: Path) -> None:
+    config, together = configured(tmp_path), threading.Barrier(8)
+
+    def start(_: int) -> dict[str, tuple[str, ...]]:
+        together.wait()
+        return tokens(config)
+
+    with ThreadPoolExecutor(8) as threads:
+        first, *others = threads.map(start, range(8))
+    assert others == [first] * 7
+    assert tokens(config) == first
 
 
 def test_a_token_with_white_space_around_it_is_one(tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ class Claims:
 
     claims: tuple[Claim, ...]
     next_due: datetime | None
+    #: What is dead instead, because what is stored of it is damaged, as (delivery id, event id).
+    damaged: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +290,12 @@ class Effort:
 
 
 class Store(ABC):
-    """What survives. One instance per process; safe for concurrent use from one event loop."""
+    """What survives. One instance per process; safe for concurrent use from one event loop.
+
+    Damage to one row is that row's alone. A list shows of it what can be read: in place of a character that cannot
+    there is U+FFFD, of a time that is none the epoch (or None), of a list that is none nothing; a line whose state
+    or routing is no word of ours is left out.
+    """
 
     effort: Effort
 
@@ -325,7 +332,7 @@ class Store(ABC):
         Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`, held deliveries
         count as due, whatever their time; without, they are due at their time like any other. What is claimed is
         held no longer. No delivery is claimed twice, whoever else claims at the same moment. A delivery whose stored
-        event is damaged becomes dead instead of being claimed.
+        event is damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
         """
 
     @abstractmethod
@@ -349,7 +356,7 @@ class Store(ABC):
 
     @abstractmethod
     async def lanes(self) -> dict[str, LaneRow]:
-        """The remembered state of every lane that was ever set, by sink."""
+        """The remembered state of every lane that was ever set, by sink; a damaged one counts as never set."""
 
     @abstractmethod
     async def set_lane(self, row: LaneRow, *, now: datetime) -> None:

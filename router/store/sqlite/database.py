@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
@@ -74,6 +75,8 @@ class Database:
         )
         try:
             connection.row_factory = sqlite3.Row
+            # What is no UTF-8 any more must not fail the query. What is delivered of it is known by its digest.
+            connection.text_factory = partial(str, encoding="utf-8", errors="replace")
             safeguards = _SAFEGUARDS + (_ON_DARWIN if sys.platform == "darwin" else ())
             for safeguard in safeguards + (_ONLY_READS if only_reads else ()):
                 self._set(connection, *safeguard)

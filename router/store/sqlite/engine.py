@@ -180,7 +180,7 @@ class SqliteStore(Store):
         claims, damaged = await self.readers.work(partial(sending_out.claims_of, rows, until, self._parse))
         if damaged:
             await self._write(partial(sending_out.bury, damaged=damaged, now=now))
-        return Claims(claims, next_due)
+        return Claims(claims, next_due, tuple((row["id"], row["event_id"]) for row in damaged))
 
     @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -40,17 +41,23 @@ def sync(folder: Path) -> None:
 
 
 def create(path: Path, content: bytes = b"") -> None:
-    """Create a file, 0600 under any umask, and put it and its name on stable storage; as a whole or not at all."""
+    """Create a file, 0600 under any umask, and put it and its name on stable storage; as a whole or not at all.
+
+    Raises `FileExistsError` where there is one, which stays as it is: of several processes one creates it. The draft
+    that a crash leaves beside it is used up by the next.
+    """
     draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.rename(path)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # whoever waited here has the finished file open, or a draft of no use
+        if os.path.lexists(path):
+            draft.unlink(missing_ok=True)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        os.fchmod(file.fileno(), 0o600)
+        file.truncate(0)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        draft.rename(path)
     sync(path.parent)
 
 

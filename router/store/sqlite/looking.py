@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from router.delivery import DeliveryState
@@ -18,6 +19,7 @@ from router.store.base import (
 )
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import (
+    Damaged,
     attempt_line,
     channel_line,
     delivery_line,
@@ -28,15 +30,15 @@ from router.store.sqlite.rows import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     #: A line of a list, which has an id.
     Line = TypeVar("Line", EventLine, DeliveryLine, QuarantineLine)
 
 _LONGEST_PAGE: Final = 500
 
-#: Above every id.
-_TOP: Final = "~"
+#: Above every id, damaged ones too: to SQLite, bytes are above all text.
+_TOP: Final = b""
 
 
 def summary(connection: sqlite3.Connection) -> Summary:
@@ -133,5 +135,17 @@ def _page(
     size = min(max(limit, 1), _LONGEST_PAGE)
     row = {**wanted, "after": _TOP if after is None else after, "limit": size + 1}
     rows = connection.execute(query, row).fetchall()
-    lines = tuple(line(row) for row in rows[:size])
-    return Page(lines, lines[-1].id if len(rows) > size else None)
+    lines = tuple(_readable(line, rows[:size]))
+    return Page(lines, _key(rows[size - 1]["id"]) if len(rows) > size else None)
+
+
+def _key(last: str) -> str:
+    """Where the next page starts: a damaged id as it is shown may stand above itself, and the list at a stand."""
+    return last.replace("\ufffd", "~")
+
+
+def _readable(line: Callable[[sqlite3.Row], Line], rows: Sequence[sqlite3.Row]) -> Iterator[Line]:
+    """The lines of these rows; none of a row that is too damaged for one."""
+    for row in rows:
+        with suppress(Damaged):
+            yield line(row)

@@ -58,15 +58,15 @@ def purge(
     limit = max(limit, 0)  # below, SQLite knows no limit
     if events is not None:
         old = connection.execute(SQL["old_events"], {"before": micros(events), "limit": limit}).fetchall()
-        ids = _first(old)
-        deliveries = connection.executemany(SQL["remove_deliveries"], ids).rowcount if ids else 0
-        connection.executemany(SQL["remove_event"], ids)
-        removed_events = len(ids)
+        rows = _first(old)
+        deliveries = connection.executemany(SQL["remove_deliveries"], rows).rowcount if rows else 0
+        connection.executemany(SQL["remove_event"], rows)
+        removed_events = len(rows)
     if quarantine is not None:
         old = connection.execute(SQL["old_quarantine"], {"before": micros(quarantine), "limit": limit}).fetchall()
-        ids = _first(old)
-        connection.executemany(SQL["remove_quarantined"], ids)
-        quarantined = len(ids)
+        rows = _first(old)
+        connection.executemany(SQL["remove_quarantined"], rows)
+        quarantined = len(rows)
     if seen is not None:
         forgotten = connection.execute(SQL["forget_seen"], {"before": micros(seen), "limit": limit}).rowcount
     for name, n in (("purged", removed_events + quarantined), ("deliveries_purged", deliveries)):
@@ -75,16 +75,19 @@ def purge(
     return Purged(removed_events, deliveries, quarantined, forgotten)
 
 
-def _first(rows: Iterable[sqlite3.Row]) -> list[dict[str, str]]:
-    """The ids of the first rows, as parameters, until their size is enough for one commit; one at least."""
-    ids: list[dict[str, str]] = []
+def _first(rows: Iterable[sqlite3.Row]) -> list[dict[str, int]]:
+    """The numbers of the first rows, as parameters, until their size is enough for one commit; one at least.
+
+    Numbers, because an id may be damaged: what cannot be named must go all the same.
+    """
+    first: list[dict[str, int]] = []
     size = 0
     for row in rows:
-        if ids and size + row["size"] > _LARGEST_PURGE:
+        if first and size + row["size"] > _LARGEST_PURGE:
             break
-        ids.append({"id": row["id"]})
+        first.append({"number": row["number"]})
         size += row["size"]
-    return ids
+    return first
 
 
 def _delivery(connection: sqlite3.Connection, delivery_id: str) -> sqlite3.Row:

@@ -1,5 +1,5 @@
 -- Every statement of the SQLite engine: a name, a sentence, the SQL. Times are microseconds since the epoch.
--- A list that starts at the newest is asked for what is below '~', which is above every id.
+-- A list that starts at the newest is asked for what is below x'', which is above every id.
 
 -- begin: Start a write; nobody else writes until its end.
 BEGIN IMMEDIATE;
@@ -41,10 +41,10 @@ RETURNING event_id, revision;
 -- add_event: Keep an event with its body.
 INSERT INTO events (
     id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes, rules,
-    content_type, seen_call, seen_digest, body_sha256, call, body
+    content_type, seen_call, seen_digest, sha256, call, body
 ) VALUES (
     :event_id, :source, :format, :now, :revision, :direction, :call_id, :channel_id, :channel_name, :routed, :routes,
-    :rules, :content_type, :call, :digest, :body_sha256, :call_json, :body
+    :rules, :content_type, :call, :digest, :sha256, :call_json, :body
 );
 
 -- owed_before: The sinks that other revisions of a call were owed to.
@@ -99,11 +99,11 @@ RETURNING id;
 -- next_due: When the next pending delivery of a sink is due.
 SELECT min(due) AS due FROM deliveries WHERE sink = :sink AND state = 'pending';
 
--- claimed: A delivery with all that its sink is given.
+-- claimed: A delivery with all that its sink is given; nothing of the event where damage has parted the two.
 SELECT
-    deliveries.id AS delivery_id, deliveries.sink, deliveries.attempt, deliveries.retries, deliveries.accepted_at,
-    deliveries.due, deliveries.replay_of, events.*
-FROM deliveries JOIN events ON events.id = deliveries.event_id
+    deliveries.id AS delivery_id, deliveries.event_id, deliveries.sink, deliveries.attempt, deliveries.retries,
+    deliveries.accepted_at, deliveries.due, deliveries.replay_of, events.*
+FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
 WHERE deliveries.id = :id;
 
 -- settle_done: An attempt delivered.
@@ -182,23 +182,23 @@ UPDATE deliveries SET state = 'dead', held = 0, settled_at = :now, reason = :rea
 WHERE id = :id AND state = 'pending';
 
 -- old_events: Events from before a time that owe nothing, oldest first.
-SELECT id, length(body) AS size FROM events
+SELECT sequence AS number, length(body) AS size FROM events
 WHERE received_at < :before AND NOT EXISTS (
     SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
 )
 ORDER BY received_at LIMIT :limit;
 
 -- remove_deliveries: Remove the deliveries of an event, and with them their attempts.
-DELETE FROM deliveries WHERE event_id = :id;
+DELETE FROM deliveries WHERE event_id = (SELECT id FROM events WHERE sequence = :number);
 
 -- remove_event: Remove an event.
-DELETE FROM events WHERE id = :id;
+DELETE FROM events WHERE sequence = :number;
 
 -- old_quarantine: Unreadable bodies from before a time, oldest first.
-SELECT id, size FROM quarantine WHERE received_at < :before ORDER BY received_at LIMIT :limit;
+SELECT rowid AS number, size FROM quarantine WHERE received_at < :before ORDER BY received_at LIMIT :limit;
 
 -- remove_quarantined: Remove an unreadable body.
-DELETE FROM quarantine WHERE id = :id;
+DELETE FROM quarantine WHERE rowid = :number;
 
 -- forget_seen: Remove what was last seen before a time, oldest first.
 DELETE FROM seen WHERE (source, call, digest) IN (

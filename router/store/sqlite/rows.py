@@ -1,13 +1,15 @@
-"""Between rows and values: times as microseconds since the epoch, lists as JSON, calls by `router.event.CALL`."""
+"""Between rows and values: times as microseconds since the epoch, lists as JSON, calls by `router.event.CALL`.
+
+What is delivered is proved by its digest. What lists show is not: of a damaged row they show what can be read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Final
 
 from router.delivery import Delivery, DeliveryState, LaneRow, LaneState
 from router.errors import StoreError
@@ -25,14 +27,17 @@ from router.store.base import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+#: The columns of `content_digest`. Those that lists show beside are copies of what is in `call`.
+_CONTENT: Final = ("id", "source", "format", "received_at", "content_type", "routes", "call", "body")
+
 
 class Damaged(StoreError):
-    """A stored event is not what was stored."""
+    """A stored row is not what was stored."""
 
 
 def micros(time: datetime) -> int:
@@ -46,13 +51,16 @@ def micros_or_none(time: datetime | None) -> int | None:
 
 
 def moment(stored: int) -> datetime:
-    """A stored time, aware UTC."""
+    """A stored time, aware UTC; raises where it is none."""
     return _EPOCH + timedelta(microseconds=stored)
 
 
-def moment_or_none(stored: int | None) -> datetime | None:
-    """A stored time, or none."""
-    return None if stored is None else moment(stored)
+def readable_moment(stored: int | None) -> datetime | None:
+    """A stored time, or none; none, too, where it is damaged."""
+    try:
+        return None if stored is None else moment(stored)
+    except (OverflowError, TypeError, ValueError):
+        return None
 
 
 def packed(texts: tuple[str, ...]) -> str:
@@ -61,116 +69,171 @@ def packed(texts: tuple[str, ...]) -> str:
 
 
 def unpacked(stored: str | None) -> tuple[str, ...]:
-    """A stored list."""
+    """A stored list; raises where it is none."""
     return tuple(json.loads(stored)) if stored else ()
 
 
-def sha256(body: bytes) -> bytes:
-    """What is stored beside a body, to see damage."""
-    return hashlib.sha256(body).digest()
+def content_digest(
+    *,
+    id: str,  # noqa: A002 - a column's name
+    source: str,
+    format: str,  # noqa: A002 - a column's name
+    received_at: int,
+    content_type: str | None,
+    routes: str,
+    call: str,
+    body: bytes,
+) -> bytes:
+    """SHA-256 of what is delivered of an event, as far as it is known before the event is written."""
+    return _sha256(id, source, format, received_at, content_type, routes, call, body)
+
+
+def event_digest(content: bytes, revision: int) -> bytes:
+    """What is stored beside an event, to see damage: of its `content_digest` and its revision."""
+    return _sha256(content, revision)
+
+
+def _sha256(*fields: bytes | str | int | None) -> bytes:
+    """Of the fields, each with its length, so that nothing can pass from one to the next."""
+    sha256 = hashlib.sha256()
+    for field in fields:
+        data = field if isinstance(field, bytes) else b"" if field is None else str(field).encode()
+        sha256.update(b"-" if field is None else b"%d:" % len(data))
+        sha256.update(data)
+    return sha256.digest()
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever goes wrong with this row is `Damaged`; the error itself would quote what was said."""
+    try:
+        yield
+    except (Damaged, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 - whatever damage does to it
+        message = f"{what} is damaged: it is not what was stored; check the disk"
+        raise Damaged(message) from None
 
 
 def event_of(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> Event:
     """The event of a row of `events`; raises `Damaged` where the row is not what was stored."""
-    body: bytes = row["body"]
-    if sha256(body) != row["body_sha256"]:
-        message = f"event {row['id']} is damaged: its body is not the one that was stored; check the disk"
-        raise Damaged(message)
+    with _reading(f"event {row['id']}"):
+        content = content_digest(**{name: row[name] for name in _CONTENT})
+        if event_digest(content, row["revision"]) != row["sha256"]:
+            raise ValueError
+        return Event.of(
+            CALL.validate_json(row["call"]),
+            id=row["id"],
+            sequence=row["sequence"],
+            source=row["source"],
+            format=row["format"],
+            received_at=moment(row["received_at"]),
+            revision=row["revision"],
+            raw=_raw(row["body"], parse),
+        )
+
+
+def _raw(body: bytes, parse: Callable[[bytes], Any]) -> Any:
     try:
-        call = CALL.validate_json(row["call"])
-    except ValidationError:
-        message = f"event {row['id']} is damaged: its call is not the one that was stored; check the disk"
-        raise Damaged(message) from None
-    try:
-        raw = parse(body)
+        return parse(body)
     except Exception:  # noqa: BLE001 - a body that no parser takes is no reason to lose its event
-        raw = None
-    return Event.of(
-        call,
-        id=row["id"],
-        sequence=row["sequence"],
-        source=row["source"],
-        format=row["format"],
-        received_at=moment(row["received_at"]),
-        revision=row["revision"],
-        raw=raw,
-    )
+        return None
 
 
 def stored_event(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> StoredEvent:
-    """The answer to `event`."""
-    repeats = (row["times"] or 1) - 1
-    return StoredEvent(
-        event=event_of(row, parse),
-        routed=RoutedAs(row["routed"]),
-        routes=unpacked(row["routes"]),
-        rules=row["rules"],
-        body=row["body"],
-        content_type=row["content_type"],
-        duplicates=repeats,
-        duplicate_at=moment(row["last_at"]) if repeats else None,
-    )
+    """The answer to `event`; raises `Damaged` where the row is not what was stored."""
+    with _reading(f"event {row['id']}"):
+        repeats = (row["times"] or 1) - 1
+        return StoredEvent(
+            event=event_of(row, parse),
+            routed=RoutedAs(row["routed"]),
+            routes=unpacked(row["routes"]),
+            rules=row["rules"],
+            body=row["body"],
+            content_type=row["content_type"],
+            duplicates=repeats,
+            duplicate_at=readable_moment(row["last_at"]) if repeats else None,
+        )
 
 
 def claim_of(row: sqlite3.Row, until: datetime, parse: Callable[[bytes], Any]) -> Claim:
-    """A claim with all that its sink is given, of a row of `claimed`."""
-    delivery = Delivery(
-        id=row["delivery_id"],
-        sink=row["sink"],
-        event=event_of(row, parse),
-        body=row["body"],
-        content_type=row["content_type"],
-        routes=unpacked(row["routes"]),
-        attempt=row["attempt"],
-        replay_of=row["replay_of"],
-    )
-    return Claim(delivery, until, moment(row["accepted_at"]), row["retries"])
+    """A claim with all that its sink is given, of a row of `claimed`; raises `Damaged` where that is not readable."""
+    with _reading(f"delivery {row['delivery_id']}"):
+        delivery = Delivery(
+            id=row["delivery_id"],
+            sink=row["sink"],
+            event=event_of(row, parse),
+            body=row["body"],
+            content_type=row["content_type"],
+            routes=unpacked(row["routes"]),
+            attempt=row["attempt"],
+            replay_of=row["replay_of"],
+        )
+        return Claim(delivery, until, moment(row["accepted_at"]), row["retries"])
+
+
+def _shown_moment(stored: int) -> datetime:
+    return readable_moment(stored) or _EPOCH
+
+
+def _shown_list(stored: str | None) -> tuple[str, ...]:
+    try:
+        texts = unpacked(stored)
+    except (RecursionError, TypeError, ValueError):
+        return ()
+    return texts if all(isinstance(text, str) for text in texts) else ()
 
 
 def event_line(row: sqlite3.Row) -> EventLine:
-    """One line of a list of events."""
-    return EventLine(
-        id=row["id"],
-        sequence=row["sequence"],
-        source=row["source"],
-        format=row["format"],
-        received_at=moment(row["received_at"]),
-        call_id=row["call_id"],
-        revision=row["revision"],
-        direction=row["direction"],
-        channel_id=row["channel_id"],
-        channel_name=row["channel_name"],
-        routed=RoutedAs(row["routed"]),
-        routes=unpacked(row["routes"]),
-    )
+    """One line of a list of events; raises `Damaged` where it would be none."""
+    with _reading(f"event {row['id']}"):
+        return EventLine(
+            id=row["id"],
+            sequence=row["sequence"],
+            source=row["source"],
+            format=row["format"],
+            received_at=_shown_moment(row["received_at"]),
+            call_id=row["call_id"],
+            revision=row["revision"],
+            direction=row["direction"],
+            channel_id=row["channel_id"],
+            channel_name=row["channel_name"],
+            routed=RoutedAs(row["routed"]),
+            routes=_shown_list(row["routes"]),
+        )
 
 
 def delivery_line(row: sqlite3.Row) -> DeliveryLine:
-    """One delivery as it stands."""
-    return DeliveryLine(
-        id=row["id"],
-        event_id=row["event_id"],
-        sink=row["sink"],
-        state=DeliveryState(row["state"]),
-        attempt=row["attempt"],
-        retries=row["retries"],
-        lost=row["lost"],
-        accepted_at=moment(row["accepted_at"]),
-        due=moment(row["due"]),
-        claimed_until=moment_or_none(row["claimed_until"]),
-        settled_at=moment_or_none(row["settled_at"]),
-        reason=row["reason"],
-        recipient=row["recipient"],
-        parts=unpacked(row["parts"]),
-        remote_id=row["remote_id"],
-        replay_of=row["replay_of"],
-    )
+    """One delivery as it stands; raises `Damaged` where it would be none."""
+    with _reading(f"delivery {row['id']}"):
+        return DeliveryLine(
+            id=row["id"],
+            event_id=row["event_id"],
+            sink=row["sink"],
+            state=DeliveryState(row["state"]),
+            attempt=row["attempt"],
+            retries=row["retries"],
+            lost=row["lost"],
+            accepted_at=_shown_moment(row["accepted_at"]),
+            due=_shown_moment(row["due"]),
+            claimed_until=readable_moment(row["claimed_until"]),
+            settled_at=readable_moment(row["settled_at"]),
+            reason=row["reason"],
+            recipient=row["recipient"],
+            parts=_shown_list(row["parts"]),
+            remote_id=row["remote_id"],
+            replay_of=row["replay_of"],
+        )
 
 
 def attempt_line(row: sqlite3.Row) -> AttemptLine:
     """One try of a delivery."""
     return AttemptLine(
-        row["attempt"], moment_or_none(row["started_at"]), moment(row["ended_at"]), row["outcome"], row["reason"]
+        row["attempt"],
+        readable_moment(row["started_at"]),
+        _shown_moment(row["ended_at"]),
+        row["outcome"],
+        row["reason"],
     )
 
 
@@ -181,24 +244,27 @@ def quarantine_line(row: sqlite3.Row) -> QuarantineLine:
         source=row["source"],
         reason=row["reason"],
         size=row["size"],
-        received_at=moment(row["received_at"]),
+        received_at=_shown_moment(row["received_at"]),
         times=row["times"],
-        last_at=moment(row["last_at"]),
+        last_at=_shown_moment(row["last_at"]),
     )
 
 
 def channel_line(row: sqlite3.Row) -> ChannelLine:
     """One channel."""
-    return ChannelLine(row["source"], row["id"] or None, row["name"] or None, row["calls"], moment(row["last_at"]))
+    return ChannelLine(
+        row["source"], row["id"] or None, row["name"] or None, row["calls"], _shown_moment(row["last_at"])
+    )
 
 
 def lane_row(row: sqlite3.Row) -> LaneRow:
-    """A lane's remembered state."""
-    return LaneRow(
-        sink=row["sink"],
-        state=LaneState(row["state"]),
-        next_at=moment_or_none(row["next_at"]),
-        failures=row["failures"],
-        reason=row["reason"],
-        since=moment_or_none(row["since"]),
-    )
+    """A lane's remembered state; raises `Damaged` where it would be none."""
+    with _reading(f"the state of lane {row['sink']!r}"):
+        return LaneRow(
+            sink=row["sink"],
+            state=LaneState(row["state"]),
+            next_at=readable_moment(row["next_at"]),
+            failures=row["failures"],
+            reason=row["reason"],
+            since=readable_moment(row["since"]),
+        )

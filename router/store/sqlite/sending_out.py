@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
 from router.store.base import POISON_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, moment_or_none, packed
+from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,21 +29,22 @@ def claim(
     query = SQL["claim_probe" if probe else "claim_due"]
     row = {"sink": sink, "limit": max(limit, 0), "now": micros(now), "until": micros(until)}
     ids = [{"id": row["id"]} for row in connection.execute(query, row).fetchall()]
-    rows: list[sqlite3.Row] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
+    found: list[sqlite3.Row | None] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
+    rows = [row for row in found if row is not None]  # an id that is damaged itself finds nothing: lost until poison
     next_due = connection.execute(SQL["next_due"], {"sink": sink}).fetchone()["due"]
-    return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), moment_or_none(next_due)
+    return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), readable_moment(next_due)
 
 
 def claims_of(
     rows: Sequence[sqlite3.Row], until: datetime, parse: Callable[[bytes], Any]
 ) -> tuple[tuple[Claim, ...], list[dict[str, Any]]]:
-    """The claims of these rows, and (as parameters) the deliveries whose event is damaged."""
+    """The claims of these rows, and (as parameters, with the event's id) the deliveries that are damaged."""
     claims, damaged = [], []
     for row in rows:
         try:
             claims.append(claim_of(row, until, parse))
         except Damaged:
-            damaged.append({"id": row["delivery_id"], "attempt": row["attempt"]})
+            damaged.append({"id": row["delivery_id"], "attempt": row["attempt"], "event_id": row["event_id"]})
     return tuple(claims), damaged
 
 
@@ -109,8 +111,12 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
 
 
 def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
-    """Every lane that was set."""
-    return {row["sink"]: lane_row(row) for row in connection.execute(SQL["lanes"])}
+    """Every lane that was set, without those whose row is damaged."""
+    found: dict[str, LaneRow] = {}
+    for row in connection.execute(SQL["lanes"]):
+        with suppress(Damaged):
+            found[row["sink"]] = lane_row(row)
+    return found
 
 
 def set_lane(connection: sqlite3.Connection, lane: LaneRow, *, now: datetime) -> None:

@@ -10,7 +10,7 @@ from router.event import CALL, Event
 from router.ids import new_id
 from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Quarantined
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.rows import micros, micros_or_none, packed, sha256
+from router.store.sqlite.rows import content_digest, event_digest, micros, micros_or_none, packed
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,13 +26,15 @@ class Acceptance:
     arrival: Arrival
     event_id: str
     row: dict[str, Any]
+    #: See `content_digest`.
+    content: bytes
 
     @classmethod
     def of(cls, arrival: Arrival, key: SeenKey) -> Acceptance:
         """Hash and encode what will be written, before the writer is busy with it."""
         call, now = arrival.call, arrival.received_at
         event_id = new_id(now)
-        row = {
+        row: dict[str, Any] = {
             "event_id": event_id,
             "source": arrival.source,
             "format": arrival.format,
@@ -47,11 +49,20 @@ class Acceptance:
             "content_type": arrival.content_type,
             "call": key.call(call.call_id, arrival.digest),
             "digest": key.digest(arrival.digest),
-            "body_sha256": sha256(arrival.body),
             "call_json": CALL.dump_json(call).decode(),
             "body": arrival.body,
         }
-        return cls(arrival, event_id, row)
+        content = content_digest(
+            id=event_id,
+            source=arrival.source,
+            format=arrival.format,
+            received_at=row["now"],
+            content_type=arrival.content_type,
+            routes=row["routes"],
+            call=row["call_json"],
+            body=arrival.body,
+        )
+        return cls(arrival, event_id, row, content)
 
     @property
     def weight(self) -> int:
@@ -64,7 +75,8 @@ class Acceptance:
         if seen["event_id"] != self.event_id:
             return Duplicate(seen["event_id"])
         revision: int = seen["revision"]
-        cursor = connection.execute(SQL["add_event"], {**self.row, "revision": revision})
+        more = {"revision": revision, "sha256": event_digest(self.content, revision)}
+        cursor = connection.execute(SQL["add_event"], {**self.row, **more})
         sequence = cursor.lastrowid or 0
         self._count_channel(connection, new_call=revision == 1)
         owed = self._owed(connection, revision)

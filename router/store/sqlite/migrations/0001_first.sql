@@ -35,7 +35,7 @@ CREATE TABLE events (
     content_type TEXT,
     seen_call BLOB NOT NULL,                     -- with source and seen_digest: the key of its row in seen
     seen_digest BLOB NOT NULL,
-    body_sha256 BLOB NOT NULL,                   -- of the bytes: shows damage
+    sha256 BLOB NOT NULL,                        -- of all that is delivered: shows damage
     call TEXT NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
