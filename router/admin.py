@@ -6,20 +6,22 @@ must be ours, an Origin must be ours, and Sec-Fetch-Site must not say cross-site
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 import hmac
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from router.about import NAME
 from router.delivery import DeliveryState
 from router.errors import Conflict, StoreError, Unknown, Unreadable
 from router.event import plain
+from router.excerpt import exact_json
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -33,6 +35,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _OPEN: Final = frozenset({"/healthz", "/readyz"})
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MOST: Final = 500
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
 
 class AdminApi:
@@ -83,7 +87,9 @@ class AdminApi:
                 refusal = self._unauthorized(request, who)
             response = refusal or await handler(request)
         except web.HTTPException as error:
-            response = _error(error.status, "not_found" if error.status == 404 else "bad_request", error.reason)  # noqa: PLR2004
+            response = _error(error.status, _CODES.get(error.status, "bad_request"), error.reason)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
         except Unknown as error:
             response = _error(404, "not_found", str(error))
         except Unreadable as error:
@@ -110,7 +116,7 @@ class AdminApi:
         if _host(request.headers.get("Host", "")) not in hosts:
             return _error(403, "host", "this listener is not known by that name; see admin.hosts")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        if origin is not None and _origin(origin) != request.headers.get("Host"):
             return _error(403, "origin", "requests of other sites are refused")
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             return _error(403, "origin", "requests of other sites are refused")
@@ -122,7 +128,7 @@ class AdminApi:
         fitting = [
             name
             for name, token in self._admin.tokens.items()
-            if hmac.compare_digest(given.strip().encode(), token.get_secret_value().encode())
+            if hmac.compare_digest(_bytes(given.strip()), _bytes(token.get_secret_value()))
         ]
         return fitting[0] if fitting and scheme.casefold() == "bearer" else None
 
@@ -147,7 +153,7 @@ class AdminApi:
         return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def _summary(self, _: web.Request) -> web.Response:
-        return _json(dataclasses.asdict(await self._operations.store.summary()))
+        return _json(await self._operations.store.summary())
 
     async def _events(self, request: web.Request) -> web.Response:
         return _json(await self._operations.store.events(**_page(request)))
@@ -217,7 +223,8 @@ class AdminApi:
 
     async def _explain(self, request: web.Request) -> web.Response:
         source = request.query.get("source")
-        return _json(self._operations.explain(await request.read(), source))
+        # Not on the loop: a large body takes seconds.
+        return _json(await asyncio.to_thread(self._operations.explain, await _read(request), source))
 
 
 class _BadRequest(Exception):
@@ -230,6 +237,19 @@ def _host(header: str) -> str:
     return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
 
 
+def _origin(header: str) -> str | None:
+    """The host and port of an Origin header; None where it has none."""
+    try:
+        return urlsplit(header).netloc
+    except ValueError:
+        return None
+
+
+def _bytes(text: str) -> bytes:
+    """For comparing: total, as headers and environment variables may hold bytes that are no text."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _page(request: web.Request) -> dict[str, Any]:
     limit = request.query.get("limit", "50")
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MOST):
@@ -238,9 +258,17 @@ def _page(request: web.Request) -> dict[str, Any]:
     return {"after": request.query.get("after"), "limit": int(limit)}
 
 
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+        message = "the body is not complete, or not what its headers say"
+        raise _BadRequest(message) from None
+
+
 async def _body(request: web.Request) -> Mapping[str, Any]:
     """A JSON object, or nothing at all."""
-    text = await request.read()
+    text = await _read(request)
     try:
         value = json.loads(text) if text else {}
     except (ValueError, RecursionError):
@@ -253,26 +281,17 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
 
 def _text(body: Mapping[str, Any], key: str) -> str | None:
     value = body.get(key)
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return None
+    # A lone surrogate (a half of an escaped pair) is no text either: nothing could store it.
+    if not isinstance(value, str) or _SURROGATE.search(value):
         message = f"{key} is a text"
         raise _BadRequest(message)
     return value
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
-    if dataclasses.is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    text = json.dumps(value, ensure_ascii=False, default=_plain)
-    return web.Response(text=text, status=status, content_type="application/json")
-
-
-def _plain(value: Any) -> Any:
-    """What JSON does not know."""
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise TypeError
+    return web.Response(body=exact_json(value), status=status, content_type="application/json", charset="utf-8")
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

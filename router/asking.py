@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from router.options import config_option, json_option, print_json, remote_router, token_option, url_option
+from router.options import ITEMS, LANE, config_option, json_option, print_json, remote_router, token_option, url_option
 
 
 def _asking(command: Any) -> Any:
@@ -21,7 +21,7 @@ def _asking(command: Any) -> Any:
 def status(*, file: Path, url: str | None, token: str | None, as_json: bool) -> None:
     """Show the sums of the store, and every lane."""
     remote = remote_router(file, url, token)
-    summary, lanes = remote.get("summary"), remote.get("lanes")["items"]
+    summary, lanes = remote.get("summary", shape={"deliveries": dict}), remote.get("lanes", shape=ITEMS)["items"]
     if as_json:
         print_json({"summary": summary, "lanes": lanes})
         return
@@ -36,7 +36,11 @@ def status(*, file: Path, url: str | None, token: str | None, as_json: bool) -> 
 def events(*, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, event_id: str | None) -> None:
     """List the newest events; with EVENT_ID, show one with its deliveries."""
     remote = remote_router(file, url, token)
-    answer = remote.get("events", event_id) if event_id else remote.get("events", limit=str(limit))
+    answer = (
+        remote.get("events", event_id, shape={"event": dict})
+        if event_id
+        else remote.get("events", shape=ITEMS, limit=str(limit))
+    )
     if as_json or event_id:
         print_json(answer)
         return
@@ -57,9 +61,10 @@ def deliveries(
     """List the newest deliveries; with DELIVERY_ID, show one with its attempts."""
     remote = remote_router(file, url, token)
     if delivery_id:
-        print_json(remote.get("deliveries", delivery_id))
+        print_json(remote.get("deliveries", delivery_id, shape={"delivery": dict}))
         return
-    _show_deliveries(remote.get("deliveries", state=state, sink=sink, limit=str(limit)), as_json=as_json)
+    answer = remote.get("deliveries", shape=ITEMS, state=state, sink=sink, limit=str(limit))
+    _show_deliveries(answer, as_json=as_json)
 
 
 @_asking
@@ -67,7 +72,7 @@ def deliveries(
 @click.option("--limit", default=20, show_default=True, help="How many.")
 def dead(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str | None, limit: int) -> None:
     """List the newest dead letters, with the reason of each."""
-    answer = remote_router(file, url, token).get("deliveries", state="dead", sink=sink, limit=str(limit))
+    answer = remote_router(file, url, token).get("deliveries", shape=ITEMS, state="dead", sink=sink, limit=str(limit))
     _show_deliveries(answer, as_json=as_json)
 
 
@@ -75,7 +80,7 @@ def dead(*, file: Path, url: str | None, token: str | None, as_json: bool, sink:
 @click.option("--limit", default=20, show_default=True, help="How many.")
 def quarantine(*, file: Path, url: str | None, token: str | None, as_json: bool, limit: int) -> None:
     """List the bodies that no format could read."""
-    answer = remote_router(file, url, token).get("quarantine", limit=str(limit))
+    answer = remote_router(file, url, token).get("quarantine", shape=ITEMS, limit=str(limit))
     if as_json:
         print_json(answer)
         return
@@ -87,7 +92,7 @@ def quarantine(*, file: Path, url: str | None, token: str | None, as_json: bool,
 @_asking
 def channels(*, file: Path, url: str | None, token: str | None, as_json: bool) -> None:
     """List the channels seen, with their ids."""
-    answer = remote_router(file, url, token).get("channels")
+    answer = remote_router(file, url, token).get("channels", shape=ITEMS)
     if as_json:
         print_json(answer)
         return
@@ -106,7 +111,7 @@ def replay(
     remote = remote_router(file, url, token)
     body = {"sink": sink} if sink else None
     for delivery_id in delivery_ids:
-        answer = remote.post("deliveries", delivery_id, "replay", body=body)
+        answer = remote.post("deliveries", delivery_id, "replay", shape={"delivery": str}, body=body)
         if as_json:
             print_json(answer)
         else:
@@ -117,14 +122,14 @@ def replay(
 @click.argument("sink")
 def pause(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
     """Hold the lane of SINK: what it is owed waits."""
-    _show_lane(remote_router(file, url, token).post("lanes", sink, "pause"), as_json=as_json)
+    _show_lane(remote_router(file, url, token).post("lanes", sink, "pause", shape=LANE), as_json=as_json)
 
 
 @_asking
 @click.argument("sink")
 def resume(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
     """Let the lane of SINK go on."""
-    _show_lane(remote_router(file, url, token).post("lanes", sink, "resume"), as_json=as_json)
+    _show_lane(remote_router(file, url, token).post("lanes", sink, "resume", shape=LANE), as_json=as_json)
 
 
 def _show_deliveries(answer: dict[str, Any], *, as_json: bool) -> None:

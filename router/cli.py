@@ -19,6 +19,7 @@ import click
 from router import about, asking
 from router.errors import AftercallError, Unreadable
 from router.options import (
+    ITEMS,
     config_option,
     json_option,
     known_source,
@@ -64,6 +65,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        said = error.strerror or type(error).__name__
+        click.echo(f"{error.filename}: {said}" if error.filename else said, err=True)
+        sys.exit(1)
 
 
 # --- begin, check, run ---
@@ -73,14 +78,21 @@ def main() -> None:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def init(folder: Path) -> None:
     """Write a commented routes.yaml, and a call to send, into FOLDER."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("routes.yaml", "call.json"):
-        if (folder / name).exists():
-            message = f"{folder / name} is there already; nothing was written"
-            raise AftercallError(message)
-    for name in ("routes.yaml", "call.json"):
-        (folder / name).write_bytes((resources.files("router") / "starter" / name).read_bytes())
-        click.echo(f"wrote {folder / name}")
+    files = [folder / name for name in ("routes.yaml", "call.json")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            if file.exists():
+                message = f"{file} is there already; nothing was written"
+                raise AftercallError(message)
+        for file in files:
+            file.write_bytes((resources.files("router") / "starter" / file.name).read_bytes())
+            click.echo(f"wrote {file}")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        message = f"cannot write into the folder {folder}: {error.strerror}; name one that you may write to"
+        raise AftercallError(message) from None
     where = "" if folder == Path() else f" -c {folder / 'routes.yaml'}"
     click.echo(
         f"Next: `aftercall serve{where}`, and in a second terminal `aftercall send {folder / 'call.json'}{where}`"
@@ -159,7 +171,7 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
         message = f"there is no file {call}, and that is no id of an event"
         raise AftercallError(message)
     else:
-        event = remote_router(file, url, token).get("events", call)["event"]
+        event = remote_router(file, url, token).get("events", call, shape={"event": dict})["event"]
         body, source = json.dumps(event["raw"]).encode(), source or event["source"]
     try:
         answer = explained(config, body, source, datetime.now(UTC))
@@ -219,7 +231,7 @@ def _settled(remote: Remote, receipt: dict[str, Any], patience: float) -> list[d
     """The event's deliveries, once they are settled or `patience` seconds have passed."""
     deadline = time.monotonic() + patience
     while True:
-        deliveries: list[dict[str, Any]] = remote.get("deliveries", event=receipt["event"])["items"]
+        deliveries: list[dict[str, Any]] = remote.get("deliveries", shape=ITEMS, event=receipt["event"])["items"]
         if all(line["state"] not in ("pending", "claimed") for line in deliveries) or time.monotonic() > deadline:
             return deliveries
         time.sleep(0.1)

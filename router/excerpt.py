@@ -32,11 +32,15 @@ def outgoing(event: Event, parts: Collection[Part] | None = None, numbers: Numbe
 
 def as_json(event: Event) -> bytes:
     """The event as `plain` has it, in UTF-8: integers of any size exact, every key always there."""
-    document = plain(event)
+    return exact_json(plain(event))
+
+
+def exact_json(value: Any, *, indent: int | None = None) -> bytes:
+    """Any of our answers as JSON in UTF-8: integers exact, null for what is no number in JSON, times with Z."""
     try:
-        return to_json(document, inf_nan_mode="null")
+        return to_json(value, indent=indent, inf_nan_mode="null")
     except ValueError:  # a lone surrogate, which no format of ours leaves in
-        return to_json(_scrubbed(document), inf_nan_mode="null")
+        return to_json(_scrubbed(value), indent=indent, inf_nan_mode="null")
 
 
 def _scrubbed(value: Any) -> Any:

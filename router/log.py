@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any, Literal
 
@@ -39,7 +40,7 @@ def set_up(form: Literal["json", "text"] | None = None, level: int = logging.INF
     # Libraries speak through logging. aiohttp's server logs requests that it cannot parse, bytes and all, and those
     # bytes may hold a token; what matters of them is in our own access log.
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
-    for noisy in ("aiohttp.server", "aiohttp.client", "aiohttp.internal", "aiohttp.web", "asyncio"):
+    for noisy in ("aiohttp.server", "aiohttp.client", "aiohttp.internal", "aiohttp.web"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
@@ -77,9 +78,20 @@ def _one_lined(_: object, __: str, fields: Any) -> Any:
     return {key: one_line(value) if isinstance(value, str) else value for key, value in fields.items()}
 
 
+#: Where a message goes on with the repr of something: asyncio's quote tasks and callbacks, with their exceptions.
+_QUOTED = re.compile(r"\n|<|\((?!\))")
+
+
 class _ToStructlog(logging.Handler):
-    """What libraries log, without their arguments: those may hold anything."""
+    """What libraries log, without arguments, reprs and the text of exceptions: those may hold anything."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line."""
-        logger().warning("library.logged", library=record.name, level=record.levelname, message=str(record.msg))
+        """One line: what the message says before it quotes something, and the class of the exception."""
+        said = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+        logger().warning(
+            "library.logged",
+            library=record.name,
+            level=record.levelname,
+            message=_QUOTED.split(said, maxsplit=1)[0].rstrip(),
+            error=record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -66,20 +67,27 @@ class Operations:
         self._clock = clock
         self._log = log
         self._checked: tuple[datetime, list[str]] | None = None
+        self._checking: asyncio.Task[list[str]] | None = None
 
     # --- looking ---
 
     async def trouble(self) -> list[str]:
-        """Why the router is not ready; empty where it is."""
-        now = self._clock.now()
-        if self._checked is None or not timedelta(0) <= now - self._checked[0] < _CHECK_EVERY:
-            try:
-                await self.store.check()
-            except StoreError as error:
-                self._checked = (now, [f"store: {error}"])
-            else:
-                self._checked = (now, [])
-        return self._checked[1]
+        """Why the router is not ready; empty where it is. Whoever asks during a check waits for that one."""
+        if self._checked is not None and timedelta(0) <= self._clock.now() - self._checked[0] < _CHECK_EVERY:
+            return self._checked[1]
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check(), name="readiness check")
+        # Who asked first may go away; the others still wait.
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> list[str]:
+        trouble = []
+        try:
+            await self.store.check()
+        except StoreError as error:
+            trouble = [f"store: {error}"]
+        self._checked = (self._clock.now(), trouble)
+        return trouble
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Everything for a scrape, and its content type."""

@@ -5,9 +5,9 @@ Heavy modules are imported where they are needed: a command should answer at onc
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -32,6 +32,10 @@ url_option = click.option("--url", help="The admin listener to ask, instead of t
 token_option = click.option(
     "--token", envvar="AFTERCALL_ADMIN_TOKEN", show_envvar=True, help="The admin token that goes with --url."
 )
+#: What an answer must have, key by key: a page of a list, and a lane.
+ITEMS: Final[Mapping[str, type]] = {"items": list}
+LANE: Final[Mapping[str, type]] = {"sink": str, "state": str, "pending": int}
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -62,4 +66,6 @@ def known_source(config: Config, source: str | None) -> str:
 
 def print_json(value: Any) -> None:
     """For programs, and for people who look at one thing."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    from router.excerpt import exact_json
+
+    click.echo(exact_json(value, indent=2).decode())

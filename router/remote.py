@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import os
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from router.about import NAME
 from router.errors import AftercallError
+from router.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,26 @@ class Refusal(AftercallError):
     """The router said no."""
 
 
+class Stranger(AftercallError):
+    """What answers there is no aftercall, or one of another version; check the address of the router."""
+
+
+class Answer(dict[str, Any]):
+    """A JSON object of the router; what it lacks, the router would have sent."""
+
+    def __missing__(self, key: str) -> Any:
+        raise Stranger
+
+    def shaped(self, shape: Mapping[str, type]) -> Answer:
+        """Itself. Raises `Stranger` where the values are not of these types, or a list is not one of objects."""
+        for key, kind in shape.items():
+            value: Any = self[key]
+            items = value if kind is list and isinstance(value, list) else ()
+            if not isinstance(value, kind) or not all(isinstance(item, Answer) for item in items):
+                raise Stranger
+        return self
+
+
 class Remote:
     """A router's admin listener."""
 
@@ -43,16 +64,16 @@ class Remote:
         tokens = [token.get_secret_value() for token in config.admin.tokens.values()]
         return cls(local_url(config.admin.listen), tokens[0] if tokens else None)
 
-    def get(self, *path: str, **query: str | None) -> Any:
+    def get(self, *path: str, shape: Mapping[str, type], **query: str | None) -> Answer:
         """The answer to GET /api/v1/…."""
         wanted = urlencode({key: value for key, value in query.items() if value is not None})
-        return self._ask("GET", path, f"?{wanted}" if wanted else "")
+        return self._ask("GET", path, f"?{wanted}" if wanted else "").shaped(shape)
 
-    def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def post(self, *path: str, shape: Mapping[str, type], body: Mapping[str, Any] | None = None) -> Answer:
         """The answer to POST /api/v1/…."""
-        return self._ask("POST", path, "", json.dumps(body or {}).encode())
+        return self._ask("POST", path, "", json.dumps(body or {}).encode()).shaped(shape)
 
-    def _ask(self, method: str, path: tuple[str, ...], query: str, body: bytes | None = None) -> Any:
+    def _ask(self, method: str, path: tuple[str, ...], query: str, body: bytes | None = None) -> Answer:
         where = "/".join(quote(part, safe="") for part in ("api", "v1", *path))
         _, answer = ask(method, f"{self._base}/{where}{query}", body, self._headers)
         return answer
@@ -64,29 +85,65 @@ def local_url(at: Address) -> str:
     return f"http://[{host}]:{at.port}" if ":" in host else f"http://{host}:{at.port}"
 
 
-def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, Any]:
-    """The status and the JSON of a 2xx answer; raises `Unreachable`, or `Refusal` with what the router said.
+def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, Answer]:
+    """The status and the JSON of a 2xx answer.
 
-    No proxy and no redirect is followed, and no message has the URL: it may hold a token.
+    Raises `Unreachable`, `Refusal` with what the router said, or `Stranger` where that is no router. No proxy and no
+    redirect is followed, and no message has the URL: it may hold a token.
     """
-    request = urllib.request.Request(  # noqa: S310 - http or https, from the configuration
+    where = _origin(url)
+    try:
+        status, reason, said = _exchange(method, url, body, headers)
+    except OSError as error:
+        cause = getattr(error, "reason", error)
+        why = getattr(cause, "strerror", None) or cause
+        message = f"no router answers at {where} ({why}); is `{NAME} serve` running with this configuration?"
+        raise Unreachable(message) from None
+    except (http.client.InvalidURL, ValueError):  # their texts quote it
+        message = f"{where} cannot be asked: the URL or the token has a character that HTTP does not allow there"
+        raise AftercallError(message) from None
+    except http.client.HTTPException:
+        raise Stranger from None
+    answer = _object(said)
+    if 200 <= status < 300:  # noqa: PLR2004 - 2xx
+        if answer is None:
+            raise Stranger
+        return status, answer
+    told = answer.get("error") if answer is not None else None
+    detail = told.get("message") if isinstance(told, Answer) else None
+    if isinstance(detail, str):
+        message = f"the router at {where} answered {status}: {one_line(detail)}"
+    else:
+        # Of its own trouble (5xx) the router says nothing more.
+        message = f"{where} answered {status}: {one_line(reason)}" + (f"; is that {NAME}?" if status < 500 else "")  # noqa: PLR2004
+    raise Refusal(message)
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL that can be asked. Raises `AftercallError` for any other."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        message = "the URL of the router is none that can be asked: write it like http://127.0.0.1:8081"
+        raise AftercallError(message)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _exchange(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+    """Status, reason and body of any answer."""
+    request = urllib.request.Request(  # noqa: S310 - http or https, as was looked at
         url, data=body, method=method, headers={"User-Agent": NAME, "Content-Type": "application/json", **headers}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
-    where = f"{request.type}://{request.host}"
     try:
-        with opener.open(request, timeout=_PATIENCE) as answer:
-            return answer.status, _json(answer.read())
+        answer = opener.open(request, timeout=_PATIENCE)
     except urllib.error.HTTPError as error:
-        said = _json(error.read())
-        detail = said.get("error", {}).get("message") if isinstance(said, dict) else None
-        message = f"the router at {where} answered {error.code}: {detail or error.reason}"
-        raise Refusal(message) from None
-    except (urllib.error.URLError, OSError) as error:
-        reason = getattr(error, "reason", error)
-        said = os.strerror(reason.errno) if isinstance(reason, OSError) and reason.errno else reason
-        message = f"no router answers at {where} ({said}); is `{NAME} serve` running with this configuration?"
-        raise Unreachable(message) from None
+        answer = error
+    with answer:
+        return answer.status, answer.reason, answer.read()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -96,8 +153,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """None: not followed."""
 
 
-def _json(body: bytes) -> Any:
+def _object(body: bytes) -> Answer | None:
+    """The JSON object that this is; None where it is none."""
     try:
-        return json.loads(body) if body else {}
-    except ValueError:
-        return {}
+        value = json.loads(body, object_pairs_hook=Answer)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, Answer) else None

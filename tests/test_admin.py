@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 import structlog
 
+from router import operations
 from router.app import Router, running
 from router.config import load
-from router.errors import ConfigError
-from support import EXAMPLE, body, until_awaited
+from router.errors import ConfigError, StoreBusy
+from router.fakes import ManualClock
+from support import EXAMPLE, body, until, until_awaited
 
 TOKEN = "0123456789abcdefghijklmn"
 API = "/api/v1"
@@ -305,3 +312,144 @@ def test_beyond_this_machine_it_does_not_start_without_tokens(tmp_path: Path, li
     file.write_text(f'sources: {{s: {{}}}}\nadmin: {{listen: "{listen}"}}\n', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"routes.yaml:2:17: admin.listen: .*admin.tokens"):
         load(file, {})
+
+
+async def answered(router: Router, request: bytes) -> tuple[int, Any]:
+    """Status and JSON of the answer to these bytes, which no client would send."""
+    reader, writer = await asyncio.open_connection(router.admin.host, router.admin.port)
+    try:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        return int(head.split()[1]), json.loads(await reader.readexactly(length))
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("given", [b"Bearer \xff\xfe", "Bearer Schlüssel".encode(), b"\xe2\x82 x"])
+async def test_adm_01_a_token_that_is_no_text_is_a_wrong_token(tmp_path: Path, given: bytes) -> None:
+    text = FILE.replace('admin: {listen: "127.0.0.1:0"', f'admin: {{listen: "127.0.0.1:0", tokens: {{anna: {TOKEN}x}}')
+    async with administered(tmp_path, text) as (router, _):
+        request = b"GET /api/v1/summary HTTP/1.1\r\nHost: localhost\r\nAuthorization: " + given + b"\r\n\r\n"
+        status, said = await answered(router, request)
+    assert (status, said["error"]["code"]) == (401, "unauthorized")
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b/"])
+async def test_adm_03_an_origin_that_is_no_url_is_foreign(admin: Administered, origin: str) -> None:
+    assert (await get(admin[1], f"{API}/summary", 403, Origin=origin))["error"]["code"] == "origin"
+
+
+@pytest.mark.parametrize("path", ["explain", "deliveries/x/end", "deliveries/x/replay"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain",
+        b"Content-Encoding: deflate\r\nContent-Length: 5\r\n\r\nplain",
+    ],
+)
+async def test_adm_10_a_body_that_is_not_what_its_headers_say_is_a_400(
+    admin: Administered, path: str, body: bytes
+) -> None:
+    request = f"POST {API}/{path} HTTP/1.1\r\nHost: localhost\r\n".encode() + body
+    status, said = await answered(admin[0], request)
+    assert (status, said["error"]["code"]) == (400, "bad_request")
+
+
+async def test_adm_10_half_a_character_is_no_text(admin: Administered) -> None:
+    router, client = admin
+    await post(client, f"{API}/lanes/archive/pause")
+    await router.inbox.accept("sipgate", body(summary="x"))
+    (line,) = (await get(client, f"{API}/deliveries?state=pending&sink=archive"))["items"]
+    refused = await post(client, f"{API}/deliveries/{line['id']}/end", {"reason": "\ud800"}, 400)
+    assert refused["error"] == {"code": "bad_request", "message": "reason is a text"}
+    refused = await post(client, f"{API}/deliveries/{line['id']}/replay", {"sink": "\udfff"}, 400)
+    assert refused["error"]["message"] == "sink is a text"
+
+
+async def test_a_wrong_method_is_called_that_and_the_right_one_is_named(admin: Administered) -> None:
+    async with admin[1].post(f"{API}/summary") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
+        assert (await answer.json())["error"]["code"] == "method_not_allowed"
+
+
+async def test_adm_11_what_is_no_number_in_json_is_null_and_every_other_one_is_exact(admin: Administered) -> None:
+    def no_json(name: str) -> None:
+        pytest.fail(f"{name} is no JSON")
+
+    router, client = admin
+    content = body().replace(b'"summary"', b'"huge": 1e400, "exact": %d, "summary"' % 2**100)
+    receipt = await router.inbox.accept("sipgate", content)
+    async with client.get(f"{API}/events/{receipt.event_id}") as answer:  # type: ignore[union-attr]
+        shown = json.loads(await answer.read(), parse_constant=no_json)
+    async with client.post(f"{API}/explain", data=content) as answer:
+        told = json.loads(await answer.read(), parse_constant=no_json)
+    for event in (shown["event"], told["event"]):
+        assert (event["raw"]["huge"], event["raw"]["exact"]) == (None, 2**100)
+
+
+async def test_others_are_answered_while_a_call_is_explained(
+    admin: Administered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, client = admin
+    began, go_on = threading.Event(), threading.Event()
+
+    def explained(*_: Any) -> dict[str, Any]:
+        began.set()
+        return {"others were answered": go_on.wait(20)}
+
+    monkeypatch.setattr(operations, "explained", explained)
+    explaining = asyncio.create_task(post(client, f"{API}/explain"))
+    await until(began.is_set)
+    await get(client, f"{API}/summary")
+    go_on.set()
+    assert await explaining == {"others were answered": True}
+
+
+class SlowStore:
+    """Checks when it is let, and counts."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.let = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def check(self) -> None:
+        self.checks += 1
+        await self.let.wait()
+        if self.error:
+            raise self.error
+
+
+def checked(store: SlowStore, clock: ManualClock) -> operations.Operations:
+    some: Any = SimpleNamespace()
+    stored: Any = store
+    return operations.Operations(some, store=stored, lanes={}, metrics=some, clock=clock, log=some)
+
+
+async def test_who_asks_for_readiness_during_a_check_waits_for_that_one() -> None:
+    store = SlowStore()
+    router = checked(store, ManualClock())
+    asking = [asyncio.create_task(router.trouble()) for _ in range(1000)]
+    await until(lambda: store.checks == 1)
+    asking[0].cancel()  # the one that began it
+    await asyncio.gather(asking[0], return_exceptions=True)
+    store.error = StoreBusy("full")
+    store.let.set()
+    assert await asyncio.gather(*asking[1:]) == [["store: full"]] * 999
+    assert store.checks == 1
+
+
+async def test_an_answer_about_readiness_counts_for_two_seconds() -> None:
+    store, clock = SlowStore(), ManualClock()
+    router = checked(store, clock)
+    store.error = StoreBusy("full")
+    store.let.set()
+    assert await router.trouble() == ["store: full"]
+    store.error = None
+    clock.advance(timedelta(seconds=1.9))
+    assert await router.trouble() == ["store: full"]
+    clock.advance(timedelta(seconds=0.1))
+    assert await router.trouble() == []
+    assert store.checks == 2

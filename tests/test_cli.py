@@ -6,10 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from router.cli import main
 
 
 def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
@@ -67,6 +73,17 @@ def test_init_writes_a_good_configuration_and_never_over_another(tmp_path: Path)
     (tmp_path / "new" / "routes.yaml").write_text("mine")
     assert "is there already" in aftercall("init", "new", cwd=tmp_path, expect=1)
     assert (tmp_path / "new" / "routes.yaml").read_text() == "mine"
+
+
+def test_init_says_which_folder_it_cannot_write_into_and_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    said = aftercall("init", "file/new", cwd=tmp_path, expect=1)
+    assert said == "cannot write into the folder file/new: Not a directory; name one that you may write to\n"
+
+
+def test_an_error_of_the_system_is_one_line_with_the_file(folder: Path) -> None:
+    name = "x" * 300
+    assert aftercall("explain", name, cwd=folder, expect=1) == f"{name}: File name too long\n"
 
 
 def test_check_says_file_line_column_path_and_what_to_do(folder: Path) -> None:
@@ -128,6 +145,96 @@ def test_without_a_router_the_commands_say_so(folder: Path) -> None:
         said = aftercall(*command, cwd=folder, expect=1)
         assert "no router answers at http://127.0.0.1:" in said
         assert "/in/" not in said
+
+
+ASKING = [
+    ["status"], ["events"], ["events", "x"], ["deliveries"], ["deliveries", "x"], ["dead"], ["quarantine"],
+    ["channels"], ["replay", "x"], ["pause", "x"], ["resume", "x"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["notaurl", "http://[::1", "http://", "http://h:99999", "http://h:x", "file:///etc/passwd", "http://u:hunter2@h"],
+)
+def test_an_address_that_cannot_be_asked_is_said_to_be_none(tmp_path: Path, url: str) -> None:
+    said = aftercall("status", "--url", url, cwd=tmp_path, expect=1)
+    assert "write it like http://127.0.0.1:8081" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(("url", "token"), [("http://127.0.0.1:9", "a€hunter2"), ("http://127.0.0.1:9/a b", "a")])
+def test_what_http_cannot_send_is_not_sent_and_not_quoted(tmp_path: Path, url: str, token: str) -> None:
+    said = aftercall("status", "--url", url, "--token", token, cwd=tmp_path, expect=1)
+    assert "http://127.0.0.1:9 cannot be asked" in said
+    assert "hunter2" not in said
+
+
+@contextmanager
+def stranger(status: int, said: bytes) -> Iterator[str]:
+    """The URL of another web server, which answers everything like this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        do_GET = do_POST = answer  # noqa: N815 - the names that are called
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"<html>", b"", b"[]", b"{}", b'{"items": 5}', b'{"items": [{"name": "x"}], "deliveries": "x", "event": 1}'],
+)
+def test_another_web_server_is_not_taken_for_the_router(
+    said: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stranger(200, said) as url:
+        for command in ASKING:
+            assert in_process(monkeypatch, *command, "--url", url) == 1
+            assert capsys.readouterr().err.startswith("What answers there is no aftercall"), command
+
+
+@pytest.mark.parametrize("said", [b"<html>", b'{"error": "not found"}', b'{"error": {"message": 5}}', b"[]"])
+def test_an_error_of_another_web_server_is_shown_as_one(
+    said: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stranger(404, said) as url:
+        assert in_process(monkeypatch, "status", "--url", url) == 1
+        assert capsys.readouterr().err.strip().endswith("answered 404: Not Found; is that aftercall?")
+
+
+def test_a_router_in_trouble_is_not_taken_for_another_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stranger(503, b"") as url:
+        assert in_process(monkeypatch, "status", "--url", url) == 1
+        assert capsys.readouterr().err.strip() == f"{url} answered 503: Service Unavailable"
+
+
+def in_process(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    """The exit code of the console script, without the start of a process."""
+    monkeypatch.setattr(sys, "argv", ["aftercall", *args])
+    try:
+        main()
+    except SystemExit as error:
+        return int(error.code or 0)
+    return 0
 
 
 def test_a_call_goes_all_the_way(served: Path) -> None:

@@ -49,3 +49,45 @@ def test_a_line_is_one_json_object_and_cannot_speak_to_a_terminal() -> None:
     assert attempted["count"] == 3
     assert attempted["reason"].isprintable()
     assert "\\u202e" not in json.dumps(attempted)
+
+
+LOST = """
+import asyncio, logging
+from router import log
+log.set_up({form!r})
+class Caller:
+    def __repr__(self):
+        return "hunter2"
+async def lost():
+    raise ValueError("hunter2")
+def called(*_):
+    raise KeyError("hunter2")
+async def main():
+    task = asyncio.create_task(lost(), name="hunter2")
+    await asyncio.wait([task])
+    loop = asyncio.get_running_loop()
+    loop.call_soon(called, Caller(), task)
+    del task
+    await asyncio.sleep(0)
+    error = OSError(24, "hunter2")
+    loop.call_exception_handler({{"message": "socket.accept() out of system resource", "exception": error}})
+    loop.call_exception_handler({{"message": f"Task {{asyncio.current_task()!r}} has errored out"}})
+    logging.getLogger("some.library").error(ValueError("hunter2"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_asyncio_has_lost_is_told_without_what_it_says(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOST.format(form=form)], capture_output=True, text=True, check=True
+    )
+    assert "hunter2" not in done.stderr
+    for said in ("Task exception was never retrieved", "socket.accept() out of system resource", "in callback called"):
+        assert said in done.stderr
+    if form == "json":
+        lines = [json.loads(line) for line in done.stderr.splitlines()]
+        assert {(line["library"], line.get("error")) for line in lines} == {
+            ("asyncio", "ValueError"), ("asyncio", "KeyError"), ("asyncio", "OSError"), ("asyncio", None),
+            ("some.library", None),
+        }  # fmt: skip
