@@ -6,6 +6,7 @@ itself. How files get onto the disk is left to `FileTree`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -21,13 +22,17 @@ from router import (
     OneOrSeveral,
     Part,
     Rejected,
+    Signer,
     Sink,
     SinkConfig,
     SinkContext,
     Template,
+    VconSigning,
     Wording,
     as_json,
+    as_vcon,
     check_template,
+    exact_json,
     hookimpl,
     markdown_page,
     outgoing,
@@ -42,6 +47,7 @@ _DEFAULT_PATH = (
     "{{ event.started_at | date('%Y') }}/{{ event.started_at | date('%m') }}/{{ event.channel.name }}/"
     "{{ event.call_id or event.id }}"
 )
+_SUFFIXES = {"markdown": ".md", "vcon": ".vcon"}
 #: With names of 200 bytes, they fit into what systems take as a whole path.
 _MOST_PIECES = 16
 
@@ -70,32 +76,36 @@ def _path(path: str) -> str:
 
 
 class FileConfig(SinkConfig):
-    """Writes each call to a file of its own: the body as it was received, the event as JSON, or a page to read."""
+    """Writes each call to a file of its own: the body as it was received, the event as JSON or vCon, or a page."""
 
     kind: Literal["file"]
     root: Path
     """The folder below which everything is written."""
     path: Annotated[str, AfterValidator(_path)] | None = None
     """Where below it: a template for each piece between slashes; by year, month and channel where it is left out."""
-    format: Literal["received", "event", "markdown"] = "received"
-    """`received`: the very bytes that came in; `event`: the normalised call as JSON; `markdown`: a page to read."""
+    format: Literal["received", "event", "vcon", "markdown"] = "received"
+    """`received`: the very bytes that came in; `event`: the normalised call; `vcon`; `markdown`: a page to read."""
+    sign: VconSigning | None = None
+    """Signs what `format: vcon` makes, with `key` and `certificates`."""
     send: Annotated[tuple[Part, ...], OneOrSeveral()] | None = None
     """Which parts of a call are written, not for `received`; a page has all but small_talk and participants."""
 
     @model_validator(mode="after")
     def _fits(self) -> FileConfig:
         if self.format == "received" and (self.send is not None or self.numbers is Numbers.MASKED):
-            message = (
-                "`send` and `numbers: masked` go with `format: event` or `markdown`: a received body stays as it is"
-            )
+            message = "`send` and `numbers: masked` go with every other `format`: a received body stays as it is"
+            raise ValueError(message)
+        if self.format != "vcon" and self.sign is not None:
+            message = "`sign` goes with `format: vcon`"
             raise ValueError(message)
         return self
 
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """Makes the root where that can be done; if not now, then when a call comes."""
-        path = self.path or f"{_DEFAULT_PATH}.{'md' if self.format == 'markdown' else 'json'}"
-        sink = FileSink(self, context, [context.templates.compile(piece) for piece in path.split("/")])
+        signer = self.sign.open(context) if self.sign else None
+        path = self.path or _DEFAULT_PATH + _SUFFIXES.get(self.format, ".json")
+        sink = FileSink(self, context, [context.templates.compile(piece) for piece in path.split("/")], signer)
         tree = sink.tree
         try:
             if problem := await tree.open():
@@ -109,8 +119,9 @@ class FileConfig(SinkConfig):
         return str(self.root)
 
     def parts(self) -> tuple[str, ...]:
-        """An event without anything left out has the received body in it."""
-        if self.format == "received" or (self.format == "event" and self.send is None and self.numbers is Numbers.FULL):
+        """An event or a vCon without anything left out has the received body in it."""
+        whole = self.format != "markdown" and self.send is None and self.numbers is Numbers.FULL
+        if self.format == "received" or whole:
             return ("received",)
         sent = self.sent()
         return tuple(part.value for part in (Part if sent is None else sent))
@@ -123,10 +134,13 @@ class FileConfig(SinkConfig):
 class FileSink:
     """One root."""
 
-    def __init__(self, config: FileConfig, context: SinkContext, path: Sequence[Template]) -> None:
+    def __init__(
+        self, config: FileConfig, context: SinkContext, path: Sequence[Template], signer: Signer | None
+    ) -> None:
         self.tree = FileTree(context.folder / config.root, threads=min(config.concurrency, 16) + 1)
         self._config = config
         self._path = path
+        self._signer = signer
         self._wording = Wording.of(context)
         with suppress(Rejected):  # it asks the raw body
             if self._names(sample_event()) == self._names(sample_event(id="another", call_id="another", sequence=2)):
@@ -137,7 +151,7 @@ class FileSink:
     async def deliver(self, delivery: Delivery) -> str:
         """Write it; the path below the root is the remote id. The same bytes at the same path are written once."""
         *folders, name = self._names(delivery.event)
-        return await self.tree.put(folders, name, self._content(delivery))
+        return await self.tree.put(folders, name, await asyncio.to_thread(self._content, delivery))
 
     def _names(self, event: Event) -> list[str]:
         values = _values(outgoing(event, None, self._config.numbers))
@@ -145,14 +159,17 @@ class FileSink:
         return [*map(safe_segment, folders), safe_name(name)]
 
     def _content(self, delivery: Delivery) -> bytes:
-        if self._config.format == "received":
-            return delivery.body
-        event = outgoing(delivery.event, self._config.sent(), self._config.numbers)
-        return (
-            as_json(event)
-            if self._config.format == "event"
-            else markdown_page(event, self._wording).encode(errors="replace")
-        )
+        sent, numbers = self._config.sent(), self._config.numbers
+        match self._config.format:
+            case "received":
+                return delivery.body
+            case "event":
+                return as_json(outgoing(delivery.event, sent, numbers))
+            case "vcon":
+                document = as_vcon(delivery.event, sent, numbers, bundle=True)
+                return exact_json(self._signer.sign(document) if self._signer else document)
+            case "markdown":
+                return markdown_page(outgoing(delivery.event, sent, numbers), self._wording).encode(errors="replace")
 
 
 @hookimpl

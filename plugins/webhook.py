@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,22 +14,29 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
     Delivery,
+    Event,
     HttpClient,
     HttpUrl,
     Networks,
     Numbers,
     OneOrSeveral,
     Part,
+    Signer,
     SigningSecret,
     Sink,
     SinkConfig,
     SinkContext,
+    VconSigning,
     as_json,
+    as_vcon,
     check_url,
+    exact_json,
     hookimpl,
     host_of,
     outgoing,
     sign,
+    strip_audio,
+    without_audio,
 )
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -36,6 +45,8 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 _NOT_YOURS = re.compile(
     r"(?i)connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-length|host|expect|webhook-.*"
 )
+#: Bytes that are too many to look through while everybody else waits.
+_LARGE = 64 * 1024
 
 
 def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -55,13 +66,17 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
 
 
 class WebhookConfig(SinkConfig):
-    """Posts each call to a URL: the body as it was received, or the event as JSON."""
+    """Posts each call to a URL: the body as it was received, or the event as JSON or as a vCon."""
 
     kind: Literal["webhook"]
     url: HttpUrl
     """Where calls are posted. A user and password in it are sent as basic authorization."""
-    body: Literal["received", "event"] = "received"
-    """`received`: the very bytes that came in; `event`: the normalised call as JSON."""
+    body: Literal["received", "event", "vcon"] = "received"
+    """`received`: the very bytes that came in; `event`: the normalised call as JSON; `vcon`: the call as a vCon."""
+    strip_audio: bool = True
+    """Takes inline audio out of a received vCon, which is then written anew; other bodies keep their very bytes."""
+    sign: VconSigning | None = None
+    """Signs what `body: vcon` makes, with `key` and `certificates`."""
     secret: SigningSecret | None = None
     """Signs each attempt (Standard Webhooks): whsec_ and 24 to 64 bytes in base64."""
     secrets: Annotated[tuple[SigningSecret, ...], OneOrSeveral(), Field(min_length=1)] | None = None
@@ -73,16 +88,19 @@ class WebhookConfig(SinkConfig):
     ca_file: Path | None = None
     """A certificate authority of your own (PEM), besides those of the system."""
     send: Annotated[tuple[Part, ...], OneOrSeveral()] | None = None
-    """Which parts of a call stay in the `event`; all where it is left out."""
+    """Which parts of a call stay in the `event` or the `vcon`; all where it is left out."""
 
     @model_validator(mode="after")
     def _fits(self) -> WebhookConfig:
         check_url(self.url, self.allow_networks)
         if self.body == "received" and self.send is not None:
-            message = "`send` goes with `body: event`; a received body is sent whole, or not at all"
+            message = "`send` goes with `body: event` or `vcon`; a received body is sent whole, or not at all"
             raise ValueError(message)
         if self.body == "received" and self.numbers is Numbers.MASKED:
-            message = "`numbers: masked` goes with `body: event`; a received body is never touched"
+            message = "`numbers: masked` goes with `body: event` or `vcon`; a received body keeps its numbers"
+            raise ValueError(message)
+        if self.body != "vcon" and self.sign is not None:
+            message = "`sign` goes with `body: vcon`; what signs each request is `secret`"
             raise ValueError(message)
         if self.secret is not None and self.secrets is not None:
             message = "`secret` and `secrets` are both there; write one of them"
@@ -92,11 +110,12 @@ class WebhookConfig(SinkConfig):
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """A client of its own."""
+        signer = self.sign.open(context) if self.sign else None
         ca_file = self.ca_file and context.folder / self.ca_file
         async with context.http(
             allow_networks=self.allow_networks, ca_file=ca_file, connections=self.concurrency
         ) as client:
-            yield Webhook(self, client, context)
+            yield Webhook(self, client, context, signer)
 
     def recipient(self) -> str:
         """The host: paths hold tokens."""
@@ -104,7 +123,7 @@ class WebhookConfig(SinkConfig):
 
     def parts(self) -> tuple[str, ...]:
         """An event without anything left out has the received body in it."""
-        if self.body == "received" or (self.send is None and self.numbers is Numbers.FULL):
+        if self.body == "received" or (self.body == "event" and self.send is None and self.numbers is Numbers.FULL):
             return ("received",)
         return tuple(part.value for part in (Part if self.send is None else self.send))
 
@@ -116,27 +135,44 @@ class WebhookConfig(SinkConfig):
 class Webhook:
     """One URL."""
 
-    def __init__(self, config: WebhookConfig, client: HttpClient, context: SinkContext) -> None:
+    def __init__(self, config: WebhookConfig, client: HttpClient, context: SinkContext, signer: Signer | None) -> None:
         self._config = config
         self._client = client
         self._clock = context.clock
+        self._signer = signer
 
     async def deliver(self, delivery: Delivery) -> None:
         """Post it. `webhook-id` is the same for every attempt; time and signature are those of this one."""
         config = self._config
-        if config.body == "event":
-            content_type = "application/json"
-            body = as_json(outgoing(delivery.event, config.send, config.numbers))
-        else:
-            content_type = delivery.content_type or ""
-            body = delivery.body
+        content_type = (delivery.content_type or "") if config.body == "received" else "application/json"
         if not _HEADER_VALUE.fullmatch(content_type):
             content_type = "application/json"
+        body = await self._body(delivery)
         headers = {name: value.get_secret_value() for name, value in config.headers.items()}
         if "content-type" not in map(str.lower, headers):
             headers["Content-Type"] = content_type
         headers |= sign(config.signing_secrets(), delivery.id, self._clock.now(), body)
         await self._client.post(config.url.get_secret_value(), body, headers)
+
+    async def _body(self, delivery: Delivery) -> bytes:
+        """What is posted. What takes its time is made beside the loop."""
+        config = self._config
+        match config.body:
+            case "received":
+                if not config.strip_audio:
+                    return delivery.body
+                if len(delivery.body) > _LARGE:
+                    return await asyncio.to_thread(strip_audio, delivery.body)
+                return strip_audio(delivery.body)
+            case "event":
+                event = outgoing(delivery.event, config.send, config.numbers)
+                return as_json(replace(event, raw=without_audio(event.raw)) if config.strip_audio else event)
+            case "vcon":
+                return await asyncio.to_thread(self._vcon, delivery.event)
+
+    def _vcon(self, event: Event) -> bytes:
+        document = as_vcon(event, self._config.send, self._config.numbers)
+        return exact_json(self._signer.sign(document) if self._signer else document)
 
 
 @hookimpl

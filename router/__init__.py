@@ -1,11 +1,13 @@
 """aftercall's public API: what a sink plugin imports. Everything else in this package is private."""
 
+from router.audio import strip_audio, without_audio
 from router.delivery import Delivery
 from router.errors import ConfigError, Rejected, Unavailable
 from router.event import Event, other_party, plain
-from router.excerpt import as_json, outgoing
+from router.excerpt import as_json, exact_json, outgoing
 from router.files import FileTree
 from router.hookspecs import hookimpl
+from router.jws import Signer, VconSigning
 from router.page import markdown_page
 from router.paths import safe_name, safe_segment
 from router.people import Wording, duration, masked
@@ -26,6 +28,7 @@ from router.sink import (
 )
 from router.targets import HttpUrl, Network, Networks, check_url, host_of
 from router.templates import check_template
+from router.vcon import as_vcon
 
 __all__ = [
     "ConfigError",
@@ -45,6 +48,7 @@ __all__ = [
     "Rate",
     "Rejected",
     "Revisions",
+    "Signer",
     "SigningSecret",
     "Sink",
     "SinkConfig",
@@ -52,12 +56,15 @@ __all__ = [
     "Size",
     "Template",
     "Unavailable",
+    "VconSigning",
     "Wording",
     "as_json",
+    "as_vcon",
     "bare_event",
     "check_template",
     "check_url",
     "duration",
+    "exact_json",
     "hookimpl",
     "host_of",
     "markdown_page",
@@ -69,4 +76,6 @@ __all__ = [
     "safe_segment",
     "sample_event",
     "sign",
+    "strip_audio",
+    "without_audio",
 ]

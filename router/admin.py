@@ -7,6 +7,8 @@ must be ours, an Origin must be ours, and Sec-Fetch-Site must not say cross-site
 from __future__ import annotations
 
 import asyncio
+import base64
+import dataclasses
 import hmac
 import json
 import re
@@ -22,6 +24,7 @@ from router.delivery import DeliveryState
 from router.errors import Conflict, StoreError, Unknown, Unreadable
 from router.event import plain
 from router.excerpt import exact_json
+from router.outline import outline
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -63,6 +66,7 @@ class AdminApi:
                 web.get(f"{api}/deliveries", self._deliveries),
                 web.get(f"{api}/deliveries/{{id}}", self._delivery),
                 web.get(f"{api}/quarantine", self._quarantine),
+                web.get(f"{api}/quarantine/{{id}}", self._quarantined),
                 web.get(f"{api}/lanes", self._lanes),
                 web.get(f"{api}/channels", self._channels),
                 web.post(f"{api}/deliveries/{{id}}/replay", self._replay),
@@ -103,7 +107,7 @@ class AdminApi:
         except Exception as error:  # noqa: BLE001 - shown as what it is, without its text
             self._log.error("admin.failed", exc_info=error)
             response = _error(500, "bug", "a bug in aftercall; the traceback is in its log")
-        if request.method == "POST":
+        if request.method == "POST" or request.query.get("full") == "1":
             done = response.status < web.HTTPBadRequest.status_code
             self._log.info(
                 "admin.acted" if done else "admin.refused", who=who, status=response.status, path=request.path
@@ -193,6 +197,14 @@ class AdminApi:
 
     async def _quarantine(self, request: web.Request) -> web.Response:
         return _json(await self._operations.store.quarantined(**_page(request)))
+
+    async def _quarantined(self, request: web.Request) -> web.Response:
+        """Its outline; its bytes only where they are asked for."""
+        kept = await self._operations.quarantined(request.match_info["id"])
+        answer = {**dataclasses.asdict(kept.line), "content_type": kept.content_type, "outline": outline(kept.body)}
+        if request.query.get("full") == "1":
+            answer |= _as_text(kept.body)
+        return _json(answer)
 
     async def _lanes(self, _: web.Request) -> web.Response:
         return _json({"items": await self._operations.lanes(), "next": None})
@@ -288,6 +300,14 @@ def _text(body: Mapping[str, Any], key: str) -> str | None:
         message = f"{key} is a text"
         raise _BadRequest(message)
     return value
+
+
+def _as_text(body: bytes) -> dict[str, str]:
+    """Bytes as JSON can have them."""
+    try:
+        return {"body": body.decode(), "encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {"body": base64.b64encode(body).decode(), "encoding": "base64"}
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

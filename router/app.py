@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from router import http
+from router import formats, http
 from router.admin import AdminApi
 from router.clock import SystemClock
 from router.config.settings import Address
 from router.errors import ConfigError
-from router.formats import body as bodies
 from router.housekeeping import Housekeeping
 from router.inbox import Inbox
 from router.lanes import Lane
@@ -75,9 +74,7 @@ async def running(
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         doors = Doors(tokens(config))
-        store = await stack.enter_async_context(
-            open_store(config.database, parse=lambda body: bodies.parse(body).value)
-        )
+        store = await stack.enter_async_context(open_store(config.database, parse=formats.raw))
         sinks = {name: await _opened(stack, config, name, clock, log) for name in config.sinks}
         rows = await store.lanes()
         lanes = {
@@ -97,7 +94,15 @@ async def running(
         housekeeping = Housekeeping(config, store=store, lanes=lanes, clock=clock, log=log)
         await housekeeping.retake(everything=True)
         operations = Operations(config, store=store, lanes=lanes, metrics=metrics, clock=clock, log=log)
-        inbox = Inbox(store=store, table=config.table, lanes=lanes, clock=clock, log=log, metrics=metrics)
+        inbox = Inbox(
+            store=store,
+            table=config.table,
+            manners=config.manners,
+            lanes=lanes,
+            clock=clock,
+            log=log,
+            metrics=metrics,
+        )
 
         async def ready() -> bool:
             return not await operations.trouble()
@@ -105,7 +110,6 @@ async def running(
         ingest = Ingest(
             inbox=inbox,
             doors=doors,
-            sources=config.sources,
             max_body=config.server.max_body,
             ready=ready,
             clock=clock,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +80,28 @@ def dead(*, file: Path, url: str | None, token: str | None, as_json: bool, sink:
 
 @_asking
 @click.option("--limit", default=20, show_default=True, help="How many.")
-def quarantine(*, file: Path, url: str | None, token: str | None, as_json: bool, limit: int) -> None:
-    """List the bodies that no format could read."""
-    answer = remote_router(file, url, token).get("quarantine", shape=ITEMS, limit=str(limit))
+@click.option("--full", is_flag=True, help="With show: the body as it came, word for word.")
+@click.argument("action", type=click.Choice(["show"]), required=False)
+@click.argument("body_id", required=False)
+def quarantine(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, full: bool, action: str | None,
+    body_id: str | None,
+) -> None:  # fmt: skip
+    """List the bodies that no format could read; `show BODY_ID` outlines one without what was said in it.
+
+    The outline has keys, kinds and lengths, and can be passed on to who should learn to read it.
+    """
+    if (action is None) != (body_id is None) or (full and action is None):
+        message = "write `quarantine show ID`; `quarantine` alone lists the ids"
+        raise click.UsageError(message)
+    remote = remote_router(file, url, token)
+    if body_id is not None:
+        _show_body(
+            remote.get("quarantine", body_id, shape={"outline": dict}, full="1" if full else None),
+            full=full and not as_json,
+        )
+        return
+    answer = remote.get("quarantine", shape=ITEMS, limit=str(limit))
     if as_json:
         print_json(answer)
         return
@@ -130,6 +151,20 @@ def pause(*, file: Path, url: str | None, token: str | None, as_json: bool, sink
 def resume(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
     """Let the lane of SINK go on."""
     _show_lane(remote_router(file, url, token).post("lanes", sink, "resume", shape=LANE), as_json=as_json)
+
+
+def _show_body(answer: dict[str, Any], *, full: bool) -> None:
+    """Its outline as JSON, or its bytes; a terminal gets no control characters of a stranger's."""
+    if not full:
+        print_json(answer)
+        return
+    body = base64.b64decode(answer["body"]) if answer["encoding"] == "base64" else answer["body"].encode()
+    if sys.stdout.isatty():
+        from router.show import visible
+
+        click.echo(visible(body.decode("utf-8", "replace")))
+    else:
+        click.echo(body, nl=False)
 
 
 def _show_deliveries(answer: dict[str, Any], *, as_json: bool) -> None:

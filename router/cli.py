@@ -162,22 +162,23 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
     """
     from datetime import UTC, datetime
 
-    from router.operations import explained
+    from router.event import EVENT
+    from router.operations import explained, explained_event
 
     config = load_config(file)
     if Path(call).is_file():
-        body = Path(call).read_bytes()
+        try:
+            answer = explained(config, Path(call).read_bytes(), source, datetime.now(UTC))
+        except Unreadable as error:
+            message = f"{call} would be kept in quarantine: {error}"
+            raise AftercallError(message) from None
     elif not _EVENT_ID.fullmatch(call):
         message = f"there is no file {call}, and that is no id of an event"
         raise AftercallError(message)
     else:
-        event = remote_router(file, url, token).get("events", call, shape={"event": dict})["event"]
-        body, source = json.dumps(event["raw"]).encode(), source or event["source"]
-    try:
-        answer = explained(config, body, source, datetime.now(UTC))
-    except Unreadable as error:
-        message = f"{call} would be kept in quarantine: {error}"
-        raise AftercallError(message) from None
+        stored = remote_router(file, url, token).get("events", call, shape={"event": dict})["event"]
+        event = EVENT.validate_python(stored | ({"source": source} if source else {}))
+        answer = explained_event(config, event)
     if as_json:
         print_json(answer)
         return

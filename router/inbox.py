@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from router import formats
 from router.errors import Unreadable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
-    from router.event import Call
+    from router.formats import Found, Manner
     from router.lanes import Lane
     from router.metrics import Metrics
     from router.store.base import Store
@@ -34,10 +34,8 @@ _LARGE = 128 * 1024
 class Understood:
     """What a body says, and what the rules say to it. `routed` None: routing failed, with `failure`."""
 
-    format: str
-    call: Call
+    found: Found
     digest: bytes
-    raw: Any
     repeated_key: bool
     routed: Routed | None
     failure: Exception | None = None
@@ -52,22 +50,24 @@ class NotUnderstood:
     failure: Exception | None = None
 
 
-def understand(body: bytes, source: str, pinned: str | None, table: RoutingTable) -> Understood | NotUnderstood:
+def understand(
+    body: bytes, source: str, manner: Manner | None, table: RoutingTable, now: datetime | None = None
+) -> Understood | NotUnderstood:
     """Read and route a body. Pure, and never raises: no body and no rule may cost a call."""
     digest = bodies.digest_of_bytes(body)
     try:
         parsed = bodies.parse(body)
         digest = parsed.digest
-        form, call = formats.read(parsed.value, pinned)
+        found = formats.find(parsed.value, manner, now)
     except Unreadable as error:
         return NotUnderstood(digest, str(error))
     except Exception as error:  # noqa: BLE001 - see the docstring
         return NotUnderstood(digest, f"our reading of it failed ({type(error).__name__}); please report this", error)
     try:
-        routed = table.route(Facts(call, source))
+        routed = table.route(Facts(found.call, source))
     except Exception as error:  # noqa: BLE001 - see the docstring
-        return Understood(form, call, digest, parsed.value, parsed.repeated_key, None, error)
-    return Understood(form, call, digest, parsed.value, parsed.repeated_key, routed)
+        return Understood(found, digest, parsed.repeated_key, None, error)
+    return Understood(found, digest, parsed.repeated_key, routed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ Receipt = Accepted | Duplicate | Unread
 
 
 class Inbox:
-    """The way in. `table` and `lanes` are those of one configuration."""
+    """The way in. `table`, `manners` (how each source is read) and `lanes` are those of one configuration."""
 
     def __init__(
         self,
@@ -95,8 +95,10 @@ class Inbox:
         clock: Clock,
         log: FilteringBoundLogger,
         metrics: Metrics,
+        manners: Mapping[str, Manner] | None = None,
     ) -> None:
         self.table = table
+        self._manners = manners or {}
         self._store = store
         self._lanes = lanes
         self._clock = clock
@@ -105,19 +107,18 @@ class Inbox:
         #: Large bodies are understood one after the other: together they would stop the event loop.
         self._understanding = asyncio.Lock()
 
-    async def accept(
-        self, source: str, body: bytes, *, content_type: str | None = None, pinned: str | None = None
-    ) -> Receipt:
+    async def accept(self, source: str, body: bytes, *, content_type: str | None = None) -> Receipt:
         """Keep a body, and what it is owed. When this returns, both are on stable storage.
 
         Raises `StoreError` where that is not known to be so.
         """
-        now = self._clock.now()
-        if len(body) > _LARGE:
+        now, manner = self._clock.now(), self._manners.get(source)
+        # What a gzip holds, nobody knows before.
+        if len(body) > _LARGE or body.startswith(bodies.GZIP):
             async with self._understanding:
-                read = await asyncio.to_thread(understand, body, source, pinned, self.table)
+                read = await asyncio.to_thread(understand, body, source, manner, self.table, now)
         else:
-            read = understand(body, source, pinned, self.table)
+            read = understand(body, source, manner, self.table, now)
         if isinstance(read, NotUnderstood):
             return await self._quarantine(source, body, content_type, read, now)
         if read.failure is not None:
@@ -136,9 +137,9 @@ class Inbox:
             receipt = await self._store.accept(
                 Arrival(
                     source=source,
-                    format=read.format,
-                    call=read.call,
-                    raw=read.raw,
+                    format=read.found.format,
+                    call=read.found.call,
+                    raw=read.found.raw,
                     body=body,
                     content_type=content_type,
                     digest=read.digest,
@@ -195,7 +196,8 @@ class Inbox:
             source=source,
             event_id=receipt.event_id,
             revision=receipt.revision,
-            format=read.format,
+            format=read.found.format,
+            remarks=list(read.found.remarks) or None,
             routes=list(read.routed.fired) if read.routed else None,
             deliveries=receipt.deliveries,
             repeated_key=read.repeated_key or None,

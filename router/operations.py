@@ -11,6 +11,7 @@ from router import formats
 from router.errors import Conflict, StoreError, Unknown
 from router.event import Event, plain
 from router.facts import Facts
+from router.formats import Found
 from router.formats import body as bodies
 from router.ids import new_id
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from router.config import Config
     from router.lanes import Lane
     from router.metrics import Metrics
-    from router.store.base import AttemptLine, DeliveryLine, Store, StoredEvent
+    from router.store.base import AttemptLine, DeliveryLine, QuarantinedBody, Store, StoredEvent
 
 #: How long an answer to "is the store there" counts, so that health checks do not load it.
 _CHECK_EVERY: Final = timedelta(seconds=2)
@@ -115,6 +116,14 @@ class Operations:
             raise Unknown(message)
         return found
 
+    async def quarantined(self, quarantine_id: str) -> QuarantinedBody:
+        """One body that nobody could read. Raises `Unknown`."""
+        found = await self.store.quarantined_body(quarantine_id)
+        if found is None:
+            message = f"there is no quarantined body {quarantine_id!r}"
+            raise Unknown(message)
+        return found
+
     async def lanes(self) -> list[LaneLine]:
         """Every configured sink, and every other one that something is still owed to."""
         backlog = await self.store.backlog()
@@ -188,7 +197,7 @@ class Operations:
 
 
 def explained(config: Config, body: bytes, source: str | None, now: datetime) -> dict[str, Any]:
-    """The event that a body would become, every rule with its conditions, and the sinks that would get it.
+    """The event that a body would become, how it was read, every rule with its conditions, and the sinks.
 
     `source` None: the first one. Raises `Unreadable` with the reason for which it would go to quarantine.
     """
@@ -196,9 +205,29 @@ def explained(config: Config, body: bytes, source: str | None, now: datetime) ->
     if source not in config.sources:
         message = f"there is no source {source!r}; configured are: {', '.join(config.sources)}"
         raise Unknown(message)
-    parsed = bodies.parse(body)
-    form, call = formats.read(parsed.value, config.sources[source].format)
+    found = formats.find(bodies.value(body), config.manners[source], now)
     event = Event.of(
-        call, id=new_id(now), sequence=0, source=source, format=form, received_at=now, revision=1, raw=parsed.value
+        found.call,
+        id=new_id(now),
+        sequence=0,
+        source=source,
+        format=found.format,
+        received_at=now,
+        revision=1,
+        raw=found.raw,
     )
-    return {"event": plain(event), **config.table.explain(Facts(call, source))}
+    return {
+        "event": plain(event),
+        "format": found.explained(),
+        **config.table.explain(Facts(found.call, source)),
+    }
+
+
+def explained_event(config: Config, event: Event) -> dict[str, Any]:
+    """As `explained`, of an event that is stored, by today's rules: it is not read again."""
+    found = Found(event.format, event, event.raw, "it was read as that when it came in")
+    return {
+        "event": plain(event),
+        "format": found.explained(),
+        **config.table.explain(Facts(event, event.source)),
+    }

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
-    from router.config.settings import Source
     from router.inbox import Inbox, Receipt
     from router.metrics import Metrics
 
@@ -89,7 +88,6 @@ class Ingest:
         *,
         inbox: Inbox,
         doors: Doors,
-        sources: Mapping[str, Source],
         max_body: int,
         ready: Callable[[], Awaitable[bool]],
         clock: Clock,
@@ -99,7 +97,6 @@ class Ingest:
     ) -> None:
         self._inbox = inbox
         self._doors = doors
-        self._sources = sources
         self._max_body = max_body
         self._ready = ready
         self._clock = clock
@@ -208,9 +205,7 @@ class Ingest:
 
     async def _accept(self, source: str, body: bytes, content_type: str | None) -> Answer:
         try:
-            receipt = await self._inbox.accept(
-                source, body, content_type=content_type, pinned=self._sources[source].format
-            )
+            receipt = await self._inbox.accept(source, body, content_type=content_type)
         except StoreError as error:
             self._log.error("store.failed", source=source, reason=str(error))
             return _not_stored()

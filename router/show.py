@@ -21,14 +21,20 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def visible(text: str) -> str:
+    """A text as it is, but for what would do something to a terminal."""
+    return "".join(char if char in "\n\t" or char.isprintable() else "\ufffd" for char in text)
+
+
 def explanation(answer: dict[str, Any]) -> str:
     """Why a call goes where it goes."""
     event = answer["event"]
     lines = [
         one_line(
             f"call {event['call_id'] or 'without id'} · {event['direction']} · channel {event['channel']['name'] or 'none'}"
-            f" · read as {event['format']}"
-        )
+            f" · {event['trust']}"
+        ),
+        *_format(answer["format"]),
     ]
     for rule in answer["never"]:
         if rule["matched"]:
@@ -40,6 +46,15 @@ def explanation(answer: dict[str, Any]) -> str:
         lines += _findings(route["conditions"], 1)
     sinks = [f"{sink} (always)" if sink in answer["always"] else sink for sink in answer["sinks"]]
     return "\n".join([*lines, "", f"goes to: {_listed(sinks)}"])
+
+
+def _format(form: dict[str, Any]) -> Iterable[str]:
+    """As what it was read, why, and what was odd."""
+    yield one_line(f"read as {form['name']}: {form['why']}")
+    for other in form["also"]:
+        yield one_line(f"  also possible was {other['name']}: {other['why']}")
+    for remark in form["remarks"]:
+        yield one_line(f"  ! {remark}")
 
 
 def _findings(conditions: Iterable[dict[str, Any]], depth: int) -> Iterable[str]:

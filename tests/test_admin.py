@@ -314,6 +314,30 @@ def test_beyond_this_machine_it_does_not_start_without_tokens(tmp_path: Path, li
         load(file, {})
 
 
+async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked_for(admin: Administered) -> None:
+    router, client = admin
+    written = '{"anrufer": "Frau Brückner", "dauer": 12}'
+    kept = await router.inbox.accept("sipgate", written.encode(), content_type="application/json")
+    path = f"{API}/quarantine/{kept.quarantine_id}"  # type: ignore[union-attr]
+    shown = await get(client, path)
+    assert shown["outline"] == {"json": {"anrufer": "<text, 13 characters>", "dauer": "<integer, 2 digits>"}}
+    assert (shown["source"], shown["content_type"], shown["size"]) == ("sipgate", "application/json", 42)
+    assert "Brückner" not in str(shown)
+    with structlog.testing.capture_logs() as logs:
+        full = await get(client, f"{path}?full=1")
+    assert (full["body"], full["encoding"]) == (written, "utf-8")
+    assert [(entry["event"], entry["path"]) for entry in logs] == [("admin.acted", path)]
+    await get(client, f"{API}/quarantine/no-such-body", 404)
+
+
+async def test_a_quarantined_body_that_is_no_text_is_shown_in_base64(admin: Administered) -> None:
+    router, client = admin
+    kept = await router.inbox.accept("sipgate", b"\xff\x00")
+    full = await get(client, f"{API}/quarantine/{kept.quarantine_id}?full=1")  # type: ignore[union-attr]
+    assert (full["body"], full["encoding"]) == ("/wA=", "base64")
+    assert full["outline"]["kind"] == "bytes that are no UTF-8"
+
+
 async def answered(router: Router, request: bytes) -> tuple[int, Any]:
     """Status and JSON of the answer to these bytes, which no client would send."""
     reader, writer = await asyncio.open_connection(router.admin.host, router.admin.port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import hashlib
 import json
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.errors import Unreadable
+from router.formats import body as bodies
 from router.formats.body import MAX_DEPTH, digest_of_bytes, parse
 
 JSON = st.recursive(
@@ -87,7 +89,10 @@ def test_any_json_is_read_whatever_stands_at_the_top(text: str) -> None:
         (b'{"a": "\xfc"}', "not text: byte 7 is no utf-8"),
         (b'{"a": "\xed\xa0\x80"}', "not text: byte 7 is no utf-8"),
         (b"\xff\xfe{\x00", "not JSON: Expecting property name"),
-        (b"\x1f\x8b\x08\x00", "not text: byte 1 is no utf-8"),
+        (b"\x1f\x8b\x08\x00", "a gzip that is damaged or not complete"),
+        (b"\x1f\x8b", "a gzip that is damaged or not complete"),
+        (gzip.compress(b"x")[:-1], "a gzip that is damaged or not complete"),
+        (gzip.compress(b"{"), "not JSON: Expecting property name"),
     ],
 )
 def test_what_is_no_json_is_refused_with_the_reason(body: bytes, said: str) -> None:
@@ -286,3 +291,21 @@ def test_a_deep_stack_does_not_shorten_what_is_read() -> None:
         return parse(deep).value if levels == 0 else descend(levels - 1)
 
     assert descend(300)
+
+
+def test_a_gzip_is_read_as_what_is_in_it_and_has_its_digest() -> None:
+    """`application/vcon+gzip` comes without a Content-Encoding."""
+    plain = b'{"a": 1, "b": "\\u00fc"}'
+    assert parse(gzip.compress(plain)) == parse(plain)
+    assert bodies.value(gzip.compress(plain)) == {"a": 1, "b": "ü"}
+
+
+def test_a_gzip_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MAX_UNPACKED", 1000)
+    assert reason(gzip.compress(b" " * 1001)) == "a gzip of more than 1000 bytes"
+
+
+@given(JSON)
+def test_a_value_alone_is_the_one_of_the_parse(made: Any) -> None:
+    written = json.dumps(made)
+    assert bodies.value(written) == bodies.value(written.encode()) == parse(written.encode()).value

@@ -105,7 +105,9 @@ def test_explain_a_file_for_people_and_for_programs(folder: Path) -> None:
     assert "route price questions: fires" in said
     assert "goes to: archive (always), screen (always)" in said
     told = json.loads(aftercall("explain", "call.json", "--json", cwd=folder))
-    assert told.keys() >= {"event", "routes", "sinks"}
+    assert told.keys() >= {"event", "format", "routes", "sinks"}
+    assert told["format"].keys() == {"name", "why", "also", "remarks"}
+    assert "read as sipgate: it has call.caller, call.callee, channel" in said
     assert told["routes"][0].keys() >= {"name", "matched", "fired", "conditions"}
     assert "goes to" in aftercall("explain", "--source", "sipgate", "call.json", cwd=folder)
     (folder / "bad.json").write_text("{")
@@ -251,9 +253,18 @@ def test_a_call_goes_all_the_way(served: Path) -> None:
     assert "price questions" in aftercall("events", cwd=served)
     assert "Sales Hotline" in aftercall("channels", cwd=served)
     assert "received 4" in aftercall("status", cwd=served)
-    assert "fires" in aftercall("explain", event["id"], cwd=served)
+    said = aftercall("explain", event["id"], cwd=served)
+    assert "fires" in said
+    assert "read as sipgate: it was read as that when it came in" in said
     assert "not JSON" in aftercall("quarantine", cwd=served)
     assert "nothing" in aftercall("dead", cwd=served)
+    (kept,) = json.loads(aftercall("quarantine", "--json", cwd=served))["items"]
+    shown = json.loads(aftercall("quarantine", "show", kept["id"], cwd=served))
+    assert shown["outline"]["kind"] == "nearly JSON"
+    assert aftercall("quarantine", "show", kept["id"], "--full", cwd=served) == "{"
+    assert "answered 404" in aftercall("quarantine", "show", "x", cwd=served, expect=1)
+    assert "show ID" in aftercall("quarantine", "show", cwd=served, expect=2)
+    assert "show ID" in aftercall("quarantine", "--full", cwd=served, expect=2)
     lines = json.loads(aftercall("deliveries", "--json", "--sink", "screen", cwd=served))["items"]
     assert aftercall("deliveries", lines[0]["id"], cwd=served).count('"outcome": "delivered"') == 1
     assert "answered 409" in aftercall("replay", lines[0]["id"], cwd=served, expect=1)

@@ -402,8 +402,11 @@ SOURCES = {
     "{'a b': {}}": "1:2: sources.a b: 'a b' is no name for a source; use letters, digits, - and _, and not `all`",
     "{s: []}": f"1:5: sources.s: {NO_MAP}",
     "{s: {tokens: []}}": f"1:14: sources.s.tokens: {NONE}",
-    "{s: {tokns: x}}": "1:6: sources.s.tokns: unknown key 'tokns' (known here: format, token, tokens; did you mean 'tokens'?)",
-    "{s: {format: sipgat}}": "1:14: sources.s.format: 'sipgat' is not allowed; write 'sipgate'",
+    "{s: {tokns: x}}": (
+        "1:6: sources.s.tokns: unknown key 'tokns' "
+        "(known here: aliases, format, token, tokens, trust; did you mean 'tokens'?)"
+    ),
+    "{s: {format: sipgat}}": "1:14: sources.s.format: 'sipgat' is not allowed; write 'sipgate', 'sipgate-ci' or 'vcon'",
     f"{{s: {{token: {TOKEN}, tokens: [{OTHER}]}}}}": "1:5: sources.s: has both token and tokens; keep one of the two keys",
     f"{{s: {{token: {TOKEN}}}, t: {{tokens: [{OTHER}, {TOKEN}]}}}}": "1:43: sources.t: has a token of source 's'; each source has its own",
 }  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from certificates import authority
 from router.cli import cli
 from router.config import load
 from router.registry import load_kinds
@@ -42,6 +43,7 @@ def test_every_piece_of_routes_yaml_that_is_shown_is_good(path: Path, text: str,
     if "bell.py" in given.get("plugins", ()):
         (tmp_path / "bell.py").write_text(blocks(ROOT / "docs" / "plugins.md", "python")[0], encoding="utf-8")
     (tmp_path / "ca.pem").write_text("")
+    authority().write(tmp_path / "partner.pem")
     file = tmp_path / "routes.yaml"
     file.write_text(yaml.safe_dump(given, allow_unicode=True), encoding="utf-8")
     secrets = {"OTHER_TOKEN": "0123456789abcdefghijklmn", "CRM_SECRET": "whsec_" + "A" * 43 + "="}
@@ -105,3 +107,18 @@ def test_the_words_are_those_of_the_code() -> None:
     words = TEXT[ROOT / "README.md"].split("## The words")[1].split("## ")[0]
     for word in (*DeliveryState, *(state for state in LaneState)):
         assert f"`{word}`" in words, word
+
+
+def test_every_format_and_every_name_of_a_part_is_documented() -> None:
+    from router.formats import FORMATS
+    from router.formats.names import NAMES, plain
+
+    page = TEXT[ROOT / "docs" / "formats.md"]
+    for name in FORMATS:
+        assert f"| `{name}` |" in page
+        assert f"\n## {name}\n" in page
+    table = page.split("\n## Names of parts\n")[1]
+    for part, names in NAMES.items():
+        said = re.search(rf"^\| `{part}` \| (.*) \|$", table, re.MULTILINE)
+        assert said is not None, part
+        assert {plain(name) for name in said[1].split(",")} == names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import structlog
@@ -45,10 +46,10 @@ def test_a_rule_that_fails_leaves_the_call_unrouted_and_kept() -> None:
 
 
 def test_a_format_that_fails_sends_the_body_to_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> NoReturn:
         raise KeyError("Frau Özdemir")
 
-    broken = formats.Format("broken", "", lambda _: True, fail)  # type: ignore[arg-type] # it never returns
+    broken = formats.Format("broken", "", lambda _: (), lambda _: None, fail)
     monkeypatch.setattr(formats, "FORMATS", {"broken": broken})
     read = understand(body(), "s", None, RoutingTable())
     assert isinstance(read, NotUnderstood)

@@ -89,6 +89,7 @@ def test_the_wheel_holds(wheel: zipfile.Path, name: str) -> None:
 
 def test_the_wheel_brings_the_command_and_its_licence(wheel: zipfile.Path) -> None:
     assert "aftercall = router.cli:main" in (info(wheel) / "entry_points.txt").read_text("utf-8")
+    assert "\nProvides-Extra: vcon\n" in (info(wheel) / "METADATA").read_text("utf-8")
     assert "\nLicense-Expression: Apache-2.0\n" in (info(wheel) / "METADATA").read_text("utf-8")
     assert (info(wheel) / "licenses" / "LICENSE").read_text("utf-8") == (ROOT / "LICENSE").read_text("utf-8")
 

@@ -371,6 +371,17 @@ async def test_the_same_unreadable_body_of_two_sources_is_kept_twice(store: Stor
     assert await quarantine(store, source="berlin") != await quarantine(store, source="bonn")
 
 
+async def test_a_quarantined_body_can_be_had_byte_for_byte(store: Store) -> None:
+    kept = await store.quarantine(
+        source="a", body=b"\xff{\x00", digest=b"d" * 32, content_type="text/plain", reason="r", now=NOW
+    )
+    found = await store.quarantined_body(kept.id)
+    assert found is not None
+    assert (found.body, found.content_type) == (b"\xff{\x00", "text/plain")
+    assert [found.line] == list((await store.quarantined()).items)
+    assert await store.quarantined_body("no-such-body") is None
+
+
 # --- claim ---
 
 

@@ -9,11 +9,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
@@ -26,9 +26,14 @@ from router.config.problems import as_written, fitted, translated
 from router.config.settings import Admin, Server, Settings, Source
 from router.config.suggest import did_you_mean
 from router.errors import ConfigError, PluginError
+from router.formats import Manner
+from router.formats.anchors import Anchors
 from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 _SQLITE = re.compile(r"sqlite:///[^?#]+")
 #: The keys that decide where a call goes; their hash is kept with every event.
@@ -50,6 +55,8 @@ class Config:
     server: Server
     admin: Admin
     sources: Mapping[str, Source]
+    #: How the bodies of each source are read.
+    manners: Mapping[str, Manner]
     sinks: Mapping[str, SinkConfig]
     table: RoutingTable
     retry: RetrySetting
@@ -143,6 +150,7 @@ class _Loader:
         )
         self.problems += [self._compiled(path, message) for path, message in compiler.problems]
         self._check(settings)
+        manners = {name: self._manner(name, source) for name, source in settings.sources.items()}
         if self.problems:
             raise ConfigError(self._report())
         warnings = {*self.document.warnings, *(self._compiled(path, said) for path, said in compiler.warnings)}
@@ -160,6 +168,7 @@ class _Loader:
             server=settings.server,
             admin=settings.admin,
             sources=settings.sources,
+            manners=manners,
             sinks=sinks,
             table=table,
             retry=settings.retry,
@@ -210,6 +219,33 @@ class _Loader:
                     self.problems += translated(error, self.document, kinds[kind].config, path)
             else:
                 self._problem((*path, "kind"), f"unknown kind {kind!r} {did_you_mean(kind, kinds, 'installed')}")
+
+    def _manner(self, name: str, source: Source) -> Manner:
+        """How the bodies of this source are read."""
+        trust = source.trust
+        return Manner(
+            source.format,
+            source.aliases,
+            self._anchors(("sources", name, "trust", "anchors"), trust.anchors) if trust else None,
+            only_verified=trust is not None and trust.required,
+        )
+
+    def _anchors(self, path: Steps, files: Sequence[str]) -> Anchors | None:
+        """None where there is a problem."""
+        made: list[Certificate] = []
+        for at, name in enumerate(files):
+            try:
+                made += Anchors.of([(self.file.parent / name).read_bytes()]).certificates
+            except OSError as error:
+                self._problem(
+                    (*path, at), f"{name!r} cannot be read: {error.strerror}; mend the path or its permissions"
+                )
+            except ValueError:
+                self._problem((*path, at), f"there is no certificate in PEM in {name!r}")
+            except ImportError:
+                self._problem(path, "needs the package cryptography; it comes with: pip install 'aftercall[vcon]'")
+                return None
+        return Anchors(tuple(made))
 
     def _check(self, settings: Settings) -> None:
         """What no single key can know."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 
 from router.config.grammar import NamedWords, NeverSetting, RouteSetting
 from router.formats import FORMATS
+from router.formats.names import PARTS
 from router.scalars import DURATION_PATTERN, OneOrSeveral, Size, parse_duration, written
 from router.sink import RetrySetting, Setting
 
@@ -155,6 +156,15 @@ class Admin(Setting):
     """Further names under which the listener may be asked (the Host header), like router.example.com."""
 
 
+class Trusting(Setting):
+    """Whose signatures a source believes."""
+
+    anchors: Annotated[tuple[str, ...], Field(min_length=1), OneOrSeveral()]
+    """PEM files with certificates: of senders, or of authorities that issue to nobody else."""
+    required: bool = False
+    """What is not signed by one of them goes to quarantine."""
+
+
 class Source(Setting):
     """Where calls come in."""
 
@@ -164,6 +174,11 @@ class Source(Setting):
     """Several secrets, while one replaces the other."""
     format: Literal[tuple(FORMATS)] | None = None  # type: ignore[valid-type] # the installed ones
     """Read every body as this format; left out: found by content."""
+    aliases: dict[Literal[PARTS], Names] = {}  # type: ignore[valid-type] # the parts that have names
+    """Further names under which parts of a call come (of a vCon's analyses and attachments, or in sipgate's `assist`),
+    like summary: [gist, abstract]."""
+    trust: Trusting | None = None
+    """Whose signatures are believed; left out: nobody's."""
 
 
 Sinks = Annotated[

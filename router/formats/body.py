@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from router.errors import Unreadable
+from router.unpacking import Corrupt, TooLarge, Unpacking
 
 #: Deeper than any real call; far from the parser's own limit, which differs between Pythons.
 MAX_DEPTH = 200
+#: Bytes that a gzip in a body may hold. (One around the body is taken off while it comes in, with its own limit.)
+MAX_UNPACKED = 32 * 2**20
+
+GZIP = b"\x1f\x8b"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -33,14 +38,48 @@ class Parsed:
 def parse(body: bytes) -> Parsed:
     """The body as JSON, with its digest. Lone surrogates become U+FFFD in the value.
 
-    UTF-8, with or without BOM, UTF-16 and UTF-32 are read (RFC 8259 wants UTF-8; senders differ). Raises
-    `Unreadable` with a reason that quotes nothing.
+    UTF-8, with or without BOM, UTF-16 and UTF-32 are read (RFC 8259 wants UTF-8; senders differ), and a gzip of them.
+    Raises `Unreadable` with a reason that quotes nothing.
     """
+    text = _text(body)
+    loaded, repeated = _loaded(text)
+    canonical = _canonical(text)
+    digest = hashlib.sha256(canonical.encode()).digest()
+    return Parsed(_scrubbed(loaded) if "\\ud" in canonical else loaded, digest, repeated)
+
+
+def value(body: bytes | str) -> Any:
+    """The value of `parse` alone. A text may be JSON as well. Raises as `parse`."""
+    text = body if isinstance(body, str) else _text(body)
+    loaded, _ = _loaded(text)
+    return _scrubbed(loaded) if "\\u" in text else loaded
+
+
+def gunzipped(data: bytes) -> bytes:
+    """What is in a gzip, or the data where it is none. Raises `Unreadable` where it is damaged or far too large."""
+    if not data.startswith(GZIP):
+        return data
+    unpacking = Unpacking("gzip", MAX_UNPACKED)
     try:
-        text = body.decode(json.detect_encoding(body)).removeprefix("\ufeff")
+        unpacking.feed(data)
+        return unpacking.finish()
+    except Corrupt:
+        raise Unreadable("a gzip that is damaged or not complete") from None
+    except TooLarge:
+        raise Unreadable(f"a gzip of more than {MAX_UNPACKED} bytes") from None
+
+
+def _text(body: bytes) -> str:
+    body = gunzipped(body)
+    try:
+        return body.decode(json.detect_encoding(body)).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         message = f"not text: byte {error.start} is no {error.encoding}"
         raise Unreadable(message) from None
+
+
+def _loaded(text: str) -> tuple[Any, bool]:
+    """The value, and whether a key was repeated."""
     repeated = False
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -58,9 +97,7 @@ def parse(body: bytes) -> Parsed:
         raise Unreadable(_TOO_DEEP) from None
     if _deeper_than(value, MAX_DEPTH):
         raise Unreadable(_TOO_DEEP)
-    canonical = _canonical(text)
-    digest = hashlib.sha256(canonical.encode()).digest()
-    return Parsed(_scrubbed(value) if "\\ud" in canonical else value, digest, repeated)
+    return value, repeated
 
 
 def digest_of_bytes(body: bytes) -> bytes:

@@ -101,10 +101,13 @@ def instant(value: Any) -> datetime | None:
     return moment if 2000 <= moment.year <= 2100 else None  # noqa: PLR2004 - as the docstring says
 
 
-def duration(value: Any, started_at: datetime | None, ended_at: datetime | None) -> float | None:
+def duration(
+    value: Any, started_at: datetime | None, ended_at: datetime | None, *, milliseconds: bool = False
+) -> float | None:
     """Seconds. The value counts in the unit in which it is end − start; else end − start counts.
 
-    Without both times: seconds as documented, unless that would be more than a day and milliseconds would not.
+    Without both times: the documented unit (seconds, or `milliseconds`), unless only the other one is no longer than
+    a day and no shorter than a second.
     """
     given = number_of(value)
     span = (ended_at - started_at).total_seconds() if started_at and ended_at else None
@@ -112,27 +115,40 @@ def duration(value: Any, started_at: datetime | None, ended_at: datetime | None)
         span = None
     if given is None or given < 0:
         return span
-    candidates = [given, given / 1000]
+    candidates = [given / 1000, given] if milliseconds else [given, given / 1000]
     if span is not None:
-        return next((c for c in candidates if abs(c - span) <= max(2.0, span / 50)), span)
+        fitting = [c for c in candidates if abs(c - span) <= max(2.0, span / 50)]
+        return min(fitting, key=lambda c: round(abs(c - span)), default=span)
+    if milliseconds and 0 < given < 1000:  # noqa: PLR2004 - nothing is worth a webhook that was over within a second
+        return given
     return next((c for c in candidates if c <= _LONGEST_CALL), None)
 
 
 def offsets(
-    times: Sequence[tuple[Any, Any]], spoken: int, started_at: datetime | None
+    times: Sequence[tuple[Any, Any]],
+    spoken: int,
+    started_at: datetime | None,
+    *,
+    seconds: bool = False,
+    duration: float | None = None,
 ) -> list[tuple[float | None, float | None]]:
     """Transcript times as seconds from the call's start.
 
-    Milliseconds from the start as documented; seconds where the values have fractions or milliseconds would mean
-    that the `spoken` characters were said impossibly fast; absolute times (epoch, ISO) are taken relative to the
-    start, or dropped where that is unknown.
+    Milliseconds from the start as sipgate documents them; seconds where the values have fractions or milliseconds
+    would mean that the `spoken` characters were said impossibly fast. With `seconds` the other way round:
+    milliseconds where seconds would lie beyond the call's `duration`. Absolute times (epoch, ISO) are taken relative
+    to the start, or dropped where that is unknown.
     """
     numbers = [n for pair in times for n in map(number_of, pair) if n is not None]
     absolute = any(n >= 1e9 for n in numbers)  # noqa: PLR2004 - eleven days in milliseconds, 2001 in epoch seconds
     longest = max(numbers, default=0)
-    in_seconds = any(n % 1 for n in numbers) or (longest > 0 and spoken / (longest / 1000) > _FASTEST_SPEECH)
+    too_fast = longest > 0 and spoken / (longest / 1000) > _FASTEST_SPEECH
+    if seconds:
+        in_seconds = longest <= (duration or _LONGEST_CALL) * 1.1 + 2 or too_fast
+    else:
+        in_seconds = any(n % 1 for n in numbers) or too_fast
 
-    def seconds(value: Any) -> float | None:
+    def offset_of(value: Any) -> float | None:
         number = number_of(value)
         if number is None or absolute:
             moment = instant(value)
@@ -141,7 +157,7 @@ def offsets(
             offset = number if in_seconds else number / 1000
         return offset if offset is not None and 0 <= offset <= _LONGEST_CALL else None
 
-    return [(seconds(start), seconds(end)) for start, end in times]
+    return [(offset_of(start), offset_of(end)) for start, end in times]
 
 
 def direction(value: Any) -> Direction:

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router.event import ActionItem, Call, Channel, Participant, Segment, SmallTalk, SmartAnswer
-from router.formats import parts
+from router.event import Call, Channel
+from router.formats import items, parts
+from router.formats.reading import Format, Reading, present
+from router.formats.speech import transcript
 
 NAME: Final = "sipgate"
 
+_SIGNS: Final = (
+    "call.caller", "call.callee", "channel", "callHeadline", "transcriptions", "summary", "note", "actionItems",
+    "smallTalkItems", "smartAnswers",
+)  # fmt: skip
 
-def claims(body: Any) -> bool:
-    """An object with a `call` object, and without the `assist` of sipgate's newer webhooks or a vCon's version."""
-    return isinstance(body, dict) and isinstance(body.get("call"), dict) and not {"assist", "vcon"} & body.keys()
+
+def signs(body: dict[str, Any]) -> tuple[str, ...]:
+    """What only a bundle of this dialect has."""
+    return present(body, _SIGNS)
 
 
-def read(body: dict[str, Any]) -> Call:
+def lacks(body: dict[str, Any]) -> str | None:
+    """A `call` object is all that is needed."""
+    return None if isinstance(body.get("call"), dict) else "there is no object `call`"
+
+
+def read(body: dict[str, Any], _: Reading | None = None) -> Call:
     """The call of a bundle."""
     call, channel = parts.mapping(body.get("call")), parts.mapping(body.get("channel"))
     started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
-    segments = [(item, said) for item in parts.items(body.get("transcriptions")) if (said := parts.text(item))]
-    times = parts.offsets(
-        [(item.get("startTime"), item.get("endTime")) for item, _ in segments],
-        sum(len(said) for _, said in segments),
-        started_at,
-    )
     return Call(
         call_id=parts.text(call.get("id")),
         direction=parts.direction(call.get("direction")),
@@ -41,48 +47,12 @@ def read(body: dict[str, Any]) -> Call:
         headline=parts.text(body.get("callHeadline")),
         summary=parts.text(body.get("summary")),
         note=parts.text(body.get("note")),
-        transcript=tuple(
-            Segment(parts.speaker(item.get("speaker")), start, end, said)
-            for (item, said), (start, end) in zip(segments, times, strict=True)
-        ),
-        action_items=tuple(
-            ActionItem(parts.text(item.get("id")), said)
-            for item in parts.items(body.get("actionItems"))
-            if (said := parts.text(item))
-        ),
-        smart_answers=tuple(
-            answer
-            for item in parts.items(body.get("smartAnswers"))
-            if (answer := _smart_answer(item)).question or answer.answer
-        ),
-        small_talk=tuple(
-            talk
-            for item in parts.items(body.get("smallTalkItems"))
-            if (talk := _small_talk(item)).topic or talk.description
-        ),
-        participants=tuple(
-            person
-            for item in parts.items(call.get("users"))
-            if (person := _participant(item)).name or person.id
-        ),
-    )  # fmt: skip
-
-
-def _smart_answer(item: dict[str, Any]) -> SmartAnswer:
-    return SmartAnswer(parts.text(item.get("id")), parts.text(item.get("question")), parts.text(item.get("answer")))
-
-
-def _small_talk(item: dict[str, Any]) -> SmallTalk:
-    return SmallTalk(
-        parts.text(item.get("id")),
-        parts.text(item.get("topic")),
-        parts.text(item.get("description")) or parts.text(item),
-        pinned=item.get("pinned") is True,
-        dismissed=item.get("dismissed") is True,
+        transcript=transcript(body.get("transcriptions"), started_at),
+        action_items=items.action_items(body.get("actionItems")),
+        smart_answers=items.smart_answers(body.get("smartAnswers")),
+        small_talk=items.small_talk(body.get("smallTalkItems")),
+        participants=items.participants(call.get("users")),
     )
 
 
-def _participant(item: dict[str, Any]) -> Participant:
-    names = (parts.text(item.get("firstName")), parts.text(item.get("lastName")))
-    full = parts.text(item.get("fullName")) or " ".join(name for name in names if name)
-    return Participant(parts.text(item.get("userId")), full or None)
+FORMAT: Final = Format(NAME, "the documented sipgate bundle (plain JSON)", signs, lacks, read)

@@ -243,6 +243,15 @@ class QuarantineLine:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantinedBody:
+    """One unreadable body, with its bytes."""
+
+    line: QuarantineLine
+    body: bytes
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelLine:
     """One channel that calls came in on."""
 
@@ -426,6 +435,10 @@ class Store(ABC):
     @abstractmethod
     async def quarantined(self, *, after: str | None = None, limit: int = 50) -> Page[QuarantineLine]:
         """Quarantined bodies, newest first."""
+
+    @abstractmethod
+    async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
+        """One quarantined body."""
 
     @abstractmethod
     async def channels(self) -> Sequence[ChannelLine]:

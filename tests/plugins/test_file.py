@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import fcntl
 import json
@@ -16,7 +17,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from router import ConfigError, Delivery, Rejected, Sink, SinkConfig, Unavailable, plain
+from certificates import identity
+from router import ConfigError, Delivery, Numbers, Part, Rejected, Sink, SinkConfig, Unavailable, as_vcon, plain
 from router.event import Channel, Number
 from router.testing import CapturedLog, FakeEndpoint, SinkContract, eventually, make_delivery, make_event, sink_context
 
@@ -59,6 +61,17 @@ class TestFileOfPages(TestFile):
         return config(format="markdown", path=path)
 
 
+class TestFileOfSignedVcons(TestFile):
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> SinkConfig:
+        return config(format="vcon", sign=signing(tmp_path))
+
+
+def signing(folder: Path) -> dict[str, str]:
+    owner = identity("ec")
+    return {"key": owner.pem(), "certificates": str(owner.write(folder / "chain.pem"))}
+
+
 # --- what is written ---
 
 
@@ -73,6 +86,33 @@ async def test_events_are_written_as_json(tmp_path: Path) -> None:
     event = make_event(raw={"id": 2**100})
     written = await deliver(tmp_path, make_delivery(event=event), format="event")
     assert json.loads((tmp_path / "archive" / str(written)).read_bytes()) == plain(event)
+
+
+async def test_vcons_are_written_with_the_bundle_they_came_from(tmp_path: Path) -> None:
+    event = make_event(raw={"call": {"id": 2**100}})
+    written = await deliver(tmp_path, make_delivery(event=event), format="vcon")
+    assert written == "2026/03/Support/call_sample_0001.vcon"
+    document = json.loads((tmp_path / "archive" / written).read_bytes())
+    assert document == as_vcon(event, bundle=True)
+    assert {item["purpose"]: item["body"] for item in document["attachments"]}["sipgate_webhook"] == event.raw
+
+
+async def test_a_vcon_has_the_chosen_parts_only(tmp_path: Path) -> None:
+    event = make_event(raw={"call": {"id": 2**100}})
+    written = await deliver(tmp_path, make_delivery(event=event), format="vcon", send=["summary"], numbers="masked")
+    document = json.loads((tmp_path / "archive" / str(written)).read_bytes())
+    assert document == as_vcon(event, [Part.SUMMARY], Numbers.MASKED)
+    assert [analysis["type"] for analysis in document["analysis"]] == ["summary"]
+
+
+async def test_a_vcon_that_is_signed_again_is_the_same_file(tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        written = await deliver(tmp_path, make_delivery(attempt=attempt), format="vcon", sign=signing(tmp_path))
+        assert written == "2026/03/Support/call_sample_0001.vcon"
+    signed = json.loads((tmp_path / "archive" / str(written)).read_bytes())
+    assert signed.keys() == {"payload", "signatures"}
+    payload = json.loads(base64.urlsafe_b64decode(signed["payload"] + "=="))
+    assert payload == as_vcon(make_event(), bundle=True)
 
 
 async def test_pages_leave_out_small_talk_and_participants(tmp_path: Path) -> None:
@@ -102,6 +142,8 @@ def test_the_record_says_which_parts_were_sent() -> None:
     assert config(format="event").parts() == ("received",)
     assert config(format="event", send="note").parts() == ("note",)
     assert config(format="event", send=[]).parts() == ()
+    assert config(format="vcon").parts() == ("received",)
+    assert config(format="vcon", send="note").parts() == ("note",)
     assert "summary" in config(format="event", numbers="masked").parts()
     assert set(config(format="markdown").parts()) & {"small_talk", "participants", "received"} == set()
     assert config(root="/srv/calls").recipient() == "/srv/calls"
@@ -112,6 +154,8 @@ def test_the_record_says_which_parts_were_sent() -> None:
     [
         ({"send": ["note"]}, "a received body stays as it is"),
         ({"numbers": "masked"}, "a received body stays as it is"),
+        ({"sign": {"key": "k", "certificates": "c.pem"}}, "goes with `format: vcon`"),
+        ({"format": "event", "sign": {"key": "k", "certificates": "c.pem"}}, "goes with `format: vcon`"),
         ({"path": "/x"}, "of which none is empty"),
         ({"path": "x/"}, "of which none is empty"),
         ({"path": "a//b"}, "of which none is empty"),

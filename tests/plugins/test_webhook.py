@@ -13,7 +13,8 @@ import trustme
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
-from router import Rejected, SinkConfig, Unavailable, plain
+from certificates import identity
+from router import ConfigError, Numbers, Part, Rejected, SinkConfig, Unavailable, as_vcon, plain
 from router.testing import (
     Answer,
     FakeEndpoint,
@@ -73,6 +74,17 @@ class TestWebhookOfEvents(SinkContract):
         return config(endpoint.url("/"), allow_networks=[LOOPBACK], body="event", secrets=[SECRET, NEW_SECRET])
 
 
+class TestWebhookOfSignedVcons(SinkContract):
+    @pytest.fixture
+    def config(self, endpoint: FakeEndpoint, tmp_path: Path) -> SinkConfig:
+        return config(endpoint.url("/"), allow_networks=[LOOPBACK], body="vcon", secret=SECRET, sign=signing(tmp_path))
+
+
+def signing(folder: Path) -> dict[str, str]:
+    owner = identity("rsa")
+    return {"key": owner.pem(), "certificates": str(owner.write(folder / "chain.pem"))}
+
+
 # --- what is sent ---
 
 
@@ -88,6 +100,58 @@ async def test_without_a_usable_content_type_it_is_json(content_type: str | None
     request = await post(endpoint, make_delivery(content_type=content_type))
     assert request.headers["content-type"] == "application/json"
     assert "x-evil" not in request.headers
+
+
+RECORDING = {"type": "recording", "mediatype": "audio/x-wav", "encoding": "base64url", "body": "UklGRg"}
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_a_received_vcon_goes_without_its_audio(size: int, endpoint: FakeEndpoint) -> None:
+    """FWD: nobody asked for a recording of megabytes; what else was said of it stays."""
+    vcon = {"uuid": "u", "dialog": [{**RECORDING, "body": "UklGRg" * size, "duration": 3}], "x": 2**100}
+    request = await post(endpoint, make_delivery(body=json.dumps(vcon).encode(), content_type="application/vcon"))
+    silent = {"type": "recording", "mediatype": "audio/x-wav", "duration": 3}
+    assert json.loads(request.body) == {**vcon, "dialog": [silent]}
+    assert request.headers["content-type"] == "application/vcon"
+
+
+async def test_audio_goes_where_it_is_wanted(endpoint: FakeEndpoint) -> None:
+    body = json.dumps({"dialog": [RECORDING]}, indent=7).encode()
+    assert (await post(endpoint, make_delivery(body=body), strip_audio=False)).body == body
+    event = make_event(raw={"dialog": [RECORDING]})
+    for strip in (True, False):
+        request = await post(endpoint, make_delivery(event=event), body="event", strip_audio=strip)
+        assert ("body" in json.loads(request.body)["raw"]["dialog"][0]) is not strip
+
+
+async def test_vcons_go_without_the_body_they_came_from(endpoint: FakeEndpoint) -> None:
+    event = make_event(raw={"secret": "Hinterzimmer"})
+    request = await post(endpoint, make_delivery(event=event, content_type="text/x"), body="vcon")
+    assert json.loads(request.body) == as_vcon(event)
+    assert b"Hinterzimmer" not in request.body
+    assert request.headers["content-type"] == "application/json"
+    request = await post(endpoint, body="vcon", headers={"Content-Type": "application/vcon"})
+    assert request.headers["content-type"] == "application/vcon"
+
+
+async def test_of_a_vcon_only_the_chosen_parts_go(endpoint: FakeEndpoint) -> None:
+    request = await post(endpoint, body="vcon", send=["headline"], numbers="masked")
+    assert json.loads(request.body) == as_vcon(make_event(), [Part.HEADLINE], Numbers.MASKED)
+    assert b"28817386" not in request.body
+
+
+async def test_a_signed_vcon_goes_as_a_json_web_signature(endpoint: FakeEndpoint, tmp_path: Path) -> None:
+    request = await post(endpoint, body="vcon", sign=signing(tmp_path))
+    signed = json.loads(request.body)
+    assert signed.keys() == {"payload", "signatures"}
+    assert json.loads(base64.urlsafe_b64decode(signed["payload"] + "==")) == as_vcon(make_event())
+
+
+async def test_a_key_that_is_none_is_found_when_the_sink_is_opened(tmp_path: Path) -> None:
+    made = config(body="vcon", sign={"key": "hunter2", "certificates": "chain.pem"})
+    with pytest.raises(ConfigError, match=r"sign\.key"):
+        async with made.open(sink_context(tmp_path)):
+            pass
 
 
 async def test_events_go_as_json(endpoint: FakeEndpoint) -> None:
@@ -180,6 +244,8 @@ def test_the_record_says_where_it_went_and_what() -> None:
     assert config(body="event", send=["note", "summary"]).parts() == ("note", "summary")
     assert config(body="event", send=[]).parts() == ()
     assert "summary" in config(body="event", numbers="masked").parts()
+    assert set(config(body="vcon").parts()) == set(Part)
+    assert config(body="vcon", send=["note"]).parts() == ("note",)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +266,9 @@ def test_the_record_says_where_it_went_and_what() -> None:
         ({"secret": SECRET, "secrets": [SECRET]}, "write one of them"),
         ({"send": ["note"]}, "goes with `body: event`"),
         ({"numbers": "masked"}, "goes with `body: event`"),
-        ({"body": "raw"}, "'received' or 'event'"),
+        ({"body": "raw"}, "'received', 'event' or 'vcon'"),
+        ({"body": "event", "sign": {"key": "k", "certificates": "c.pem"}}, "goes with `body: vcon`"),
+        ({"body": "vcon", "sign": {"key": "hunter2"}}, "certificates"),
         ({"headers": {"a b": "x"}}, "no name of a header"),
         ({"headers": {"X\r\nY": "x"}}, "no name of a header"),
         ({"headers": {"": "x"}}, "no name of a header"),

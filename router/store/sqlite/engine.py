@@ -28,6 +28,7 @@ from router.store.base import (
     Page,
     Purged,
     Quarantined,
+    QuarantinedBody,
     QuarantineLine,
     Retaken,
     Settlement,
@@ -270,6 +271,10 @@ class SqliteStore(Store):
     @override
     async def quarantined(self, *, after: str | None = None, limit: int = 50) -> Page[QuarantineLine]:
         return await self.readers.read(partial(looking.quarantined, after=after, limit=limit))
+
+    @override
+    async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
+        return await self.readers.read(partial(looking.quarantined_body, quarantine_id=quarantine_id))
 
     @override
     async def channels(self) -> Sequence[ChannelLine]:

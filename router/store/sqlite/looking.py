@@ -13,6 +13,7 @@ from router.store.base import (
     DeliveryLine,
     EventLine,
     Page,
+    QuarantinedBody,
     QuarantineLine,
     StoredEvent,
     Summary,
@@ -116,6 +117,12 @@ def deliveries(
 def quarantined(connection: sqlite3.Connection, *, after: str | None, limit: int) -> Page[QuarantineLine]:
     """A page of unreadable bodies."""
     return _page(connection, SQL["quarantined"], quarantine_line, after=after, limit=limit)
+
+
+def quarantined_body(connection: sqlite3.Connection, quarantine_id: str) -> QuarantinedBody | None:
+    """One unreadable body."""
+    row = connection.execute(SQL["quarantined_body"], {"id": quarantine_id}).fetchone()
+    return None if row is None else QuarantinedBody(quarantine_line(row), row["body"], row["content_type"])
 
 
 def channels(connection: sqlite3.Connection) -> tuple[ChannelLine, ...]:

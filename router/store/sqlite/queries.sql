@@ -258,6 +258,9 @@ ORDER BY id DESC LIMIT :limit;
 SELECT id, source, reason, size, received_at, times, last_at
 FROM quarantine WHERE id < :after ORDER BY id DESC LIMIT :limit;
 
+-- quarantined_body: One unreadable body.
+SELECT id, source, reason, size, received_at, times, last_at, content_type, body FROM quarantine WHERE id = :id;
+
 -- channels: Channels, the one with the newest call first.
 SELECT source, id, name, calls, last_at FROM channels ORDER BY last_at DESC, source, name, id;
 

@@ -1,0 +1,64 @@
+"""Signed and encrypted vCons: what is in a JSON Web Signature (RFC 7515), and whose signature it is.
+
+What stands in clear beside a signature proves nothing and is never read. Tolerant where that costs nothing: the
+working group's own examples have the same header names in both headers, which the RFC forbids.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from router.errors import Unreadable
+from router.formats import body as bodies
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-]*={0,2}")
+
+
+def sealed(body: Mapping[str, Any]) -> bool:
+    """Whether this is an envelope, signed or encrypted."""
+    return signed(body) or encrypted(body)
+
+
+def signed(body: Mapping[str, Any]) -> bool:
+    """Whether this is a JSON Web Signature, general or flattened."""
+    return isinstance(body.get("payload"), str) and bool({"signatures", "signature"} & body.keys())
+
+
+def encrypted(body: Mapping[str, Any]) -> bool:
+    """Whether this is a JSON Web Encryption."""
+    return "ciphertext" in body and bool({"recipients", "encrypted_key", "iv", "protected"} & body.keys())
+
+
+def opened(body: dict[str, Any]) -> dict[str, Any]:
+    """What is signed; a body that is not sealed is what it is. Raises `Unreadable` where it cannot be opened."""
+    if encrypted(body):
+        raise Unreadable("an encrypted vCon; aftercall has no key")
+    if not signed(body):
+        return body
+    payload = decoded(body["payload"])
+    if payload is None:
+        raise Unreadable("a signed vCon whose payload is no base64url")
+    try:
+        inner = bodies.value(payload)
+    except Unreadable as error:
+        message = f"a signed vCon whose payload is {error}"
+        raise Unreadable(message) from None
+    if not isinstance(inner, dict) or signed(inner):
+        raise Unreadable("a signature around something that is no vCon")
+    return opened(inner)
+
+
+def decoded(text: str) -> bytes | None:
+    """The bytes of base64 or base64url, with or without padding; None where it is neither."""
+    text = "".join(text.split())
+    if not _BASE64.fullmatch(text):
+        return None
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except binascii.Error:
+        return None

@@ -1,0 +1,102 @@
+"""sipgate's newer "CI webhook": `version`, `call` with `from` and `to`, and `assist` with what the AI made of it.
+
+Source: sipgate help, "How can I set up CI webhooks for sipgate Conversational Intelligence?" (read 2026). Documented
+are `call`, `assist.provider`, `assist.transcription` and `assist.callHeadline`; the published example ends there. What
+follows in `assist` is read by its names, as they are elsewhere. Numbers have no plus, times are ISO 8601, durations
+are in milliseconds; what arrives is read by what adds up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from router.event import Call, Channel, Segment
+from router.formats import items, parts
+from router.formats.names import Part, part
+from router.formats.reading import Format, Reading, present
+from router.formats.speech import segments, sipgate_speaker, transcript, turns
+
+NAME: Final = "sipgate-ci"
+#: The one that is documented.
+VERSION: Final = "1"
+
+_SIGNS: Final = (
+    "version", "call.from", "call.to", "call.channel", "assist", "assist.provider", "assist.transcription",
+    "assist.callHeadline", "assist.callScenarios",
+)  # fmt: skip
+#: What a version can look like in a log.
+_HARMLESS: Final = re.compile(r"[A-Za-z0-9.\-]{1,16}")
+
+
+def signs(body: dict[str, Any]) -> tuple[str, ...]:
+    """What only a bundle of this dialect has."""
+    return present(body, _SIGNS)
+
+
+def lacks(body: dict[str, Any]) -> str | None:
+    """A `call` object, and one sign that it is this dialect."""
+    if not isinstance(body.get("call"), dict):
+        return "there is no object `call`"
+    return None if signs(body) else "there is neither `version`, `assist`, nor `from` and `to` in `call`"
+
+
+def read(body: dict[str, Any], reading: Reading) -> Call:
+    """The call of a bundle."""
+    _look_at_version(body.get("version"), reading)
+    call = parts.mapping(body.get("call"))
+    channel = parts.mapping(call.get("channel")) or parts.mapping(body.get("channel"))
+    started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
+    named = dict(_named(body, reading))
+    return Call(
+        call_id=parts.text(call.get("id")),
+        direction=parts.direction(call.get("direction")),
+        caller=parts.party(call.get("from", call.get("caller"))),
+        callee=parts.party(call.get("to", call.get("callee"))),
+        started_at=started_at,
+        ended_at=ended_at,
+        duration=parts.duration(call.get("duration"), started_at, ended_at, milliseconds=True),
+        channel=Channel(parts.text(channel.get("id")), parts.text(channel.get("name"))),
+        headline=parts.text(named.get("headline")),
+        summary=parts.text(named.get("summary")),
+        note=parts.text(named.get("note")),
+        transcript=_transcript(named.get("transcript"), started_at),
+        action_items=items.action_items(named.get("action_items")),
+        smart_answers=items.smart_answers(named.get("smart_answers")),
+        small_talk=items.small_talk(named.get("small_talk")),
+        participants=items.participants(call.get("users")),
+    )
+
+
+def _look_at_version(version: Any, reading: Reading) -> None:
+    said = parts.text(version)
+    if said is None:
+        reading.remark(f"it has no version; read as version {VERSION}")
+    elif said != VERSION:
+        shown = f"version {said} is" if _HARMLESS.fullmatch(said) else "its version is"
+        reading.remark(f"{shown} not known; read as version {VERSION}")
+
+
+def _named(body: dict[str, Any], reading: Reading) -> Iterator[tuple[Part, Any]]:
+    """The parts of `assist` by their names; one that stands beside it counts where `assist` has none."""
+    for where in (body, parts.mapping(body.get("assist"))):
+        # Backwards: of two names of the same part the first one counts.
+        for name, value in reversed(where.items()):
+            found = part(name, reading.manner.aliases)
+            if found is not None and value not in (None, "", [], {}):
+                yield found, value
+
+
+def _transcript(value: Any, started_at: Any) -> tuple[Segment, ...]:
+    """`chunks`, or the whole text with `Caller:` and `Callee:` before each turn, or a list as it is."""
+    chunks = transcript(value.get("chunks"), started_at) if isinstance(value, dict) else ()
+    if chunks:
+        return chunks
+    if isinstance(value, list):
+        return transcript(value, started_at)
+    whole = parts.text(value)
+    return segments(turns(whole, sipgate_speaker), started_at) if whole else ()
+
+
+FORMAT: Final = Format(NAME, "sipgate's newer CI webhook", signs, lacks, read)

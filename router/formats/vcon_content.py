@@ -1,0 +1,124 @@
+"""The content of a vCon's analyses, attachments and text dialogs, as every draft and many libraries write it.
+
+`encoding` is a hint and no more: bodies come as JSON in a string, as JSON in a string in JSON, as base64 that is
+called base64url, as plain text that is called base64. What makes sense is taken.
+"""
+
+from __future__ import annotations
+
+import email
+import email.message
+import json
+import re
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from router.errors import Unreadable
+from router.formats import body as bodies
+from router.formats import parts
+from router.formats.seals import decoded
+
+#: How often JSON may be in a string in JSON.
+_WRAPPED: Final = 3
+_DATA_URL: Final = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.IGNORECASE)
+#: Shorter ones that look like base64 but are none were meant as they are: "positive".
+_TOO_SHORT: Final = 40
+#: Keys under which a text may be.
+_PROSE: Final = ("summary", "text", "content", "body", "value", "result", "output", "message", "transcript")
+
+
+def content(item: dict[str, Any]) -> Any:
+    """What is in it: a text, or a value where it is JSON; None where it is neither."""
+    body = item.get("body")
+    if body is None:
+        body = item.get("transcript")  # before 0.0.1
+    if not isinstance(body, str):
+        return body
+    kind, encoding = media(item), str(item.get("encoding")).casefold()
+    text: str | None = body
+    if link := _DATA_URL.match(body[:200]):
+        kind = kind or link[1].casefold()
+        rest = body[link.end() :]
+        text = _from_base64(rest) if link[2] else _as_text(unquote_to_bytes(rest))
+    elif encoding.startswith("base64"):
+        text = _from_base64(body)
+    if text is None:
+        return None
+    if kind.startswith(("multipart/", "message/")):
+        return _mail(str(item.get("mediatype") or item.get("mimetype")), text)
+    return unwrapped(text, sure=encoding == "json" or kind.endswith("json"))
+
+
+def media(item: dict[str, Any]) -> str:
+    """The media type without its parameters; empty where it has none."""
+    given = item.get("mediatype") or item.get("mimetype")
+    return given.partition(";")[0].strip().casefold() if isinstance(given, str) else ""
+
+
+def unwrapped(text: str, *, sure: bool = False) -> Any:
+    """The value of a text that is JSON, also in several layers; any other text as it is."""
+    value: Any = text
+    for _ in range(_WRAPPED):
+        if not isinstance(value, str) or not value.lstrip().startswith(("{", "[", '"') if sure else ("{", "[")):
+            break
+        try:
+            value = bodies.value(value)
+        except Unreadable:
+            break
+    return value
+
+
+def prose(value: Any) -> str | None:
+    """The text of a value: its own, or that of the part that has it."""
+    if isinstance(value, list):
+        return "\n".join(said for item in value if not isinstance(item, list) and (said := prose(item))) or None
+    if isinstance(value, dict):
+        inner = (value.get(key) for key in _PROSE)
+        return next((said for one in inner if not isinstance(one, dict | list) and (said := parts.text(one))), None)
+    return parts.text(value)
+
+
+def _from_base64(body: str) -> str | None:
+    """The text that was encoded; the body itself where it cannot be base64; None where it is no text."""
+    data = decoded(body)
+    if data is None:
+        return body
+    text = _as_text(data)
+    return body if text is None and len(body) < _TOO_SHORT else text
+
+
+def _as_text(data: bytes) -> str | None:
+    try:
+        data = bodies.gunzipped(data)
+        return data.decode(json.detect_encoding(data)) if data else None
+    except (Unreadable, UnicodeDecodeError):
+        return None
+
+
+def _mail(kind: str, text: str) -> str | None:
+    """The plain text of a MIME message; the whole where there is none."""
+    head = "" if kind.casefold().startswith("message/") else f"Content-Type: {' '.join(kind.split())}\n\n"
+    try:
+        message = email.message_from_string(head + text)
+        for part in message.walk():
+            if part.get_content_type() == "text/plain" and (said := _payload(part)):
+                return said
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):  # of the email package, which trusts what it reads
+        return text
+    return text
+
+
+def _payload(part: email.message.Message) -> str | None:
+    data = part.get_payload(decode=True)
+    if not isinstance(data, bytes):
+        return None
+    try:
+        return data.decode(part.get_content_charset("utf-8"), "replace")
+    except LookupError:
+        return data.decode("utf-8", "replace")

@@ -1,0 +1,102 @@
+"""The choice between formats: by content, with reasons, and never by luck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router import formats
+from router.config import load
+from router.errors import ConfigError, Unreadable
+from router.formats import FORMATS, Manner
+from router.formats.names import PARTS, part
+
+PLAIN: dict[str, Any] = {"call": {"id": "1", "caller": "+49", "callee": "+49"}, "channel": {}, "summary": "x"}
+CI: dict[str, Any] = {"version": "1", "call": {"id": "1", "from": "49", "to": "49"}, "assist": {}}
+
+
+def chosen(body: Any, **manner: Any) -> dict[str, Any]:
+    """As `explain` shows it."""
+    return formats.find(body, Manner(**manner)).explained()
+
+
+def test_the_reason_names_what_the_body_has() -> None:
+    assert chosen(PLAIN) == {
+        "name": "sipgate",
+        "why": "it has call.caller, call.callee, channel, summary",
+        "also": [],
+        "remarks": [],
+    }
+    assert chosen(CI)["why"] == "it has version, call.from, call.to, assist"
+
+
+def test_a_body_that_two_formats_claim_goes_to_the_one_it_has_more_of() -> None:
+    body = PLAIN | {"version": "7"}
+    assert chosen(body)["name"] == "sipgate"
+    assert chosen(body)["also"] == [{"name": "sipgate-ci", "why": "it has version"}]
+    body = {"call": PLAIN["call"] | CI["call"], "version": "1", "assist": {}}
+    assert chosen(body)["name"] == "sipgate-ci"
+    assert chosen(body)["also"] == [{"name": "sipgate", "why": "it has call.caller, call.callee"}]
+
+
+def test_a_body_that_two_formats_claim_alike_goes_to_the_first_of_them() -> None:
+    body = {"call": {"from": "1", "to": "2", "caller": "1", "callee": "2"}}
+    assert chosen(body)["name"] == "sipgate"
+    assert list(FORMATS)[:2] == ["sipgate", "sipgate-ci"]
+
+
+def test_a_source_that_pins_a_format_gets_no_other() -> None:
+    assert chosen(PLAIN | CI | {"call": PLAIN["call"] | CI["call"]}, pinned="sipgate") == {
+        "name": "sipgate",
+        "why": "the only format of this source; it has call.caller, call.callee, channel, summary",
+        "also": [],
+        "remarks": [],
+    }
+    with pytest.raises(Unreadable, match="not sipgate-ci, the only format of this source: there is neither"):
+        chosen(PLAIN, pinned="sipgate-ci")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "no known format: nothing in it is of sipgate, sipgate-ci"),
+        ({"secret": "Frau Brückner"}, "no known format: nothing in it is of sipgate"),
+        (
+            {"summary": "x", "channel": {}, "call": []},
+            "no known format: nearly sipgate, for it has channel, summary; but there is no object `call`",
+        ),
+        ({"assist": {}}, "no known format: nearly sipgate-ci, for it has assist; but there is no object `call`"),
+    ],
+)
+def test_what_only_nearly_fits_is_unreadable_and_says_what_is_missing(body: Any, said: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        formats.find(body)
+    assert str(caught.value).startswith(said)
+    assert "Brückner" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_name_of_a_part_is_one_of_its_names(name: str) -> None:
+    assert part(name, {}) == name
+    assert part(name.upper().replace("_", "-"), {}) == name
+
+
+@pytest.mark.parametrize("name", [None, 7, "", " ", "-_.", ["summary"], "nothing"])
+def test_what_is_no_name_of_a_part_is_none(name: object) -> None:
+    assert part(name, {"summary": ["", "-"]}) is None
+
+
+def test_a_source_says_how_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text("sources: {a: {format: vcon, aliases: {summary: gist, note: [x, y]}}, b: {}}\n", encoding="utf-8")
+    manners = load(file, {}).manners
+    assert manners == {"a": Manner("vcon", {"summary": ("gist",), "note": ("x", "y")}), "b": Manner()}
+
+
+def test_an_alias_of_no_part_is_a_mistake_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text("sources: {a: {aliases: {sumary: gist}}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"routes.yaml:1:25: sources.a.aliases"):
+        load(file, {})
