@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, time, timedelta
-from functools import cache
+from datetime import date, time
 from typing import TYPE_CHECKING
 
+from router.config import times
 from router.config.grammar import (
     ChannelId,
-    DurationRange,
     NeverSetting,
     RouteSetting,
     TextSetting,
@@ -29,7 +28,6 @@ from router.matching import (
     ChannelIs,
     Condition,
     DirectionIs,
-    DurationIs,
     Has,
     Not,
     NumberIs,
@@ -39,7 +37,6 @@ from router.matching import (
     TimeIs,
 )
 from router.routing import Never, Route, RoutingTable
-from router.scalars import parse_duration
 from router.text import name_glob, name_key
 
 if TYPE_CHECKING:
@@ -48,17 +45,6 @@ if TYPE_CHECKING:
 #: A place in the file: keys and positions from the top.
 Path = tuple[str | int, ...]
 
-_DAYS = (
-    ("monday", "montag"),
-    ("tuesday", "dienstag"),
-    ("wednesday", "mittwoch"),
-    ("thursday", "donnerstag"),
-    ("friday", "freitag"),
-    ("saturday", "samstag"),
-    ("sunday", "sonntag"),
-)
-_CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
-_COMPARISON = re.compile(r"(>=|<=|>|<)\s*(.+)")
 #: What people write between digits, and the zero that is only dialled inside the country.
 _IN_NUMBERS = re.compile(r"\(0\)|[\s()/.\-\u2010-\u2015]")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}\*")
@@ -157,7 +143,7 @@ class Compiler:
                 yield self._number(party, numbers, (*path, party.value))
         if when.duration is not None:
             with self._at((*path, "duration")):
-                yield _duration(when.duration)
+                yield times.duration(when.duration)
         if when.time is not None:
             yield self._time(when.time, (*path, "time"))
         if when.has is not None:
@@ -214,19 +200,19 @@ class Compiler:
         calendars: list[Container[date]] = []
         for at, entry in enumerate(wanted.days or ()):
             with self._at((*path, "days", at)):
-                days.update(_days(entry))
+                days.update(times.days(entry))
         for at, entry in enumerate(wanted.holidays or ()):
             with self._at((*path, "holidays", at)):
-                calendars.append(_holidays(entry))
+                calendars.append(times.holidays(entry))
         if wanted.from_ is not None:
             with self._at((*path, "from")):
-                begins = _clock(wanted.from_)
+                begins = times.clock(wanted.from_)
                 if begins is None:
                     message = '"24:00" is the end of a day; write "00:00"'
                     raise ValueError(message)
         if wanted.until is not None:
             with self._at((*path, "until")):
-                until = _clock(wanted.until)
+                until = times.clock(wanted.until)
         if until is not None and until == begins:
             self.problems.append((path, "`from` and `until` are the same time; leave both out for the whole day"))
         if until == time.min and wanted.from_ is None:
@@ -314,78 +300,9 @@ class Compiler:
                 self.problems.append((path, str(error)))
 
 
-def _duration(wanted: DurationRange | str) -> DurationIs:
-    if isinstance(wanted, DurationRange):
-        low, high = wanted.min, wanted.max
-        if low is None and high is None:
-            message = "is empty; write min, max or both"
-            raise ValueError(message)
-        if low is not None and high is not None and low > high:
-            message = "min is more than max, so no call fits"
-            raise ValueError(message)
-        asked = " and ".join(
-            f"{sign} {bound.total_seconds():g} s" for sign, bound in ((">=", low), ("<=", high)) if bound is not None
-        )
-        return DurationIs(asked, _seconds(low), _seconds(high))
-    matched = _COMPARISON.fullmatch(wanted.strip())
-    try:
-        how, duration = matched.groups() if matched else ("", "")
-        return DurationIs(wanted, **{_BOUNDS[how]: parse_duration(duration).total_seconds()})
-    except (KeyError, ValueError):
-        message = f'{wanted!r} compares with no duration; write ">= 5m" or {{min: 5m, max: 1h}}'
-        raise ValueError(message) from None
-
-
-_BOUNDS = {">=": "at_least", "<=": "at_most", ">": "over", "<": "under"}
-
-
-def _seconds(duration: timedelta | None) -> float | None:
-    return None if duration is None else duration.total_seconds()
-
-
-def _days(entry: str) -> Iterator[int]:
-    """`mon-fri` or `sat`; a range may go over the week's end."""
-    first, dash, last = entry.casefold().replace(" ", "").partition("-")
-    found = [_day(name) for name in ((first, last) if dash else (first,))]
-    if None in found:
-        message = f"{entry!r} is no day; write mon, tue, wed, thu, fri, sat, sun or a range like mon-fri"
-        raise ValueError(message)
-    begin, end = found[0] or 0, found[-1] or 0
-    yield from ((begin + step) % 7 for step in range((end - begin) % 7 + 1))
-
-
-def _day(name: str) -> int | None:
-    """The day that this is the beginning of, in English or German: `mo`, `mon`, `monday`."""
-    if len(name) < 2:  # noqa: PLR2004 - a single letter is not enough
-        return None
-    return next((day for day, names in enumerate(_DAYS) if any(full.startswith(name) for full in names)), None)
-
-
-def _clock(text: str) -> time | None:
-    """A time of day; 24:00 is midnight at the end of the day, which is None."""
-    matched = _CLOCK.fullmatch(text.strip())
-    if matched is None or (matched[1] == "24" and matched[2] != "00"):
-        message = f'{text!r} is no time of day; write it like "08:00"'
-        raise ValueError(message)
-    return None if matched[1] == "24" else time(int(matched[1]), int(matched[2]))
-
-
 def _comma(word: str) -> str | None:
     """What one would rather have written, where one keyword looks like several."""
     return f"one keyword with a comma in it; several are a list: [{word}]" if ", " in word else None
-
-
-@cache
-def _holidays(code: str) -> Container[date]:
-    """The public holidays of this country or state."""
-    import holidays
-
-    country, _, state = code.strip().upper().partition("-")
-    try:
-        return holidays.country_holidays(country, subdiv=state or None)
-    except NotImplementedError:
-        message = f"{code!r} is no country or state that is known; write a code like DE, DE-NW, AT or CH-ZH"
-        raise ValueError(message) from None
 
 
 def _unescaped(word: str) -> str:
