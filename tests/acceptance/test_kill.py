@@ -33,12 +33,14 @@ async def test_dur_01_what_was_promised_arrives_although_the_router_is_killed_un
                     await router.stop(signal.SIGKILL)
                     await router.start()
             summary = await router.settled()
+            lanes = await router.lanes()
             assert await router.stop() == 0
     deliveries = summary["deliveries"]
     assert sender.promised, "the test has shown nothing"
-    for receiver in (one, two):
+    for name, receiver in (("one", one), ("two", two)):
         missing = sender.promised - receiver.calls.keys()
-        assert len(missing) <= deliveries["dead"], f"{len(missing)} promised calls never arrived"
+        # Only as poison, and only to this sink: lost five times, each time in the middle of an attempt.
+        assert len(missing) <= lanes[name]["dead"], f"{len(missing)} promised calls never arrived"
         assert all(len(keys) == 1 for keys in receiver.keys.values()), "one key over all attempts of a delivery"
     assert summary["events"] >= len(sender.promised), "what was promised is stored; what was cut off may be, too"
     assert summary["received"] == summary["events"] + summary["duplicates"] + summary["quarantined"] + summary["purged"]
