@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, model_validator
 from router import (
     Delivery,
     Event,
+    FilePath,
     FileTree,
     Numbers,
     OneOrSeveral,
@@ -79,7 +81,7 @@ class FileConfig(SinkConfig):
     """Writes each call to a file of its own: the body as it was received, the event as JSON or vCon, or a page."""
 
     kind: Literal["file"]
-    root: Path
+    root: FilePath
     """The folder below which everything is written."""
     path: Annotated[str, AfterValidator(_path)] | None = None
     """Where below it: a template for each piece between slashes; by year, month and channel where it is left out."""
@@ -99,6 +101,10 @@ class FileConfig(SinkConfig):
             message = "`sign` goes with `format: vcon`"
             raise ValueError(message)
         return self
+
+    def check(self, folder: Path) -> datetime | None:
+        """What signs."""
+        return self.sign.signer(folder).expires if self.sign else None
 
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:

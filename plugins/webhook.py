@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from router import (
     Delivery,
     Event,
+    FilePath,
     HttpClient,
     HttpUrl,
     Networks,
@@ -29,6 +31,7 @@ from router import (
     VconSigning,
     as_json,
     as_vcon,
+    check_ca_file,
     check_url,
     exact_json,
     hookimpl,
@@ -85,7 +88,7 @@ class WebhookConfig(SinkConfig):
     """Headers to send besides, like Authorization."""
     allow_networks: Networks = ()
     """Networks that may be reached besides public addresses, like 10.1.0.0/16."""
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """A certificate authority of your own (PEM), besides those of the system."""
     send: Annotated[tuple[Part, ...], OneOrSeveral()] | None = None
     """Which parts of a call stay in the `event` or the `vcon`; all where it is left out."""
@@ -106,6 +109,12 @@ class WebhookConfig(SinkConfig):
             message = "`secret` and `secrets` are both there; write one of them"
             raise ValueError(message)
         return self
+
+    def check(self, folder: Path) -> datetime | None:
+        """The authority, and what signs."""
+        if self.ca_file is not None:
+            check_ca_file(folder / self.ca_file)
+        return self.sign.signer(folder).expires if self.sign else None
 
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:

@@ -10,9 +10,10 @@ from router.hookspecs import hookimpl
 from router.jws import Signer, VconSigning
 from router.page import markdown_page
 from router.paths import safe_name, safe_segment
+from router.pem import check_ca_file
 from router.people import Wording, duration, masked
 from router.sample import bare_event, sample_event
-from router.scalars import Duration, OneOrSeveral, Rate, Size
+from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size
 from router.signing import SigningSecret, sign
 from router.sink import (
     HttpAnswer,
@@ -35,6 +36,7 @@ __all__ = [
     "Delivery",
     "Duration",
     "Event",
+    "FilePath",
     "FileTree",
     "HttpAnswer",
     "HttpClient",
@@ -61,6 +63,7 @@ __all__ = [
     "as_json",
     "as_vcon",
     "bare_event",
+    "check_ca_file",
     "check_template",
     "check_url",
     "duration",

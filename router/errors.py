@@ -10,6 +10,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
 
@@ -21,7 +22,15 @@ class AftercallError(Exception):
 
 
 class ConfigError(AftercallError, ValueError):
-    """The configuration is wrong; the message says where and what to do."""
+    """The configuration is wrong; the message says where and what to do.
+
+    `at` is the key of the sink that it is about, and those below that: ("sign", "key").
+    """
+
+    def __init__(self, message: str | None = None, *, at: Sequence[str] = ()) -> None:
+        super().__init__(f"{'.'.join(at)}: {message}" if at else message)
+        self.message = message or str(self)
+        self.at = tuple(at)
 
 
 class PluginError(AftercallError, ImportError):

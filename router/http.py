@@ -28,8 +28,9 @@ from yarl import URL
 
 from router import targets
 from router.about import NAME, version
-from router.errors import ConfigError, Rejected, Unavailable
+from router.errors import Rejected, Unavailable
 from router.guard import Blocked, Resolver, SocketFactory
+from router.pem import trust_ca_file
 from router.retry import LONGEST_RETRY_AFTER
 from router.sink import HttpAnswer
 
@@ -246,11 +247,7 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:  # SSLError is one
-            message = f"ca_file {ca_file}: no certificates can be read from it: {error.strerror or error}"
-            raise ConfigError(message) from error
+        trust_ca_file(context, ca_file)
     return context
 
 

@@ -11,17 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
-from router.about import NAME
+from router import pem
 from router.errors import ConfigError
 from router.excerpt import exact_json
 from router.sink import Setting, SinkContext
-
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
 
 _SHORTEST_RSA: Final = 2048
 
@@ -30,20 +27,35 @@ class VconSigning(Setting):
     """The key that vCons are signed with, and the certificates that say whose it is."""
 
     key: SecretStr
-    """The private key in PEM: RSA of 2048 bits at least (RS256), or the curve P-256 (ES256); not encrypted."""
-    certificates: Path
-    """A PEM file: the key's certificate, then those above it."""
+    """The private key, a PEM file or its content: RSA of 2048 bits at least (RS256), or the curve P-256 (ES256)."""
+    certificates: str
+    """A PEM file, or its content: the key's certificate, then those above it."""
 
-    def open(self, context: SinkContext) -> Signer:
+    def signer(self, folder: Path) -> Signer:
         """What signs. Raises `ConfigError` where key and certificates do not fit, or cryptography is missing."""
         try:
-            signer = _signer(self.key.get_secret_value().encode(), context.folder / self.certificates)
+            return _signer(self._key(folder), self._chain(folder))
         except ImportError as error:
-            message = f"sign: the package cryptography is not installed; it comes with: pip install '{NAME}[vcon]'"
-            raise ConfigError(message) from error
+            raise ConfigError(pem.NOT_INSTALLED, at=("sign",)) from error
+
+    def open(self, context: SinkContext) -> Signer:
+        """As `signer`; a certificate that has expired is a warning: what it signed before is still good."""
+        signer = self.signer(context.folder)
         if signer.expires <= context.clock.now():
             context.log.warning("sink.certificate_expired", expired=signer.expires.isoformat())
         return signer
+
+    def _key(self, folder: Path) -> Any:
+        try:
+            return pem.private_key(self.key.get_secret_value(), folder)
+        except ConfigError as error:
+            raise ConfigError(error.message, at=("sign", "key")) from error
+
+    def _chain(self, folder: Path) -> list[Any]:
+        try:
+            return pem.certificates(self.certificates, folder)
+        except ConfigError as error:
+            raise ConfigError(error.message, at=("sign", "certificates")) from error
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,7 +65,7 @@ class Signer:
     algorithm: str
     #: The certificates in DER, the key's own first.
     chain: tuple[bytes, ...]
-    #: When the key's certificate ends.
+    #: When the first of the certificates ends.
     expires: datetime
     _sign: Callable[[bytes], bytes]
 
@@ -73,16 +85,10 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _signer(pem: bytes, certificates: Path) -> Signer:
-    from cryptography.exceptions import UnsupportedAlgorithm
+def _signer(key: Any, chain: list[Any]) -> Signer:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding
 
-    try:
-        key = load_pem_private_key(pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it needs a password
-        message = 'sign.key: no private key in PEM, or an encrypted one; write the key as it is: "${file:key.pem}"'
-        raise ConfigError(message) from error
     sign: Callable[[bytes], bytes]
     match key:
         case rsa.RSAPrivateKey() if key.key_size >= _SHORTEST_RSA:
@@ -90,26 +96,13 @@ def _signer(pem: bytes, certificates: Path) -> Signer:
         case ec.EllipticCurvePrivateKey() if isinstance(key.curve, ec.SECP256R1):
             algorithm, sign = "ES256", _es256(key)
         case _:
-            message = f"sign.key: neither an RSA key of {_SHORTEST_RSA} bits at least nor one of the curve P-256"
-            raise ConfigError(message)
-    chain = _chain(certificates)
+            message = f"neither an RSA key of {_SHORTEST_RSA} bits at least nor one of the curve P-256"
+            raise ConfigError(message, at=("sign", "key"))
     if chain[0].public_key() != key.public_key():
-        message = f"sign.certificates: the first one in {str(certificates)!r} is not that of the key; put it first"
-        raise ConfigError(message)
-    return Signer(algorithm, tuple(one.public_bytes(Encoding.DER) for one in chain), chain[0].not_valid_after_utc, sign)
-
-
-def _chain(file: Path) -> list[Certificate]:
-    from cryptography.x509 import load_pem_x509_certificates
-
-    try:
-        return load_pem_x509_certificates(file.read_bytes())
-    except OSError as error:
-        message = f"sign.certificates: cannot read {str(file)!r}: {error.strerror}; mend the path or its permissions"
-        raise ConfigError(message) from error
-    except ValueError as error:
-        message = f"sign.certificates: no certificate in PEM in {str(file)!r}"
-        raise ConfigError(message) from error
+        message = "the first certificate is not that of the key; put the key's own first, then those above it"
+        raise ConfigError(message, at=("sign", "certificates"))
+    expires = min(one.not_valid_after_utc for one in chain)
+    return Signer(algorithm, tuple(one.public_bytes(Encoding.DER) for one in chain), expires, sign)
 
 
 def _rs256(key: Any) -> Callable[[bytes], bytes]:

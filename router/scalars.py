@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer
@@ -64,6 +65,14 @@ def written_size(size: int) -> str:
     """A size as it is written in routes.yaml, in the largest unit in which it is a whole number."""
     name, unit = max(((name, unit) for name, unit in _BYTES.items() if size % unit == 0), key=lambda pair: pair[1])
     return f"{size // unit} {name}"
+
+
+def _path(value: Any) -> Any:
+    """Where the content of a file was written instead of its path, it may be a secret."""
+    if isinstance(value, str) and ("-----BEGIN" in value or len(value.splitlines()) > 1):
+        message = "is the content of a file; write its path, without `${file:…}`"
+        raise ValueError(message)
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,7 @@ class _AsText:
         return dict(self.schema)
 
 
+FilePath = Annotated[Path, BeforeValidator(_path)]
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

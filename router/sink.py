@@ -14,7 +14,7 @@ A sink kind is one module: a configuration class, the sink, one hookimpl. The co
                 yield Bell(self, client)
 
 `open` acquires local resources only and raises `ConfigError` only for what is wrong in the configuration, never
-because a server is away. `deliver` returns None or the remote id (the far side has it), or raises `Unavailable` (try
+because a server is away; `check` finds that beforehand, where files are named. `deliver` returns None or the remote id (the far side has it), or raises `Unavailable` (try
 again) or `Rejected` (never will). Anything else is a bug of the sink: logged with its traceback and retried. The
 router sets the timeout and retries; a sink does neither. Cancellation is the timeout or a stop: do not catch it.
 """
@@ -138,6 +138,14 @@ class SinkConfig(Setting):
     def open(self, context: SinkContext) -> AbstractAsyncContextManager[Sink]:
         """The sink, for as long as the context lasts."""
         raise NotImplementedError
+
+    def check(self, folder: Path) -> datetime | None:
+        """Look at the files that the configuration names, with relative paths from `folder`; nothing is kept open.
+
+        Called whenever the configuration is loaded, so that `aftercall check` finds all that `open` would fail on.
+        Returns when the first of the certificates ends, for a warning. Raises `ConfigError`, `at` the key.
+        """
+        return None
 
     def recipient(self) -> str | None:
         """Where deliveries go (host, mailbox, path), kept with each of them; never a secret."""

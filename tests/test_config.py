@@ -9,7 +9,7 @@ import copy
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -19,6 +19,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certificates import authority, identity
 from mutations import broken, paths
 from router.config import Config, load, schema
 from router.config.document import read
@@ -870,7 +871,7 @@ ODD: st.SearchStrategy[Any] = st.recursive(
 def _problems(made: dict[str, Any]) -> list[str]:
     document = read(json.dumps(made, ensure_ascii=False), "routes.yaml", Path("/nowhere"), {})  # JSON is YAML
     try:
-        _Loader(document, Path("/nowhere/routes.yaml"), {}).config()
+        _Loader(document, Path("/nowhere/routes.yaml"), {}, datetime(2026, 3, 10, tzinfo=UTC)).config()
     except ConfigError as error:
         return str(error).split("\n")
     return []
@@ -1097,3 +1098,72 @@ def test_a_comma_in_a_keyword_is_a_warning(loading: Load) -> None:
         head="",
     )
     assert "[Angebot, Preis]" in str(config.warnings[0])
+
+
+# ------------------------------------------------------------------------------------------- files that sinks name
+
+
+SIGNING = """
+sources: {sipgate: {}}
+sinks:
+  out: {kind: file, root: out, format: vcon, sign: {key: KEY, certificates: CHAIN}}
+  hook: {kind: webhook, url: "https://hook.example", ca_file: CA}
+always: [out, hook]
+"""
+
+
+def signing(folder: Path, key: str = "key.pem", chain: str = "chain.pem", ca: str = "ca.pem") -> Path:
+    (folder / "key.pem").write_text(identity("rsa").pem())
+    identity("rsa").write(folder / "chain.pem")
+    authority().write(folder / "ca.pem")
+    file = folder / "routes.yaml"
+    file.write_text(SIGNING.replace("KEY", key).replace("CHAIN", chain).replace("CA", ca))
+    return file
+
+
+def test_files_that_sinks_name_are_looked_at(tmp_path: Path) -> None:
+    assert load(signing(tmp_path), {}).warnings == ()
+
+
+def test_every_sink_with_a_bad_file_is_reported_with_the_place_of_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(signing(tmp_path, key="no.pem", ca="nix.pem"), {})
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("routes.yaml:4:58: sinks.out.sign.key: is no private key in PEM, and names no file")
+    assert second.startswith("routes.yaml:5:63: sinks.hook.ca_file: no certificates can be read from")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"chain": '"${file:key.pem}"'}, "sinks.out.sign.certificates: there is no certificate"),
+        ({"key": '"${file:chain.pem}"'}, "sinks.out.sign.key: there is no private key"),
+        ({"ca": '"${file:key.pem}"'}, "sinks.hook.ca_file: '${file:key.pem}' is the content of a file; write its path"),
+        ({"chain": "key.pem", "key": "chain.pem"}, "sinks.out.sign.key: there is no private key"),
+        ({"chain": "ca.pem"}, "sinks.out.sign.certificates: the first certificate is not that of the key"),
+    ],
+)
+def test_a_key_in_a_wrong_place_is_found_and_not_quoted(tmp_path: Path, wrong: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(signing(tmp_path, **wrong), {})
+    assert said in str(caught.value)
+    assert "BEGIN" not in str(caught.value)
+
+
+def test_a_key_that_stands_in_the_file_itself_is_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(signing(tmp_path, ca=json.dumps(identity("rsa").pem())), {})
+    assert "sinks.hook.ca_file: is the content of a file" in str(caught.value)
+    assert "BEGIN" not in str(caught.value)
+
+
+def test_a_certificate_that_has_expired_is_a_warning(tmp_path: Path) -> None:
+    (warning,) = load(signing(tmp_path), {}, datetime(2041, 1, 1, tzinfo=UTC)).warnings
+    assert str(warning).startswith("routes.yaml:4:8: sinks.out: a certificate has expired (2040-01-01)")
+
+
+def test_a_plugins_own_check_may_fail_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "bell.py").write_text(BELL + "\nLightConfig.check = lambda *_: 1 / 0\n")
+    (tmp_path / "routes.yaml").write_text(HEAD)
+    with pytest.raises(ConfigError, match=r"sinks\.light: cannot be checked: .* \(ZeroDivisionError\)"):
+        load(tmp_path / "routes.yaml", {})

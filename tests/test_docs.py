@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from certificates import authority
+from certificates import authority, identity
 from router.cli import cli
 from router.config import load
 from router.registry import load_kinds
@@ -44,6 +44,8 @@ def test_every_piece_of_routes_yaml_that_is_shown_is_good(path: Path, text: str,
         (tmp_path / "bell.py").write_text(blocks(ROOT / "docs" / "plugins.md", "python")[0], encoding="utf-8")
     (tmp_path / "ca.pem").write_text("")
     authority().write(tmp_path / "partner.pem")
+    identity("rsa").write(tmp_path / "vcon-chain.pem")
+    (tmp_path / "vcon-key.pem").write_text(identity("rsa").pem())
     file = tmp_path / "routes.yaml"
     file.write_text(yaml.safe_dump(given, allow_unicode=True), encoding="utf-8")
     secrets = {"OTHER_TOKEN": "0123456789abcdefghijklmn", "CRM_SECRET": "whsec_" + "A" * 43 + "="}

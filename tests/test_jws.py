@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 from pydantic import ValidationError
 
@@ -106,26 +107,52 @@ def test_other_keys_are_refused(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["", "hunter2", "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"])
 def test_what_is_no_key_is_refused_and_not_quoted(key: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"sign\.key: no private key in PEM") as caught:
+    with pytest.raises(ConfigError, match=r"sign\.key: (is|there is) no private key in PEM") as caught:
         setting(tmp_path, identity("rsa"), key=key).open(sink_context(tmp_path))
     assert "hunter2" not in str(caught.value)
 
 
 def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="or an encrypted one"):
+    with pytest.raises(ConfigError, match=r"sign\.key: the key is encrypted; write one without a password"):
         setting(tmp_path, identity("rsa"), key=identity("rsa").pem(b"hunter2")).open(sink_context(tmp_path))
 
 
 def test_certificates_have_to_be_those_of_the_key(tmp_path: Path) -> None:
     for problem, chain in (
-        ("put it first", Identity(identity("rsa").key, identity("rsa").chain[::-1])),
-        ("put it first", Identity(identity("ec").key, identity("rsa").chain)),
+        ("own first", Identity(identity("rsa").key, identity("rsa").chain[::-1])),
+        ("own first", Identity(identity("ec").key, identity("rsa").chain)),
         ("no certificate in PEM", Identity(identity("rsa").key, ())),
     ):
         with pytest.raises(ConfigError, match=problem):
             setting(tmp_path, chain).open(sink_context(tmp_path))
     with pytest.raises(ConfigError, match=r"cannot read .*missing\.pem.*No such file"):
         setting(tmp_path, identity("rsa"), certificates="missing.pem").open(sink_context(tmp_path))
+
+
+def test_key_and_certificates_are_files_or_their_content(tmp_path: Path) -> None:
+    owner = identity("rsa")
+    (tmp_path / "key.pem").write_text(owner.pem())
+    content = owner.write(tmp_path / "chain.pem").read_text()
+    verify(setting(tmp_path, owner, key="key.pem").open(sink_context(tmp_path)).sign(DOCUMENT))
+    verify(setting(tmp_path, owner, certificates=content).open(sink_context(tmp_path)).sign(DOCUMENT))
+
+
+@pytest.mark.parametrize("place", ["key", "certificates"])
+@pytest.mark.parametrize("cut", [0, 11, 40])
+def test_a_key_in_a_wrong_place_or_shape_is_never_quoted(place: str, cut: int, tmp_path: Path) -> None:
+    """With its first line whole, damaged and gone."""
+    wrong = identity("ec").pem()[cut:] if place == "certificates" else identity("rsa").pem()[cut:].replace("A", "-")
+    with pytest.raises(ConfigError) as caught:
+        setting(tmp_path, identity("rsa"), **{place: wrong}).open(sink_context(tmp_path))
+    assert not any(line in str(caught.value) for line in wrong.splitlines() if len(line) > 11)
+
+
+def test_a_file_in_der_is_told_how_to_become_pem(tmp_path: Path) -> None:
+    (tmp_path / "der.crt").write_bytes(identity("rsa").chain[0].public_bytes(Encoding.DER))
+    with pytest.raises(
+        ConfigError, match=r"no certificate in PEM in '.*der\.crt'; it is DER: `openssl x509 -inform der"
+    ):
+        setting(tmp_path, identity("rsa"), certificates="der.crt").open(sink_context(tmp_path))
 
 
 def test_an_expired_certificate_is_worth_a_warning(tmp_path: Path) -> None:
@@ -142,7 +169,7 @@ def test_an_expired_certificate_is_worth_a_warning(tmp_path: Path) -> None:
 def test_without_cryptography_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ConfigError, match=r"pip install 'aftercall\[vcon\]'"):
+    with pytest.raises(ConfigError, match=r"sign: needs the package cryptography; .* -m pip install cryptography"):
         setting(tmp_path, identity("rsa")).open(sink_context(tmp_path))
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from router import registry
+from router import pem, registry
+from router.clock import SystemClock
 from router.config.compile import Compiler
 from router.config.document import Document, Invalid, Problem, Steps, read
 from router.config.problems import as_written, fitted, translated
@@ -69,8 +70,11 @@ class Config:
         return self.file.parent
 
 
-def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
-    """The configuration in this file. Raises `ConfigError`, one problem a line: file:line:column: path: what to do."""
+def load(file: Path, environ: Mapping[str, str] = os.environ, now: datetime | None = None) -> Config:
+    """The configuration in this file. Raises `ConfigError`, one problem a line: file:line:column: path: what to do.
+
+    `now` is when certificates should be valid; None: now.
+    """
     file = file.absolute()
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -84,7 +88,7 @@ def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
         document = read(text, file.name, file.parent, environ)
     except Invalid as error:
         raise ConfigError(str(error)) from None
-    return _Loader(document, file, environ).config()
+    return _Loader(document, file, environ, now or SystemClock().now()).config()
 
 
 def schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -119,11 +123,13 @@ def _later(store: str) -> str:
 class _Loader:
     """One run of loading."""
 
-    def __init__(self, document: Document, file: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, file: Path, environ: Mapping[str, str], now: datetime) -> None:
         self.document = document
         self.file = file
         self.environ = environ
+        self.now = now
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = list(document.warnings)
 
     def config(self) -> Config:
         """Everything, or `ConfigError`."""
@@ -153,7 +159,7 @@ class _Loader:
         manners = {name: self._manner(name, source) for name, source in settings.sources.items()}
         if self.problems:
             raise ConfigError(self._report())
-        warnings = {*self.document.warnings, *(self._compiled(path, said) for path, said in compiler.warnings)}
+        self.warnings += [self._compiled(path, message) for path, message in compiler.warnings]
         folder = self.file.parent
         keep = {name: None if kept == "forever" else kept for name, kept in settings.keep}
         return Config(
@@ -173,7 +179,7 @@ class _Loader:
             table=table,
             retry=settings.retry,
             kinds=kinds or {},
-            warnings=tuple(sorted(warnings, key=_order)),
+            warnings=tuple(sorted(set(self.warnings), key=_order)),
         )
 
     def _settings(self, data: Any) -> Settings | None:
@@ -214,11 +220,27 @@ class _Loader:
                 self._problem(path, f"has no kind; write one {did_you_mean('', kinds, 'installed')}")
             elif kind in kinds:
                 try:
-                    yield name, kinds[kind].config.model_validate(given)
+                    config = kinds[kind].config.model_validate(given)
                 except ValidationError as error:
                     self.problems += translated(error, self.document, kinds[kind].config, path)
+                else:
+                    self._look_at_files(path, config)
+                    yield name, config
             else:
                 self._problem((*path, "kind"), f"unknown kind {kind!r} {did_you_mean(kind, kinds, 'installed')}")
+
+    def _look_at_files(self, path: Steps, config: SinkConfig) -> None:
+        try:
+            self._ending(path, config.check(self.file.parent))
+        except ConfigError as error:
+            self._problem((*path, *error.at), error.message)
+        except Exception as error:  # noqa: BLE001 - a plugin's bug is no traceback for who wrote this file
+            self._problem(path, f"cannot be checked: the kind's own check failed ({type(error).__name__})")
+
+    def _ending(self, path: Steps, ends: datetime | None) -> None:
+        if ends is not None and ends <= self.now:
+            message = f"a certificate has expired ({ends:%Y-%m-%d}); what is signed with it is not believed any more"
+            self.warnings.append(self._compiled(path, message))
 
     def _manner(self, name: str, source: Source) -> Manner:
         """How the bodies of this source are read."""
@@ -235,16 +257,15 @@ class _Loader:
         made: list[Certificate] = []
         for at, name in enumerate(files):
             try:
-                made += Anchors.of([(self.file.parent / name).read_bytes()]).certificates
-            except OSError as error:
-                self._problem(
-                    (*path, at), f"{name!r} cannot be read: {error.strerror}; mend the path or its permissions"
-                )
-            except ValueError:
-                self._problem((*path, at), f"there is no certificate in PEM in {name!r}")
+                found = pem.certificates(name, self.file.parent)
+            except ConfigError as error:
+                self._problem((*path, at), error.message)
             except ImportError:
-                self._problem(path, "needs the package cryptography; it comes with: pip install 'aftercall[vcon]'")
+                self._problem(path, pem.NOT_INSTALLED)
                 return None
+            else:
+                made += found
+                self._ending((*path, at), min(one.not_valid_after_utc for one in found))
         return Anchors(tuple(made))
 
     def _check(self, settings: Settings) -> None:

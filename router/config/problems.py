@@ -251,5 +251,6 @@ def _secret(found: _Found, written: str) -> bool:
     return (
         any(plain in (SecretStr, SecretBytes) for plain in wanted)
         or ("://" in written and "@" in written)
+        or "-----BEGIN" in written
         or found.kind in ("model_type", "model_attributes_type", "dict_type")
     )

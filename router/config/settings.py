@@ -160,7 +160,7 @@ class Trusting(Setting):
     """Whose signatures a source believes."""
 
     anchors: Annotated[tuple[str, ...], Field(min_length=1), OneOrSeveral()]
-    """PEM files with certificates: of senders, or of authorities that issue to nobody else."""
+    """PEM files with certificates, or their content: of senders, or of authorities that issue to nobody else."""
     required: bool = False
     """What is not signed by one of them goes to quarantine."""
 

@@ -1,6 +1,6 @@
 """Whose signatures count: the certificates that a source trusts, and what they say to a signed body.
 
-Needs the package cryptography, which is imported when anchors are loaded. A signature counts where its certificate is
+Needs the package cryptography, which is there where anchors were loaded. A signature counts where its certificate is
 an anchor or leads to one. Certificates that a header only links to are not fetched; revocation is not asked for.
 """
 
@@ -38,13 +38,6 @@ class Anchors:
     """The certificates that are trusted."""
 
     certificates: tuple[Certificate, ...]
-
-    @classmethod
-    def of(cls, files: Sequence[bytes]) -> Anchors:
-        """Those in PEM files. Raises `ImportError` without cryptography, `ValueError` where one has none in it."""
-        from cryptography.x509 import load_pem_x509_certificates
-
-        return cls(tuple(certificate for file in files for certificate in load_pem_x509_certificates(file)))
 
     def verdict(self, sealed: Mapping[str, Any], now: datetime | None) -> str | None:
         """Why none of the signatures counts; None: one of them does."""

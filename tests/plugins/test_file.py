@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +18,22 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from certificates import identity
+from certificates import authority, identity
 from router import ConfigError, Delivery, Numbers, Part, Rejected, Sink, SinkConfig, Unavailable, as_vcon, plain
-from router.event import Channel, Number
-from router.testing import CapturedLog, FakeEndpoint, SinkContract, eventually, make_delivery, make_event, sink_context
+from router.errors import Unreadable
+from router.event import Channel, Number, Trust
+from router.formats import Manner, find
+from router.formats.anchors import Anchors
+from router.testing import (
+    CapturedLog,
+    FakeEndpoint,
+    ManualClock,
+    SinkContract,
+    eventually,
+    make_delivery,
+    make_event,
+    sink_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +126,17 @@ async def test_a_vcon_that_is_signed_again_is_the_same_file(tmp_path: Path) -> N
     assert signed.keys() == {"payload", "signatures"}
     payload = json.loads(base64.urlsafe_b64decode(signed["payload"] + "=="))
     assert payload == as_vcon(make_event(), bundle=True)
+
+
+async def test_what_was_signed_is_verified_where_its_authority_is_an_anchor(tmp_path: Path) -> None:
+    written = await deliver(tmp_path, format="vcon", sign=signing(tmp_path))
+    signed = json.loads((tmp_path / "archive" / str(written)).read_bytes())
+    manner = Manner(anchors=Anchors(authority().chain), only_verified=True)
+    found = find(signed, manner, ManualClock().now())
+    assert found.call == replace(find(as_vcon(make_event(), bundle=True)).call, trust=Trust.VERIFIED)
+    signed["payload"] = signed["payload"][:-4]
+    with pytest.raises(Unreadable):
+        find(signed, manner, ManualClock().now())
 
 
 async def test_pages_leave_out_small_talk_and_participants(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -13,8 +14,12 @@ import trustme
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
-from certificates import identity
+from certificates import authority, identity
 from router import ConfigError, Numbers, Part, Rejected, SinkConfig, Unavailable, as_vcon, plain
+from router.errors import Unreadable
+from router.event import Trust
+from router.formats import Manner, find
+from router.formats.anchors import Anchors
 from router.testing import (
     Answer,
     FakeEndpoint,
@@ -145,6 +150,18 @@ async def test_a_signed_vcon_goes_as_a_json_web_signature(endpoint: FakeEndpoint
     signed = json.loads(request.body)
     assert signed.keys() == {"payload", "signatures"}
     assert json.loads(base64.urlsafe_b64decode(signed["payload"] + "==")) == as_vcon(make_event())
+
+
+async def test_what_was_signed_is_verified_where_its_authority_is_an_anchor(
+    endpoint: FakeEndpoint, tmp_path: Path
+) -> None:
+    signed = json.loads((await post(endpoint, body="vcon", sign=signing(tmp_path))).body)
+    manner = Manner(anchors=Anchors(authority().chain), only_verified=True)
+    found = find(signed, manner, ManualClock().now())
+    assert found.call == replace(find(as_vcon(make_event())).call, trust=Trust.VERIFIED)
+    signed["payload"] = signed["payload"][:-4]
+    with pytest.raises(Unreadable):
+        find(signed, manner, ManualClock().now())
 
 
 async def test_a_key_that_is_none_is_found_when_the_sink_is_opened(tmp_path: Path) -> None:

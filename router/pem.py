@@ -1,0 +1,92 @@
+"""PEM in a configuration: keys and certificates, by the file or by its content, as `${file:…}` makes it.
+
+No message quotes content: somebody will write a private key where a certificate belongs. `certificates` and
+`private_key` raise `ImportError` where the package cryptography is not installed.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from typing import TYPE_CHECKING, Final
+
+from router.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.x509 import Certificate
+
+NOT_INSTALLED: Final = f"needs the package cryptography; install it: {sys.executable} -m pip install cryptography"
+
+_BEGIN: Final = "-----BEGIN"
+#: How DER begins: a sequence, whose length takes two bytes.
+_DER: Final = b"\x30\x82"
+#: Characters of the longest name that a file can have on the usual systems.
+_LONGEST_NAME: Final = 255
+
+
+def check_ca_file(ca_file: Path) -> None:
+    """Raises `ConfigError` where no HTTP client could be opened with it."""
+    trust_ca_file(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)
+
+
+def trust_ca_file(context: ssl.SSLContext, ca_file: Path) -> None:
+    """Believe the authorities in this file, too. Raises `ConfigError`."""
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # SSLError is one
+        cause = "there are none in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        message = f"no certificates can be read from {str(ca_file)!r}: {cause}; write the path of a PEM file"
+        raise ConfigError(message, at=("ca_file",)) from error
+
+
+def certificates(value: str, folder: Path) -> list[Certificate]:
+    """One at least, in their order."""
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        data = _content(value, folder)
+    except OSError as error:
+        message = f"cannot read {_shown(value, folder)}: {error.strerror}; mend the path or its permissions"
+        raise ConfigError(message) from None
+    try:
+        return load_pem_x509_certificates(data)
+    except ValueError:
+        message = f"there is no certificate in PEM in {_shown(value, folder)}{_instead(data)}"
+        raise ConfigError(message) from None
+
+
+def private_key(value: str, folder: Path) -> PrivateKeyTypes:
+    """Not encrypted. The value is never quoted, not even where it looks like a path."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(_content(value, folder), None)
+    except OSError as error:
+        message = f"is no private key in PEM, and names no file that can be read: {error.strerror}; mend the path"
+    except TypeError:  # it wants a password
+        message = "the key is encrypted; write one without a password, as `openssl pkey -in KEY -out PLAIN` makes it"
+    except (ValueError, UnsupportedAlgorithm):
+        message = "there is no private key in PEM; write its file, or its content as ${file:key.pem}"
+    raise ConfigError(message)
+
+
+def _content(value: str, folder: Path) -> bytes:
+    """Raises `OSError` where it is neither PEM nor a file that can be read."""
+    return value.encode() if _BEGIN in value else (folder / value).read_bytes()
+
+
+def _shown(value: str, folder: Path) -> str:
+    if _BEGIN in value or len(value.splitlines()) > 1 or len(value) > _LONGEST_NAME:
+        return "the text that is written there"
+    return repr(str(folder / value))
+
+
+def _instead(data: bytes) -> str:
+    """What it has, as far as that is easily said."""
+    if data.startswith(_DER):
+        return "; it is DER: `openssl x509 -inform der -in FILE -out FILE.pem` makes PEM of it"
+    return "; it has a private key, which belongs elsewhere" if b"PRIVATE KEY" in data else ""
