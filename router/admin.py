@@ -107,7 +107,7 @@ class AdminApi:
         except Exception as error:  # noqa: BLE001 - shown as what it is, without its text
             self._log.error("admin.failed", exc_info=error)
             response = _error(500, "bug", "a bug in aftercall; the traceback is in its log")
-        if request.method == "POST" or request.query.get("full") == "1":
+        if request.method == "POST":
             done = response.status < web.HTTPBadRequest.status_code
             self._log.info(
                 "admin.acted" if done else "admin.refused", who=who, status=response.status, path=request.path
@@ -164,17 +164,16 @@ class AdminApi:
 
     async def _event(self, request: web.Request) -> web.Response:
         stored, deliveries = await self._operations.event(request.match_info["id"])
-        return _json(
-            {
-                "event": plain(stored.event),
-                "routed": stored.routed,
-                "routes": stored.routes,
-                "rules": stored.rules,
-                "duplicates": stored.duplicates,
-                "duplicate_at": stored.duplicate_at,
-                "deliveries": deliveries,
-            }
-        )
+        answer = {
+            "event": plain(stored.event),
+            "routed": stored.routed,
+            "routes": stored.routes,
+            "rules": stored.rules,
+            "duplicates": stored.duplicates,
+            "duplicate_at": stored.duplicate_at,
+            "deliveries": deliveries,
+        }
+        return self._shown(request, answer, stored.body)
 
     async def _deliveries(self, request: web.Request) -> web.Response:
         query = request.query
@@ -201,10 +200,17 @@ class AdminApi:
     async def _quarantined(self, request: web.Request) -> web.Response:
         """Its outline; its bytes only where they are asked for."""
         kept = await self._operations.quarantined(request.match_info["id"])
-        answer = {**dataclasses.asdict(kept.line), "content_type": kept.content_type, "outline": outline(kept.body)}
-        if request.query.get("full") == "1":
-            answer |= _as_text(kept.body)
-        return _json(answer)
+        outlined = await asyncio.to_thread(outline, kept.body)
+        answer = {**dataclasses.asdict(kept.line), "content_type": kept.content_type, "outline": outlined}
+        return self._shown(request, answer, kept.body)
+
+    def _shown(self, request: web.Request, answer: dict[str, Any], body: bytes) -> web.Response:
+        """With the body as it came where that is asked for: who saw it is in the log, and nobody who did not."""
+        if request.query.get("full") != "1":
+            return _json(answer)
+        response = _json(answer | _as_text(body))
+        self._log.info("body.shown", who=self._who(request), path=request.path)
+        return response
 
     async def _lanes(self, _: web.Request) -> web.Response:
         return _json({"items": await self._operations.lanes(), "next": None})

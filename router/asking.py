@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from router.options import ITEMS, LANE, config_option, json_option, print_json, remote_router, token_option, url_option
+
+if TYPE_CHECKING:
+    from router.remote import Answer
 
 
 def _asking(command: Any) -> Any:
@@ -34,16 +36,22 @@ def status(*, file: Path, url: str | None, token: str | None, as_json: bool) -> 
 
 @_asking
 @click.option("--limit", default=20, show_default=True, help="How many.")
+@click.option("--full", is_flag=True, help="With EVENT_ID: the body as it came, word for word.")
 @click.argument("event_id", required=False)
-def events(*, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, event_id: str | None) -> None:
+def events(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, full: bool, event_id: str | None
+) -> None:
     """List the newest events; with EVENT_ID, show one with its deliveries."""
+    if full and event_id is None:
+        message = "--full goes with the id of an event"
+        raise click.UsageError(message)
     remote = remote_router(file, url, token)
-    answer = (
-        remote.get("events", event_id, shape={"event": dict})
-        if event_id
-        else remote.get("events", shape=ITEMS, limit=str(limit))
-    )
-    if as_json or event_id:
+    if event_id:
+        answer = remote.get("events", event_id, shape={"event": dict}, full="1" if full else None)
+        _show_body(answer, full=full and not as_json)
+        return
+    answer = remote.get("events", shape=ITEMS, limit=str(limit))
+    if as_json:
         print_json(answer)
         return
     from router.show import event_rows
@@ -153,12 +161,14 @@ def resume(*, file: Path, url: str | None, token: str | None, as_json: bool, sin
     _show_lane(remote_router(file, url, token).post("lanes", sink, "resume", shape=LANE), as_json=as_json)
 
 
-def _show_body(answer: dict[str, Any], *, full: bool) -> None:
-    """Its outline as JSON, or its bytes; a terminal gets no control characters of a stranger's."""
+def _show_body(answer: Answer, *, full: bool) -> None:
+    """What is known of it as JSON, or its bytes; a terminal gets no control characters of a stranger's."""
     if not full:
         print_json(answer)
         return
-    body = base64.b64decode(answer["body"]) if answer["encoding"] == "base64" else answer["body"].encode()
+    from router.remote import body_of
+
+    body = body_of(answer)
     if sys.stdout.isatty():
         from router.show import visible
 

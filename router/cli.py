@@ -164,6 +164,7 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
 
     from router.event import EVENT
     from router.operations import explained, explained_event
+    from router.remote import body_of
 
     config = load_config(file)
     if Path(call).is_file():
@@ -176,9 +177,9 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
         message = f"there is no file {call}, and that is no id of an event"
         raise AftercallError(message)
     else:
-        stored = remote_router(file, url, token).get("events", call, shape={"event": dict})["event"]
-        event = EVENT.validate_python(stored | ({"source": source} if source else {}))
-        answer = explained_event(config, event)
+        stored = remote_router(file, url, token).get("events", call, shape={"event": dict}, full="1")
+        event = EVENT.validate_python(stored["event"] | ({"source": source} if source else {}))
+        answer = explained_event(config, event, body_of(stored))
     if as_json:
         print_json(answer)
         return

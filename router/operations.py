@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from router import formats
-from router.errors import Conflict, StoreError, Unknown
+from router.errors import Conflict, StoreError, Unknown, Unreadable
 from router.event import Event, plain
 from router.facts import Facts
 from router.formats import Found
@@ -117,11 +117,15 @@ class Operations:
         return found
 
     async def quarantined(self, quarantine_id: str) -> QuarantinedBody:
-        """One body that nobody could read. Raises `Unknown`."""
+        """One body that nobody could read. Raises `Unknown`, or `StoreError` where it is not what was stored."""
         found = await self.store.quarantined_body(quarantine_id)
         if found is None:
             message = f"there is no quarantined body {quarantine_id!r}"
             raise Unknown(message)
+        # Not on the loop: a large body takes seconds.
+        if not await asyncio.to_thread(bodies.is_digest, found.digest, found.body):
+            message = f"quarantined body {found.line.id} is damaged: it is not what was stored; check the disk"
+            raise StoreError(message)
         return found
 
     async def lanes(self) -> list[LaneLine]:
@@ -223,11 +227,22 @@ def explained(config: Config, body: bytes, source: str | None, now: datetime) ->
     }
 
 
-def explained_event(config: Config, event: Event) -> dict[str, Any]:
-    """As `explained`, of an event that is stored, by today's rules: it is not read again."""
-    found = Found(event.format, event, event.raw, "it was read as that when it came in")
+def explained_event(config: Config, event: Event, body: bytes) -> dict[str, Any]:
+    """As `explained`, of an event that is stored: today's rules on the event as it is, and its body read once more."""
     return {
         "event": plain(event),
-        "format": found.explained(),
+        "format": _read_again(config, event, body).explained(),
         **config.table.explain(Facts(event, event.source)),
     }
+
+
+def _read_again(config: Config, event: Event, body: bytes) -> Found:
+    """What is said of the body now, with certificates as they were; the event was made when it came in."""
+    try:
+        found = formats.find(bodies.value(body), config.manners.get(event.source), event.received_at)
+    except Unreadable as error:
+        return Found(event.format, event, event.raw, f"it was read as that when it came in; today it is {error}")
+    if found.format != event.format:
+        why = f"it was read as that when it came in; today it is read as {found.format}: {found.why}"
+        return replace(found, format=event.format, why=why)
+    return found

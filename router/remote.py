@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import urllib.error
@@ -77,6 +78,12 @@ class Remote:
         where = "/".join(quote(part, safe="") for part in ("api", "v1", *path))
         _, answer = ask(method, f"{self._base}/{where}{query}", body, self._headers)
         return answer
+
+
+def body_of(answer: Answer) -> bytes:
+    """The body that an answer to `full=1` has."""
+    text: str = answer.shaped({"body": str, "encoding": str})["body"]
+    return base64.b64decode(text) if answer["encoding"] == "base64" else text.encode()
 
 
 def local_url(at: Address) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -326,8 +327,39 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
     with structlog.testing.capture_logs() as logs:
         full = await get(client, f"{path}?full=1")
     assert (full["body"], full["encoding"]) == (written, "utf-8")
-    assert [(entry["event"], entry["path"]) for entry in logs] == [("admin.acted", path)]
-    await get(client, f"{API}/quarantine/no-such-body", 404)
+    assert [(entry["event"], entry["path"]) for entry in logs] == [("body.shown", path)]
+    with structlog.testing.capture_logs() as logs:
+        await get(client, f"{API}/quarantine/no-such-body?full=1", 404)
+        await get(client, f"{path}?full=1", 403, Host="elsewhere.example")
+        await get(client, f"{API}/summary?full=1")
+    assert logs == []
+
+
+async def test_an_event_is_shown_with_its_body_as_it_came_only_where_that_is_asked_for(admin: Administered) -> None:
+    router, client = admin
+    written = b'{"call": {"id": "c1"},   "summary": "s"}'
+    kept = await router.inbox.accept("sipgate", written)
+    path = f"{API}/events/{kept.event_id}"  # type: ignore[union-attr]
+    with structlog.testing.capture_logs() as logs:
+        assert "body" not in await get(client, path)
+        assert (await get(client, f"{path}?full=1"))["body"] == written.decode()
+    assert [(entry["event"], entry["path"]) for entry in logs if entry["event"] == "body.shown"] == [
+        ("body.shown", path)
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", ["body = CAST(body || x'20' AS BLOB)", "body = CAST(replace(body, 'Frau', 'Herr') AS BLOB)"]
+)
+async def test_a_damaged_body_in_quarantine_is_not_shown(admin: Administered, change: str) -> None:
+    router, client = admin
+    kept = await router.inbox.accept("sipgate", b'{"anrufer": "Frau"}')
+    with closing(sqlite3.connect(router.config.database, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE quarantine SET {change}")  # noqa: S608 - ours
+    with structlog.testing.capture_logs() as logs:
+        answer = await get(client, f"{API}/quarantine/{kept.quarantine_id}?full=1", 503)  # type: ignore[union-attr]
+    assert "is damaged: it is not what was stored" in answer["error"]["message"]
+    assert logs == []
 
 
 async def test_a_quarantined_body_that_is_no_text_is_shown_in_base64(admin: Administered) -> None:

@@ -255,7 +255,10 @@ def test_a_call_goes_all_the_way(served: Path) -> None:
     assert "received 4" in aftercall("status", cwd=served)
     said = aftercall("explain", event["id"], cwd=served)
     assert "fires" in said
-    assert "read as sipgate: it was read as that when it came in" in said
+    assert "read as sipgate: it has call.caller" in said
+    first = json.loads(aftercall("events", "--json", cwd=served))["items"][1]
+    assert aftercall("events", first["id"], "--full", cwd=served) == (served / "call.json").read_text(encoding="utf-8")
+    assert "goes with the id" in aftercall("events", "--full", cwd=served, expect=2)
     assert "not JSON" in aftercall("quarantine", cwd=served)
     assert "nothing" in aftercall("dead", cwd=served)
     (kept,) = json.loads(aftercall("quarantine", "--json", cwd=served))["items"]

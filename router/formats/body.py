@@ -105,6 +105,16 @@ def digest_of_bytes(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
+def is_digest(digest: bytes, body: bytes) -> bool:
+    """Whether this is the digest of a body: of its JSON, or of its bytes."""
+    if digest == digest_of_bytes(body):
+        return True
+    try:
+        return digest == parse(body).digest
+    except Unreadable:
+        return False
+
+
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 

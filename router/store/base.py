@@ -248,6 +248,8 @@ class QuarantinedBody:
 
     line: QuarantineLine
     body: bytes
+    #: As it was given to `quarantine`.
+    digest: bytes
     content_type: str | None
 
 
@@ -438,7 +440,7 @@ class Store(ABC):
 
     @abstractmethod
     async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
-        """One quarantined body."""
+        """One quarantined body. Raises `StoreError` where it is not what was stored, as far as its size tells."""
 
     @abstractmethod
     async def channels(self) -> Sequence[ChannelLine]:

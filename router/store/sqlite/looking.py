@@ -26,6 +26,7 @@ from router.store.sqlite.rows import (
     delivery_line,
     event_line,
     quarantine_line,
+    quarantined_row,
     stored_event,
 )
 
@@ -122,7 +123,7 @@ def quarantined(connection: sqlite3.Connection, *, after: str | None, limit: int
 def quarantined_body(connection: sqlite3.Connection, quarantine_id: str) -> QuarantinedBody | None:
     """One unreadable body."""
     row = connection.execute(SQL["quarantined_body"], {"id": quarantine_id}).fetchone()
-    return None if row is None else QuarantinedBody(quarantine_line(row), row["body"], row["content_type"])
+    return None if row is None else quarantined_row(row)
 
 
 def channels(connection: sqlite3.Connection) -> tuple[ChannelLine, ...]:

@@ -259,7 +259,8 @@ SELECT id, source, reason, size, received_at, times, last_at
 FROM quarantine WHERE id < :after ORDER BY id DESC LIMIT :limit;
 
 -- quarantined_body: One unreadable body.
-SELECT id, source, reason, size, received_at, times, last_at, content_type, body FROM quarantine WHERE id = :id;
+SELECT id, source, reason, size, received_at, times, last_at, digest, content_type, body
+FROM quarantine WHERE id = :id;
 
 -- channels: Channels, the one with the newest call first.
 SELECT source, id, name, calls, last_at FROM channels ORDER BY last_at DESC, source, name, id;
