@@ -521,3 +521,13 @@ def test_many_parties_dialogs_and_lines_take_no_time_to_speak_of() -> None:
     found = read(parties=parties, dialog=dialogs, analysis=[{"type": "transcript", "body": said}])
     assert len(found.transcript) == 50_000
     assert [segment.speaker.value for segment in found.transcript[:3]] == ["caller", "callee", "other"]
+
+
+def test_gzips_in_a_body_make_no_more_work_than_its_size_allows() -> None:
+    """Each would hold thousands of times its own size."""
+    bomb = b64(gzip.compress(b" " * 4_000_000 + b"x"))
+    good = b64(gzip.compress(json.dumps([{"text": f"{n} Lizenzen"} for n in range(2000)]).encode()))
+    bodies_of = {"summary": bomb, "transcript": good}
+    analyses = [{"type": name, "encoding": "base64url", "body": body} for name, body in bodies_of.items()]
+    call = formats.find({"vcon": "0.0.2", "analysis": analyses}).call
+    assert (call.summary, len(call.transcript)) == (None, 2000)

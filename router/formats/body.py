@@ -22,6 +22,8 @@ MAX_UNPACKED = 32 * 2**20
 
 GZIP = b"\x1f\x8b"
 
+#: A JSON Web Signature or Encryption in one line: base64url of a header, and dots.
+_COMPACT = re.compile(r"\s*eyJ[\w\-]*(\.[\w\-]*){2,4}\s*\Z", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -55,18 +57,22 @@ def value(body: bytes | str) -> Any:
     return _scrubbed(loaded) if "\\u" in text else loaded
 
 
-def gunzipped(data: bytes) -> bytes:
-    """What is in a gzip, or the data where it is none. Raises `Unreadable` where it is damaged or far too large."""
+def gunzipped(data: bytes, most: int | None = None) -> bytes:
+    """What is in a gzip, or the data where it is none. Raises `Unreadable` where it is damaged or too large.
+
+    `most`: bytes that it may hold; `MAX_UNPACKED` where it is left out, which is as much as any may.
+    """
+    most = min(MAX_UNPACKED, most or MAX_UNPACKED)
     if not data.startswith(GZIP):
         return data
-    unpacking = Unpacking("gzip", MAX_UNPACKED)
+    unpacking = Unpacking("gzip", most)
     try:
         unpacking.feed(data)
         return unpacking.finish()
     except Corrupt:
         raise Unreadable("a gzip that is damaged or not complete") from None
     except TooLarge:
-        raise Unreadable(f"a gzip of more than {MAX_UNPACKED} bytes") from None
+        raise Unreadable(f"a gzip of more than {most} bytes") from None
 
 
 def _text(body: bytes) -> str:
@@ -91,7 +97,9 @@ def _loaded(text: str) -> tuple[Any, bool]:
     try:
         value = json.loads(text, object_pairs_hook=members, parse_int=_integer, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        message = f"not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        if _COMPACT.match(text):
+            raise Unreadable("a signed or encrypted body in the compact form; only JSON is read") from None
+        message = f"not JSON: {error.msg.removesuffix(' at')} at line {error.lineno} column {error.colno}"
         raise Unreadable(message) from None
     except RecursionError:
         raise Unreadable(_TOO_DEEP) from None

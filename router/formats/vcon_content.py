@@ -23,6 +23,10 @@ _WRAPPED: Final = 3
 _DATA_URL: Final = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.IGNORECASE)
 #: Shorter ones that look like base64 but are none were meant as they are: "positive".
 _TOO_SHORT: Final = 40
+#: How many times its own size a gzip may hold, beyond a little: text is seldom packed tighter than twenty to one. There
+#: may be thousands of them in one body; so they make no more work than its size allows.
+_MOST_TIMES: Final = 50
+_A_LITTLE: Final = 16 * 2**10
 #: Keys under which a text may be.
 _PROSE: Final = ("summary", "text", "content", "body", "value", "result", "output", "message", "transcript")
 
@@ -89,7 +93,7 @@ def _from_base64(body: str) -> str | None:
 
 def _as_text(data: bytes) -> str | None:
     try:
-        data = bodies.gunzipped(data)
+        data = bodies.gunzipped(data, max(_A_LITTLE, _MOST_TIMES * len(data)))
         return data.decode(json.detect_encoding(data)) if data else None
     except (Unreadable, UnicodeDecodeError):
         return None
