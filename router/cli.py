@@ -169,7 +169,9 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
     config = load_config(file)
     if Path(call).is_file():
         try:
-            answer = explained(config, Path(call).read_bytes(), source, datetime.now(UTC))
+            body = Path(call).read_bytes()
+            _refuse(call, body, config.server.max_body)
+            answer = explained(config, body, source, datetime.now(UTC))
         except Unreadable as error:
             message = f"{call} would be kept in quarantine: {error}"
             raise AftercallError(message) from None
@@ -186,6 +188,18 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
     from router.show import explanation
 
     click.echo(explanation(answer))
+
+
+def _refuse(call: str, body: bytes, most: int) -> None:
+    """What the router would not even keep. Raises `AftercallError`."""
+    if not body:
+        message = f"{call} is empty: the router answers 400, and keeps nothing"
+        raise AftercallError(message)
+    if len(body) > most:
+        message = (
+            f"{call} has {len(body)} bytes, the router answers 413, and keeps nothing; raise server.max_body ({most})"
+        )
+        raise AftercallError(message)
 
 
 @cli.command()
@@ -218,14 +232,24 @@ def _renewed(body: bytes) -> bytes:
     """The same call under an id of its own."""
     from datetime import UTC, datetime
 
+    from router import formats
     from router.ids import new_id
 
+    new = f"test-{new_id(datetime.now(UTC))}"
     try:
         bundle = json.loads(body)
-        bundle["call"]["id"] = f"test-{new_id(datetime.now(UTC))}"
-    except (ValueError, TypeError, LookupError):
-        message = "--new goes with a JSON body that has a `call` object; its id is replaced"
-        raise AftercallError(message) from None
+        if "call" in bundle:
+            bundle["call"]["id"] = new
+        else:
+            bundle["uuid"] = new
+            for dialog in bundle.get("dialog") or ():
+                dialog["interaction_id"] = new
+        renewed = formats.find(bundle).call.call_id == new
+    except (ValueError, TypeError, LookupError, AttributeError, Unreadable):
+        renewed = False
+    if not renewed:
+        message = "--new goes with a JSON body that has a `call` object, or an unsigned vCon; its call id is replaced"
+        raise AftercallError(message)
     return json.dumps(bundle, ensure_ascii=False).encode()
 
 

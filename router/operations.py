@@ -104,7 +104,7 @@ class Operations:
         """One event with its deliveries. Raises `Unknown`."""
         stored = await self.store.event(event_id)
         if stored is None:
-            message = f"there is no event {event_id!r}"
+            message = f"there is no event {event_id!r}; what nobody could read is in quarantine"
             raise Unknown(message)
         return stored, (await self.store.deliveries(event_id=event_id, limit=500)).items
 

@@ -9,6 +9,11 @@ from router.text import cut, one_line
 
 #: Characters of a cell; longer texts are cut.
 _WIDEST = 100
+#: Names that are listed.
+_MOST_NAMES = 20
+_PARTS = (
+    "headline", "summary", "note", "transcript", "action_items", "smart_answers", "small_talk", "participants",
+)  # fmt: skip
 
 
 def columns(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -35,6 +40,7 @@ def explanation(answer: dict[str, Any]) -> str:
             f" · {event['trust']}"
         ),
         *_format(answer["format"]),
+        f"parts: {_parts(event)}",
     ]
     for rule in answer["never"]:
         if rule["matched"]:
@@ -55,6 +61,18 @@ def _format(form: dict[str, Any]) -> Iterable[str]:
         yield one_line(f"  also possible was {other['name']}: {other['why']}")
     for remark in form["remarks"]:
         yield one_line(f"  ! {remark}")
+    if form["unread"]:
+        names = ", ".join(cut(one_line(name), _WIDEST) for name in form["unread"][:_MOST_NAMES])
+        yield f"  ! not read, as their names are no parts known here (name them under `aliases`): {names}"
+
+
+def _parts(event: dict[str, Any]) -> str:
+    """Which parts it has, and how many entries."""
+    found = {name: event[name] for name in _PARTS if event[name]}
+    return (
+        ", ".join(f"{name} ({len(has)})" if isinstance(has, list | tuple) else name for name, has in found.items())
+        or "none"
+    )
 
 
 def _findings(conditions: Iterable[dict[str, Any]], depth: int) -> Iterable[str]:

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from router.cli import main
+from router.cli import _renewed, main
+from router.errors import AftercallError
 
 
 def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
@@ -106,12 +107,19 @@ def test_explain_a_file_for_people_and_for_programs(folder: Path) -> None:
     assert "goes to: archive (always), screen (always)" in said
     told = json.loads(aftercall("explain", "call.json", "--json", cwd=folder))
     assert told.keys() >= {"event", "format", "routes", "sinks"}
-    assert told["format"].keys() == {"name", "why", "also", "remarks"}
+    assert told["format"].keys() == {"name", "why", "also", "remarks", "unread"}
     assert "read as sipgate: it has call.caller, call.callee, channel" in said
     assert told["routes"][0].keys() >= {"name", "matched", "fired", "conditions"}
     assert "goes to" in aftercall("explain", "--source", "sipgate", "call.json", cwd=folder)
     (folder / "bad.json").write_text("{")
     assert "bad.json would be kept in quarantine: not JSON" in aftercall("explain", "bad.json", cwd=folder, expect=1)
+    assert "parts: headline, summary, note, transcript (" in said
+    (folder / "empty.json").write_bytes(b"")
+    assert "answers 400" in aftercall("explain", "empty.json", cwd=folder, expect=1)
+    (folder / "large.json").write_bytes(b" " * (10 * 2**20 + 1))
+    assert "answers 413" in aftercall("explain", "large.json", cwd=folder, expect=1)
+    (folder / "vcon.json").write_text('{"vcon": "0.0.2", "analysis": [{"type": "gist", "body": "x"}]}')
+    assert "(name them under `aliases`): gist\n" in aftercall("explain", "vcon.json", cwd=folder)
     assert "there is no file nothing.json" in aftercall("explain", "nothing.json", cwd=folder, expect=1)
 
 
@@ -277,6 +285,28 @@ def test_a_call_goes_all_the_way(served: Path) -> None:
     assert out.count("Sales Hotline") == 2, "the console's one line a call names the channel; no log line does"
     for word in ("zwölf", "Özdemir", "+4915228817386"):
         assert word not in out
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"call": {"id": "1"}, "summary": "x"},
+        {"vcon": "0.0.2", "uuid": "u", "dialog": [{"interaction_id": "1"}, {"interaction_id": "2"}]},
+        {"vcon": "0.0.2", "uuid": "u"},
+    ],
+)
+def test_a_call_of_any_format_gets_a_new_id(body: dict[str, object]) -> None:
+    from router import formats
+
+    made = {formats.find(json.loads(_renewed(json.dumps(body).encode()))).call.call_id for _ in range(2)}
+    assert len(made) == 2
+    assert all(str(one).startswith("test-") for one in made)
+
+
+@pytest.mark.parametrize("body", ["{", "[]", '{"call": 1}', '{"payload": "e30", "signatures": []}', '{"dialog": [1]}'])
+def test_a_body_whose_id_cannot_be_changed_is_not_sent_as_new(body: str) -> None:
+    with pytest.raises(AftercallError, match="--new goes with"):
+        _renewed(body.encode())
 
 
 def test_test_sink_sends_a_marked_sample_now(folder: Path) -> None:

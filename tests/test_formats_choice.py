@@ -11,6 +11,7 @@ from router import formats
 from router.config import load
 from router.errors import ConfigError, Unreadable
 from router.formats import FORMATS, Manner
+from router.formats import body as bodies
 from router.formats.names import PARTS, part
 
 PLAIN: dict[str, Any] = {"call": {"id": "1", "caller": "+49", "callee": "+49"}, "channel": {}, "summary": "x"}
@@ -28,6 +29,7 @@ def test_the_reason_names_what_the_body_has() -> None:
         "why": "it has call.caller, call.callee, channel, summary",
         "also": [],
         "remarks": [],
+        "unread": [],
     }
     assert chosen(CI)["why"] == "it has version, call.from, call.to, assist"
 
@@ -41,6 +43,62 @@ def test_a_body_that_two_formats_claim_goes_to_the_one_it_has_more_of() -> None:
     assert chosen(body)["also"] == [{"name": "sipgate", "why": "it has call.caller, call.callee"}]
 
 
+def test_a_pin_that_does_not_fit_is_remarked() -> None:
+    told = chosen(CI, pinned="sipgate")
+    assert told["also"] == [{"name": "sipgate-ci", "why": "it has version, call.from, call.to, assist"}]
+    assert told["remarks"] == ["it looks more like sipgate-ci, but this source reads every body as sipgate"]
+
+
+def test_what_has_a_name_that_no_part_has_is_shown_and_not_remarked() -> None:
+    """The name is the body's own word: for who asks, and for no log."""
+    named = [{"type": "gist", "body": "x"}, {"type": "summary", "body": "y"}, {"body": "z"}]
+    tags = [{"purpose": "tags", "body": ["a:b"]}, {"purpose": "Notiz", "body": "n"}, {"purpose": "form", "body": "n"}]
+    body = {"vcon": "0.0.2", "analysis": named, "attachments": tags}
+    assert (chosen(body)["unread"], chosen(body)["remarks"]) == (["gist", "form"], [])
+    assert chosen(body, aliases={"note": ["gist", "form"]})["unread"] == []
+    assist = {"provider": "p", "summary": "s", "followUp": ["x"], "empty": ""}
+    assert chosen(CI | {"assist": assist})["unread"] == ["followUp"]
+
+
+@pytest.mark.parametrize(
+    ("call", "remarks"),
+    [
+        ({"startTime": "kaputt"}, ["`call.startTime` is no time of a call; left out"]),
+        ({"startTime": "2026-03-10T08:00:00"}, ["`call.startTime` has no zone; taken as UTC"]),
+        ({"startTime": "2026-03-10T08:00:00Z", "endTime": 1773129641}, []),
+        ({"direction": "INTERNAL"}, ["`call.direction` is no direction that is known here"]),
+        ({"direction": "IN", "duration": 41000}, []),
+        ({"duration": "lang"}, ["`call.duration` is no number; left out"]),
+        (
+            {"startTime": 1773129600, "endTime": 1773129641, "duration": 99999},
+            ["`call.duration` does not add up; end − start counts, where both are known"],
+        ),
+    ],
+)
+def test_what_is_odd_and_left_out_or_guessed_is_remarked(call: dict[str, Any], remarks: list[str]) -> None:
+    assert chosen(PLAIN | {"call": PLAIN["call"] | call})["remarks"] == remarks
+    assert chosen(CI | {"call": CI["call"] | call})["remarks"] == remarks
+
+
+def test_odd_values_of_a_dialog_are_remarked() -> None:
+    assert chosen({"vcon": "0.0.2", "dialog": [{"start": "gestern", "duration": "lang"}]})["remarks"] == [
+        "`dialog.start` is no time of a call; left out",
+        "`dialog.duration` is no number; left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"eyJhbGciOiJSUzI1NiJ9.eyJ2Y29uIjoiIn0.c2ln", "in the compact form; only JSON is read"),
+        (b'{"a": "b', "not JSON: Unterminated string starting at line 1 column 7"),
+    ],
+)
+def test_what_is_no_json_says_what_it_is(text: bytes, said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        bodies.value(text)
+
+
 def test_a_body_that_two_formats_claim_alike_goes_to_the_first_of_them() -> None:
     body = {"call": {"from": "1", "to": "2", "caller": "1", "callee": "2"}}
     assert chosen(body)["name"] == "sipgate"
@@ -48,11 +106,13 @@ def test_a_body_that_two_formats_claim_alike_goes_to_the_first_of_them() -> None
 
 
 def test_a_source_that_pins_a_format_gets_no_other() -> None:
-    assert chosen(PLAIN | CI | {"call": PLAIN["call"] | CI["call"]}, pinned="sipgate") == {
+    body = PLAIN | {"version": "1", "assist": {}}
+    assert chosen(body, pinned="sipgate") == {
         "name": "sipgate",
         "why": "the only format of this source; it has call.caller, call.callee, channel, summary",
         "also": [],
         "remarks": [],
+        "unread": [],
     }
     with pytest.raises(Unreadable, match="not sipgate-ci, the only format of this source: there is neither"):
         chosen(PLAIN, pinned="sipgate-ci")

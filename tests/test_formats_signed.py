@@ -124,7 +124,7 @@ def test_a_clear_copy_beside_the_signature_is_never_read(beside: dict[str, Any])
         (b64(b"[]"), "a signature around something that is no vCon"),
         (b64(b"7"), "a signature around something that is no vCon"),
         (b64({"call": {"id": "1"}}), "a signature around something that is no vCon: there is neither"),
-        (b64({"payload": "", "signatures": []}), "a signature around something that is no vCon"),
+        (b64({"payload": "", "signatures": []}), "a signed vCon inside a signed one"),
         (b64({"vcon": "0.4.0", "critical": ["x"]}), "demands an extension 'x'"),
     ],
 )
@@ -205,7 +205,7 @@ def changed(change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> dict[str
         (changed(lambda b, _: b.update(signatures=[])), "there is none"),
         (changed(lambda b, _: b.update(signatures="x")), "it comes without its certificate"),
         (signed(header={"crit": ["b64"], "b64": False}), "it demands something of its reader"),
-        (signed(protected={"alg": "none"}), "its algorithm and its key do not go together"),
+        (signed(protected={"alg": "none"}), "it is no signature at all (alg none)"),
         (signed(protected={"alg": "HS256"}), "its algorithm and its key do not go together"),
         (signed(protected={"alg": "ES256"}), "its algorithm and its key do not go together"),
         (signed(protected={"alg": 7}), "its algorithm and its key do not go together"),
@@ -411,6 +411,13 @@ def test_anchors_that_are_none_are_reported_with_their_place(tmp_path: Path, set
     with pytest.raises(ConfigError) as caught:
         load(configured(tmp_path, setting), {})
     assert said.format(folder=tmp_path) in str(caught.value)
+
+
+def test_trust_does_not_go_with_a_format_in_which_nothing_is_signed(tmp_path: Path) -> None:
+    authority().write(tmp_path / "a.pem")
+    (tmp_path / "routes.yaml").write_text("sources: {s: {format: sipgate, trust: {anchors: a.pem}}}\n")
+    with pytest.raises(ConfigError, match=r"routes.yaml:1:39: sources.s.trust: goes with `format: vcon`"):
+        load(tmp_path / "routes.yaml", {})
 
 
 def test_anchors_without_cryptography_say_what_to_install(tmp_path: Path) -> None:

@@ -274,6 +274,9 @@ class _Loader:
         for name, source in settings.sources.items():
             if source.token is not None and source.tokens is not None:
                 self._problem(("sources", name), "has both token and tokens; keep one of the two keys")
+            if source.trust is not None and source.format not in (None, "vcon"):
+                message = f"goes with `format: vcon`, or without `format`; nothing of {source.format} is signed"
+                self._problem(("sources", name, "trust"), message)
             for token in [*(source.tokens or ()), *filter(None, [source.token])]:
                 if owners.setdefault(token.get_secret_value(), name) != name:
                     message = f"has a token of source {owners[token.get_secret_value()]!r}; each source has its own"

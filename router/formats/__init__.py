@@ -35,12 +35,14 @@ def find(value: Any, manner: Manner | None = None, now: datetime | None = None) 
         raise Unreadable(message)
     reading = Reading(manner or Manner(), now)
     form, why, also = _choice(value, reading.manner.pinned)
+    if reading.manner.pinned is not None and also:
+        reading.remark(f"it looks more like {also[0][0]}, but this source reads every body as {form.name}")
     call = form.read(value, reading)
     if reading.manner.only_verified and call.trust is not Trust.VERIFIED:
         why_not = f" ({'; '.join(reading.remarks)})" if reading.remarks else ""
         message = f"not signed by anyone whom this source trusts{why_not}"
         raise Unreadable(message)
-    return Found(form.name, call, _raw(value), why, also, tuple(reading.remarks))
+    return Found(form.name, call, _raw(value), why, also, tuple(reading.remarks), tuple(reading.unread))
 
 
 def read(value: Any, pinned: str | None = None) -> tuple[str, Call]:
@@ -70,15 +72,22 @@ def _choice(body: dict[str, Any], pinned: str | None) -> tuple[Format, str, tupl
         if lacking is not None:
             message = f"not {pinned}, the only format of this source: {lacking}"
             raise Unreadable(message)
-        return form, f"the only format of this source; {_has(form.signs(body))}", ()
+        signs = form.signs(body)
+        better = [(other.name, _has(found)) for other, found in _fitting(body) if len(found) > len(signs)]
+        return form, f"the only format of this source; {_has(signs)}", tuple(better)
     if seals.sealed(body):
         return vcon.FORMAT, f"it is a sealed envelope: {_has(vcon.signs(body))}; nothing beside that is read", ()
-    fitting = [(form, form.signs(body)) for form in FORMATS.values() if form.lacks(body) is None]
-    if not fitting:
+    ranked = _fitting(body)
+    if not ranked:
         raise Unreadable(_near_miss(body))
-    ranked = sorted(fitting, key=lambda fit: -len(fit[1]))
     (form, signs), others = ranked[0], ranked[1:]
     return form, _has(signs), tuple((other.name, _has(found)) for other, found in others)
+
+
+def _fitting(body: dict[str, Any]) -> list[tuple[Format, tuple[str, ...]]]:
+    """The formats that lack nothing, each with its signs; most signs first."""
+    fitting = [(form, form.signs(body)) for form in FORMATS.values() if form.lacks(body) is None]
+    return sorted(fitting, key=lambda fit: -len(fit[1]))
 
 
 def _near_miss(body: dict[str, Any]) -> str:

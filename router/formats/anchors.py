@@ -59,6 +59,8 @@ class Anchors:
         if "crit" in protected or "crit" in beside:
             raise Untrusted("it demands something of its reader (crit)")
         algorithm, chain = (_agreed(protected, beside, name) for name in ("alg", "x5c"))
+        if isinstance(algorithm, str) and algorithm.casefold() == "none":
+            raise Untrusted("it is no signature at all (alg none)")
         path = _certificates(chain)
         self._lead_to_an_anchor(path, now)
         value = decoded(str(signature.get("signature")))

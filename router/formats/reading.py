@@ -41,6 +41,13 @@ class Reading:
     manner: Manner = field(default_factory=Manner)
     now: datetime | None = None
     remarks: list[str] = field(default_factory=list)
+    #: Names of parts that no table here has. They are the body's own words: for `explain`, and for no log.
+    unread: list[str] = field(default_factory=list)
+
+    def leave(self, name: object) -> None:
+        """A part of this name is not read."""
+        if isinstance(name, str) and name.strip() and name not in self.unread:
+            self.unread.append(name)
 
     def remark(self, text: str) -> None:
         """Once, however often it is found."""
@@ -81,6 +88,8 @@ class Found:
     #: The other formats that could have read it, each with its reason.
     also: tuple[tuple[str, str], ...] = ()
     remarks: tuple[str, ...] = ()
+    #: Names of parts that were not read, as the body has them.
+    unread: tuple[str, ...] = ()
 
     def explained(self) -> dict[str, Any]:
         """For `explain`."""
@@ -89,6 +98,7 @@ class Found:
             "why": self.why,
             "also": [{"name": name, "why": why} for name, why in self.also],
             "remarks": list(self.remarks),
+            "unread": list(self.unread),
         }
 
 

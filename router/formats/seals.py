@@ -47,7 +47,9 @@ def opened(body: dict[str, Any]) -> dict[str, Any]:
     except Unreadable as error:
         message = f"a signed vCon whose payload is {error}"
         raise Unreadable(message) from None
-    if not isinstance(inner, dict) or signed(inner):
+    if isinstance(inner, dict) and signed(inner):
+        raise Unreadable("a signed vCon inside a signed one; only one layer is read")
+    if not isinstance(inner, dict):
         raise Unreadable("a signature around something that is no vCon")
     return opened(inner)
 

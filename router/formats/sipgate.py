@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from router.event import Call, Channel
 from router.formats import items, parts
+from router.formats.oddities import look_at_call, look_at_duration
 from router.formats.reading import Format, Reading, present
 from router.formats.speech import transcript
 
@@ -31,10 +32,13 @@ def lacks(body: dict[str, Any]) -> str | None:
     return None if isinstance(body.get("call"), dict) else "there is no object `call`"
 
 
-def read(body: dict[str, Any], _: Reading | None = None) -> Call:
+def read(body: dict[str, Any], reading: Reading) -> Call:
     """The call of a bundle."""
     call, channel = parts.mapping(body.get("call")), parts.mapping(body.get("channel"))
     started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
+    duration = parts.duration(call.get("duration"), started_at, ended_at)
+    look_at_call(call, reading)
+    look_at_duration(call.get("duration"), duration, "call", reading)
     return Call(
         call_id=parts.text(call.get("id")),
         direction=parts.direction(call.get("direction")),
@@ -42,7 +46,7 @@ def read(body: dict[str, Any], _: Reading | None = None) -> Call:
         callee=parts.party(call.get("callee")),
         started_at=started_at,
         ended_at=ended_at,
-        duration=parts.duration(call.get("duration"), started_at, ended_at),
+        duration=duration,
         channel=Channel(parts.text(channel.get("id")), parts.text(channel.get("name"))),
         headline=parts.text(body.get("callHeadline")),
         summary=parts.text(body.get("summary")),

@@ -15,6 +15,7 @@ from typing import Any, Final
 from router.event import Call, Channel, Segment
 from router.formats import items, parts
 from router.formats.names import Part, part
+from router.formats.oddities import look_at_call, look_at_duration
 from router.formats.reading import Format, Reading, present
 from router.formats.speech import segments, sipgate_speaker, transcript, turns
 
@@ -26,6 +27,8 @@ _SIGNS: Final = (
     "version", "call.from", "call.to", "call.channel", "assist", "assist.provider", "assist.transcription",
     "assist.callHeadline", "assist.callScenarios",
 )  # fmt: skip
+#: What else `assist` has.
+_NO_PARTS: Final = frozenset({"provider", "callScenarios"})
 #: What a version can look like in a log.
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9.\-]{1,16}")
 
@@ -48,6 +51,9 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
     call = parts.mapping(body.get("call"))
     channel = parts.mapping(call.get("channel")) or parts.mapping(body.get("channel"))
     started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
+    duration = parts.duration(call.get("duration"), started_at, ended_at, milliseconds=True)
+    look_at_call(call, reading)
+    look_at_duration(call.get("duration"), duration, "call", reading)
     named = dict(_named(body, reading))
     return Call(
         call_id=parts.text(call.get("id")),
@@ -56,7 +62,7 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
         callee=parts.party(call.get("to", call.get("callee"))),
         started_at=started_at,
         ended_at=ended_at,
-        duration=parts.duration(call.get("duration"), started_at, ended_at, milliseconds=True),
+        duration=duration,
         channel=Channel(parts.text(channel.get("id")), parts.text(channel.get("name"))),
         headline=parts.text(named.get("headline")),
         summary=parts.text(named.get("summary")),
@@ -83,9 +89,13 @@ def _named(body: dict[str, Any], reading: Reading) -> Iterator[tuple[Part, Any]]
     for where in (body, parts.mapping(body.get("assist"))):
         # Backwards: of two names of the same part the first one counts.
         for name, value in reversed(where.items()):
+            if value in (None, "", [], {}):
+                continue
             found = part(name, reading.manner.aliases)
-            if found is not None and value not in (None, "", [], {}):
+            if found is not None:
                 yield found, value
+            elif where is not body and name not in _NO_PARTS:
+                reading.leave(name)
 
 
 def _transcript(value: Any, started_at: Any) -> tuple[Segment, ...]:

@@ -17,6 +17,7 @@ from router.errors import Unreadable
 from router.event import Call, Channel, Direction, Trust
 from router.formats import items, parts, remainder, seals, sipgate, sipgate_ci
 from router.formats.names import Part, part
+from router.formats.oddities import look_at_duration, look_at_times
 from router.formats.reading import Format, Reading, present
 from router.formats.vcon_content import content, prose
 from router.formats.vcon_people import People
@@ -38,6 +39,8 @@ _NO_ID: Final = re.compile(r"[0\W_]*")
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9_.\-]{1,40}")
 #: Attachments with a whole sipgate bundle in them.
 _BUNDLE: Final = "sipgate_webhook"
+#: Attachments that are read by their own names.
+_OURS: Final = frozenset({_BUNDLE, remainder.PURPOSE, "tags"})
 
 
 def signs(body: dict[str, Any]) -> tuple[str, ...]:
@@ -167,6 +170,8 @@ def _named(given: list[dict[str, Any]], key: str, reading: Reading) -> Named:
         name = part(item.get(key), reading.manner.aliases) or part(item.get("type"), reading.manner.aliases)
         if name is not None:
             found.setdefault(name, []).append(item)
+        elif not _OURS & {item.get(one) for one in (key, "type") if isinstance(item.get(one), str)}:
+            reading.leave(item.get(key) or item.get("type"))
     return found
 
 
@@ -237,6 +242,9 @@ def _times(
 ) -> tuple[datetime | None, datetime | None, float | None]:
     """Start, end and duration: of the one dialog, or of all from the first to the last."""
     spans = [(parts.instant(dialog.get("start")), _length(dialog)) for dialog in dialogs]
+    for dialog in dialogs:
+        look_at_times(dialog, ("start", "end"), "dialog", reading)
+        look_at_duration(dialog.get("duration"), _length(dialog), "dialog", reading)
     started_at = min((start for start, _ in spans if start), default=None)
     meta = parts.mapping(vcon.get("meta"))
     if started_at is None:
