@@ -206,7 +206,7 @@ class AdminApi:
 
     def _shown(self, request: web.Request, answer: dict[str, Any], body: bytes) -> web.Response:
         """With the body as it came where that is asked for: who saw it is in the log, and nobody who did not."""
-        if request.query.get("full") != "1":
+        if request.query.get("full") != "1" or request.method == "HEAD":
             return _json(answer)
         response = _json(answer | _as_text(body))
         self._log.info("body.shown", who=self._who(request), path=request.path)

@@ -332,6 +332,7 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
         await get(client, f"{API}/quarantine/no-such-body?full=1", 404)
         await get(client, f"{path}?full=1", 403, Host="elsewhere.example")
         await get(client, f"{API}/summary?full=1")
+        await client.head(f"{path}?full=1")
     assert logs == []
 
 
