@@ -58,9 +58,9 @@ def _format(form: dict[str, Any]) -> Iterable[str]:
     """As what it was read, why, and what was odd."""
     yield one_line(f"read as {form['name']}: {form['why']}")
     for other in form["also"]:
-        yield one_line(f"  also possible was {other['name']}: {other['why']}")
+        yield f"  also possible was {one_line(other['name'])}: {one_line(other['why'])}"
     for remark in form["remarks"]:
-        yield one_line(f"  ! {remark}")
+        yield f"  ! {one_line(remark)}"
     if form["unread"]:
         names = ", ".join(cut(one_line(name), _WIDEST) for name in form["unread"][:_MOST_NAMES])
         yield f"  ! not read, as their names are no parts known here (name them under `aliases`): {names}"
