@@ -24,7 +24,7 @@ from router.delivery import DeliveryState
 from router.errors import Conflict, StoreError, Unknown, Unreadable
 from router.event import plain
 from router.excerpt import exact_json
-from router.outline import outline
+from router.outline import media_type, outline
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -200,8 +200,13 @@ class AdminApi:
     async def _quarantined(self, request: web.Request) -> web.Response:
         """Its outline; its bytes only where they are asked for."""
         kept = await self._operations.quarantined(request.match_info["id"])
-        outlined = await asyncio.to_thread(outline, kept.body)
-        answer = {**dataclasses.asdict(kept.line), "content_type": kept.content_type, "outline": outlined}
+        full = request.query.get("full") == "1"
+        answer = {
+            **dataclasses.asdict(kept.line),
+            "content_type": kept.content_type if full else media_type(kept.content_type),
+            # Not on the loop: a large body takes seconds.
+            "outline": await asyncio.to_thread(outline, kept.body),
+        }
         return self._shown(request, answer, kept.body)
 
     def _shown(self, request: web.Request, answer: dict[str, Any], body: bytes) -> web.Response:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
@@ -318,7 +320,7 @@ def test_beyond_this_machine_it_does_not_start_without_tokens(tmp_path: Path, li
 async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked_for(admin: Administered) -> None:
     router, client = admin
     written = '{"anrufer": "Frau Brückner", "dauer": 12}'
-    kept = await router.inbox.accept("sipgate", written.encode(), content_type="application/json")
+    kept = await router.inbox.accept("sipgate", written.encode(), content_type='application/json; name="Brückner"')
     path = f"{API}/quarantine/{kept.quarantine_id}"  # type: ignore[union-attr]
     shown = await get(client, path)
     assert shown["outline"] == {"json": {"anrufer": "<text, 13 characters>", "dauer": "<integer, 2 digits>"}}
@@ -327,6 +329,7 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
     with structlog.testing.capture_logs() as logs:
         full = await get(client, f"{path}?full=1")
     assert (full["body"], full["encoding"]) == (written, "utf-8")
+    assert full["content_type"] == 'application/json; name="Brückner"'
     assert [(entry["event"], entry["path"]) for entry in logs] == [("body.shown", path)]
     with structlog.testing.capture_logs() as logs:
         await get(client, f"{API}/quarantine/no-such-body?full=1", 404)
@@ -361,6 +364,25 @@ async def test_a_damaged_body_in_quarantine_is_not_shown(admin: Administered, ch
         answer = await get(client, f"{API}/quarantine/{kept.quarantine_id}?full=1", 503)  # type: ignore[union-attr]
     assert "is damaged: it is not what was stored" in answer["error"]["message"]
     assert logs == []
+
+
+async def test_an_outline_of_a_large_body_does_not_hold_up_the_router(admin: Administered) -> None:
+    router, client = admin
+    kept = await router.inbox.accept("sipgate", gzip.compress(b"[" + b'{"a":{}},' * 60_000 + b"{}]"))
+    pauses: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            pauses.append(time.perf_counter() - before)
+
+    ticking = asyncio.create_task(tick())
+    began = time.perf_counter()
+    await get(client, f"{API}/quarantine/{kept.quarantine_id}")  # type: ignore[union-attr]
+    took = time.perf_counter() - began
+    ticking.cancel()
+    assert max(pauses) < took / 2
 
 
 async def test_a_quarantined_body_that_is_no_text_is_shown_in_base64(admin: Administered) -> None:

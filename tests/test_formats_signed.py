@@ -125,7 +125,7 @@ def test_a_clear_copy_beside_the_signature_is_never_read(beside: dict[str, Any])
         (b64(b"7"), "a signature around something that is no vCon"),
         (b64({"call": {"id": "1"}}), "a signature around something that is no vCon: there is neither"),
         (b64({"payload": "", "signatures": []}), "a signed vCon inside a signed one"),
-        (b64({"vcon": "0.4.0", "critical": ["x"]}), "demands an extension 'x'"),
+        (b64({"vcon": "0.4.0", "critical": ["consent"]}), "demands an extension 'consent'"),
     ],
 )
 def test_what_is_signed_but_no_vcon_is_refused_in_words(payload: str, said: str) -> None:

@@ -119,6 +119,9 @@ def test_an_unknown_version_is_read_as_well_as_it_can_be_and_flagged() -> None:
         (None, "it has no version; read as version 1"),
         ({}, "it has no version; read as version 1"),
         ("Frau Brückner <script>", "its version is not known; read as version 1"),
+        ("1.12.3", "version 1.12.3 is not known; read as version 1"),
+        ("4915112345678", "its version is not known; read as version 1"),
+        ("Mustermann", "its version is not known; read as version 1"),
         ("9" * 500, "its version is not known; read as version 1"),
     ],
 )

@@ -29,8 +29,8 @@ _SIGNS: Final = (
 )  # fmt: skip
 #: What else `assist` has.
 _NO_PARTS: Final = frozenset({"provider", "callScenarios"})
-#: What a version can look like in a log.
-_HARMLESS: Final = re.compile(r"[A-Za-z0-9.\-]{1,16}")
+#: What a version looks like. Anything else may be somebody's name or number, and has no place in a log.
+_VERSION: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2}")
 
 
 def signs(body: dict[str, Any]) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def _look_at_version(version: Any, reading: Reading) -> None:
     if said is None:
         reading.remark(f"it has no version; read as version {VERSION}")
     elif said != VERSION:
-        shown = f"version {said} is" if _HARMLESS.fullmatch(said) else "its version is"
+        shown = f"version {said} is" if _VERSION.fullmatch(said) else "its version is"
         reading.remark(f"{shown} not known; read as version {VERSION}")
 
 

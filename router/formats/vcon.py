@@ -35,8 +35,10 @@ _KNOWN: Final = frozenset({"CC", "wtf_transcription"})
 _CRITICAL: Final = ("critical", "must_support", "must_understand")
 #: Identifiers that say that there is none.
 _NO_ID: Final = re.compile(r"[0\W_]*")
-#: What a name can look like in a log.
-_HARMLESS: Final = re.compile(r"[A-Za-z0-9_.\-]{1,40}")
+#: Extensions that somebody has written down. Any other name may be somebody's own, and has no place in a log.
+_EXTENSIONS: Final = frozenset({
+    "CC", "wtf_transcription", "lawful_basis", "consent", "lifecycle", "sip-signaling", "agent_session", "mcp_session",
+})  # fmt: skip
 #: Attachments with a whole sipgate bundle in them.
 _BUNDLE: Final = "sipgate_webhook"
 #: Attachments that are read by their own names.
@@ -88,7 +90,7 @@ def _refuse_unknown_demands(vcon: dict[str, Any]) -> None:
         demanded = vcon.get(key) or ()
         for name in [demanded] if isinstance(demanded, str) else demanded if isinstance(demanded, list | dict) else ():
             if name not in _KNOWN if isinstance(name, str) else name is not None:
-                shown = f" {name!r}" if isinstance(name, str) and _HARMLESS.fullmatch(name) else ""
+                shown = f" {name!r}" if isinstance(name, str) and name in _EXTENSIONS else ""
                 message = f"a vCon that demands an extension{shown} (in `{key}`) that is not known here"
                 raise Unreadable(message)
 
