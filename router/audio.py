@@ -11,9 +11,9 @@ import json
 import re
 from typing import Any, Final
 
-from router.unpacking import Corrupt, TooLarge, Unpacking
+from router.envelope import sealed
+from router.unpacking import GZIP, Corrupt, TooLarge, gunzipped
 
-GZIP: Final = b"\x1f\x8b"
 #: What a zipped vCon may unpack to; a larger one is left alone.
 _MOST_UNPACKED: Final = 64 * 2**20
 #: Where content can stand inline: recordings, what was sent along, spoken analyses.
@@ -32,7 +32,7 @@ def without_audio(document: Any) -> Any:
 
     It is the very same object where there is none.
     """
-    if not isinstance(document, dict) or _sealed(document):
+    if not isinstance(document, dict) or sealed(document):
         return document
     changed = {place: _silent(document[place]) for place in _PLACES if place in document}
     if all(document[place] is left for place, left in changed.items()):
@@ -47,19 +47,12 @@ def strip_audio(body: bytes) -> bytes:
     """
     if not body.startswith(GZIP):
         return _stripped(body)
-    unpacking = Unpacking("gzip", _MOST_UNPACKED)
     try:
-        unpacking.feed(body)
-        unpacked = unpacking.finish()
+        unpacked = gunzipped(body, _MOST_UNPACKED)
     except (Corrupt, TooLarge):
         return body
     left = _stripped(unpacked)
     return body if left is unpacked else gzip.compress(left, mtime=0)
-
-
-def _sealed(document: dict[str, Any]) -> bool:
-    signed = "payload" in document and bool({"signatures", "signature"} & document.keys())
-    return signed or ("ciphertext" in document and bool({"recipients", "encrypted_key"} & document.keys()))
 
 
 def _silent(value: Any) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from router.metrics import Metrics
     from router.store.base import Store
 
-#: Bytes; larger bodies are understood on a thread, so that they hold nobody up.
+#: Bytes; larger bodies, and those that may take long, are understood on a thread: they hold nobody up.
 _LARGE = 128 * 1024
 
 
@@ -113,7 +113,7 @@ class Inbox:
         Raises `StoreError` where that is not known to be so.
         """
         now, manner = self._clock.now(), self._manners.get(source)
-        if _may_take_long(body):
+        if len(body) > _LARGE or bodies.may_take_long(body):
             async with self._understanding:
                 read = await asyncio.to_thread(understand, body, source, manner, self.table, now)
         else:
@@ -203,11 +203,6 @@ class Inbox:
             duration_ms=round(duration * 1000, 1),
         )
         self._metrics.received(source, "event", duration)
-
-
-def _may_take_long(body: bytes) -> bool:
-    """What a gzip holds, nobody knows before; what is signed may hold one, and has signatures to verify."""
-    return len(body) > _LARGE or body.startswith(bodies.GZIP) or b'"payload"' in body
 
 
 def _routed_as(routed: Routed | None) -> RoutedAs:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from router.errors import Unreadable
 from router.formats import body as bodies
+from router.unpacking import GZIP
 
 #: Keys of the formats that do not look like `_KEY`.
 _OUR_KEYS: Final = frozenset({
@@ -103,7 +104,7 @@ def _kind(text: str) -> str:
 
 
 def _kind_of_bytes(body: bytes) -> str:
-    if body.startswith(bodies.GZIP):
+    if body.startswith(GZIP):
         return "gzip"
     try:
         text = body.decode()

@@ -13,6 +13,9 @@ _MOST_STREAMS: Final = 16
 #: RFC 1950, section 2.2: the compression method in the low bits of a zlib header's first byte.
 _ZLIB_METHOD: Final = 8
 
+#: What a gzip begins with.
+GZIP: Final = b"\x1f\x8b"
+
 ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
 
 
@@ -22,6 +25,13 @@ class Corrupt(ValueError):
 
 class TooLarge(ValueError):
     """More came out than the limit allows."""
+
+
+def gunzipped(data: bytes, limit: int) -> bytes:
+    """What is in a gzip that is all there. Raises `Corrupt` or `TooLarge`."""
+    unpacking = Unpacking("gzip", limit)
+    unpacking.feed(data)
+    return unpacking.finish()
 
 
 class Unpacking:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,26 @@ async def until_awaited(true: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
         while not await true():
             await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def pauses() -> AsyncIterator[list[float]]:
+    """How long the event loop did nothing else, in seconds, each time it was looked at."""
+    found: list[float] = []
+
+    async def look() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            found.append(time.perf_counter() - before)
+
+    looking = asyncio.create_task(look())
+    await asyncio.sleep(0)
+    try:
+        yield found
+        await asyncio.sleep(0.01)
+    finally:
+        looking.cancel()
 
 
 def body(call_id: str | None = "call-1", **changes: Any) -> bytes:

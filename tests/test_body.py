@@ -300,6 +300,30 @@ def test_a_gzip_is_read_as_what_is_in_it_and_has_its_digest() -> None:
     assert bodies.value(gzip.compress(plain)) == {"a": 1, "b": "ü"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(b"{}"),
+        b'{"payload": 1}',
+        b'{"\\u0070ayload": 1}',
+        b'{"body": "H4sIAAAA"}',
+        b'{"body": "\\u00484sIAAAA"}',
+        b'{"body": "H\\u0034sIAAAA"}',
+        '{"body": "H4sIAAAA"}'.encode("utf-16"),
+        b'{"mediatype": "message/rfc822"}',
+        b'{"mediatype": "Multipart\\/mixed"}',
+        b'{"mediatype": "multipart\\u002fmixed"}',
+    ],
+)
+def test_a_body_that_may_take_long_is_known_beforehand(body: bytes) -> None:
+    assert bodies.may_take_long(body)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\xff", b'{"a": "Gr\\u00fc\\u00dfe \\u003c\\u0026\\n"}', '"ü"'.encode()])
+def test_other_bodies_take_no_longer_than_their_size_says(body: bytes) -> None:
+    assert not bodies.may_take_long(body)
+
+
 def test_a_gzip_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_UNPACKED", 1000)
     assert reason(gzip.compress(b" " * 1001)) == "a gzip of more than 1000 bytes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,11 +23,11 @@ from cryptography.x509.oid import NameOID
 
 from certificates import Identity, authority, identity
 from router import formats
+from router.audio import without_audio
 from router.config import load
 from router.errors import ConfigError, Unreadable
 from router.event import Trust
 from router.formats import Manner, anchors
-from router.formats import body as bodies
 from router.formats.anchors import Anchors
 from support import CASES
 
@@ -133,10 +134,48 @@ def test_what_is_signed_but_no_vcon_is_refused_in_words(payload: str, said: str)
         formats.find({"payload": payload, "signatures": [{}], "parties": [{"tel": "clear"}]})
 
 
-def test_a_payload_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MAX_UNPACKED", 1000)
-    with pytest.raises(Unreadable, match="whose payload is a gzip of more than 1000 bytes"):
-        formats.find(signed(payload=gzip.compress(b" " * 1001)))
+def test_a_payload_that_unpacks_to_too_much_is_refused() -> None:
+    most = 4 * 2**20
+    plain = json.dumps(VCON).encode()
+    assert formats.find(signed(payload=gzip.compress(plain.ljust(most)))).raw == VCON
+    with pytest.raises(Unreadable, match=f"whose payload is a gzip of more than {most} bytes"):
+        formats.find(signed(payload=gzip.compress(plain.ljust(most + 1))))
+
+
+def test_a_recording_in_a_zipped_payload_is_read() -> None:
+    """Base64 of sound is packed to three quarters of its size, never to less."""
+    sound = base64.b64encode(random.Random(1).randbytes(4 * 2**20)).decode()
+    dialog = [{"type": "recording", "mediatype": "audio/wav", "encoding": "base64", "body": sound}]
+    payload = gzip.compress(json.dumps(VCON | {"dialog": dialog}).encode(), 1)
+    assert formats.find(signed(payload=payload)).call.headline == "wahr"
+
+
+SEALED: dict[str, dict[str, Any]] = {
+    "payload an object": {"payload": VCON, "signatures": [{}]},
+    "payload null": {"payload": None, "signatures": [{}]},
+    "payload a list": {"payload": ["e30"], "signature": "x"},
+    "payload a number": {"payload": 5, "signatures": []},
+    "signatures alone": {"signatures": [{"protected": "x", "signature": "y"}]},
+    "ciphertext alone": {"ciphertext": "x"},
+    "ciphertext a number": {"ciphertext": 7},
+}
+
+
+@pytest.mark.parametrize("seal", SEALED.values(), ids=list(SEALED))
+def test_what_looks_sealed_and_cannot_be_opened_is_refused_whatever_stands_beside_it(seal: dict[str, Any]) -> None:
+    clear = VCON | {"vcon": "0.4.0", "dialog": [{"type": "recording", "mediatype": "audio/wav", "body": "AAAA"}]}
+    for beside in (clear, {"call": {"id": "1"}, "summary": "x", "channel": {}}, {}):
+        with pytest.raises(Unreadable, match=r"an encrypted vCon|a signed vCon whose payload is no base64url"):
+            formats.find({**beside, **seal})
+        assert without_audio({**beside, **seal}) == {**beside, **seal}
+
+
+def test_a_source_of_another_format_takes_no_sealed_body() -> None:
+    """Its clear copy would be read, and the signed payload be the event's `raw`."""
+    body = signed(call={"id": "1"}, summary="gelogen")
+    with pytest.raises(Unreadable, match="not sipgate, the only format of this source: it is a sealed envelope"):
+        formats.find(body, Manner("sipgate"))
+    assert formats.find(body, Manner("vcon")).call.headline == "wahr"
 
 
 # ---------------------------------------------------------------------------------------------------------- verifying
@@ -197,6 +236,10 @@ def changed(change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> dict[str
         (changed(lambda _, s: s.update(signature="!!")), "it is wrong"),
         (changed(lambda _, s: s.update(protected=b64({"alg": "RS256", "x": 1}))), "it is wrong"),
         (changed(lambda _, s: s.update(protected=7)), "its protected header cannot be read"),
+        (
+            changed(lambda _, s: s.update(protected=b64(gzip.compress(b'{"alg":"RS256"}')))),
+            "its protected header cannot",
+        ),
         (changed(lambda _, s: s.update(protected=b64(b"[]"))), "its protected header cannot be read"),
         (changed(lambda _, s: s.update(header=None)), "it comes without its certificate"),
         (changed(lambda _, s: s.update(header={"x5u": "https://example.com/"})), "it comes without its certificate"),

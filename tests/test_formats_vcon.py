@@ -518,16 +518,16 @@ def test_mail_in_mail_in_mail_is_no_trouble() -> None:
 def test_many_parties_dialogs_and_lines_take_no_time_to_speak_of() -> None:
     """Quadratic ways through any of them would run into the test's time limit."""
     parties = [{"name": f"p{number}", "role": "agent"} for number in range(50_000)]
-    said = "\n".join(f"p{number}: ja" for number in range(50_000))
+    said = "\n".join(f"p{number % 4_000}: ja" for number in range(50_000))
     dialogs = [{"type": "recording", "parties": [number]} for number in range(20_000)]
     found = read(parties=parties, dialog=dialogs, analysis=[{"type": "transcript", "body": said}])
     assert len(found.transcript) == 50_000
     assert [segment.speaker.value for segment in found.transcript[:3]] == ["caller", "callee", "other"]
 
 
-def test_gzips_in_a_body_make_no_more_work_than_its_size_allows() -> None:
-    """Each would hold thousands of times its own size."""
-    bomb = b64(gzip.compress(b" " * 4_000_000 + b"x"))
+def test_a_gzip_that_holds_too_much_costs_no_other_part() -> None:
+    """See also test_formats_vcon_bounds."""
+    bomb = b64(gzip.compress(b" " * 5_000_000 + b"x"))
     good = b64(gzip.compress(json.dumps([{"text": f"{n} Lizenzen"} for n in range(2000)]).encode()))
     bodies_of = {"summary": bomb, "transcript": good}
     analyses = [{"type": name, "encoding": "base64url", "body": body} for name, body in bodies_of.items()]

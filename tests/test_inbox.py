@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +20,7 @@ from router.facts import Facts
 from router.inbox import NotUnderstood, Understood, understand
 from router.routing import Route, RoutingTable
 from router.store.base import Accepted, RoutedAs
-from support import body, until_awaited
+from support import body, pauses, until_awaited
 
 HEAD = 'sources: {s: {}}\nserver: {listen: "127.0.0.1:0"}\nadmin: {listen: "127.0.0.1:0"}\n'
 
@@ -106,6 +110,35 @@ async def test_a_large_body_is_taken_like_any_other(tmp_path: Path) -> None:
     async with running(load(configured(tmp_path, ""), {})) as router:
         receipt = await router.inbox.accept("s", body(summary="x" * 1_000_000))
         assert isinstance(receipt, Accepted)
+
+
+MANY = b'{"vcon":"0.4.0","dialog":[],"x":[' + b'{"a":{}},' * 100_000 + b"{}]}"
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(MANY),
+        json.dumps({"payload": base64.b64encode(gzip.compress(MANY)).decode(), "signatures": []}).encode(),
+        json.dumps(
+            {
+                "vcon": "0.4.0",
+                "analysis": [
+                    {"type": "summary", "encoding": "base64", "body": base64.b64encode(gzip.compress(MANY)).decode()}
+                ],
+            }
+        ).encode(),
+    ],
+    ids=["around the body", "in a payload", "in an analysis"],
+)
+async def test_a_small_body_that_unpacks_to_much_holds_nobody_up(tmp_path: Path, packed: bytes) -> None:
+    assert len(packed) < 10_000
+    async with running(load(configured(tmp_path, ""), {})) as router:
+        began = time.perf_counter()
+        async with pauses() as found:
+            receipt = await router.inbox.accept("s", packed)
+        assert isinstance(receipt, Accepted)
+        assert max(found) < (time.perf_counter() - began) / 2
 
 
 async def test_a_store_that_fails_gives_back_what_was_reserved(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Formats are pure and tolerant: a part that is missing, null or odd is left out, never an exception; what is left out is
 still in the body that is kept. The choice is made by content and can be explained:
 
-1. A signed or encrypted envelope is a vCon, and nothing beside it is read: a clear copy proves nothing.
+1. A signed or encrypted envelope is a vCon, and nothing beside it is read: a clear copy proves nothing. What looks
+   sealed and cannot be opened is refused.
 2. Of the formats that lack nothing, the one of which the body has most signs.
 3. Of those that have as many, the first one in `FORMATS`.
 """
@@ -68,7 +69,7 @@ def _choice(body: dict[str, Any], pinned: str | None) -> tuple[Format, str, tupl
     """The format, why it, and the others that could have been it."""
     if pinned is not None:
         form = FORMATS[pinned]
-        lacking = form.lacks(body)
+        lacking = "it is a sealed envelope" if seals.sealed(body) and form is not vcon.FORMAT else form.lacks(body)
         if lacking is not None:
             message = f"not {pinned}, the only format of this source: {lacking}"
             raise Unreadable(message)

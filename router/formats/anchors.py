@@ -103,8 +103,8 @@ def _protected(signature: Mapping[str, Any]) -> dict[str, Any]:
     if given in (None, ""):
         return {}
     try:
-        header = bodies.value(decoded(given) or b"") if isinstance(given, str) else None
-    except Unreadable:
+        header = bodies.value((decoded(given) or b"").decode()) if isinstance(given, str) else None
+    except (Unreadable, UnicodeDecodeError):
         header = None
     if not isinstance(header, dict):
         raise Untrusted("its protected header cannot be read")

@@ -12,15 +12,17 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from router import unpacking
 from router.errors import Unreadable
-from router.unpacking import Corrupt, TooLarge, Unpacking
+from router.unpacking import GZIP, Corrupt, TooLarge
 
 #: Deeper than any real call; far from the parser's own limit, which differs between Pythons.
 MAX_DEPTH = 200
-#: Bytes that a gzip in a body may hold. (One around the body is taken off while it comes in, with its own limit.)
-MAX_UNPACKED = 32 * 2**20
+#: Bytes that a body may hold that is a gzip. (One that HTTP knows of is taken off while it comes in, with its own limit.)
+MAX_UNPACKED = 16 * 2**20
 
-GZIP = b"\x1f\x8b"
+#: A gzip in base64, a signed payload (which may be one), a MIME message, and escapes that could hide any of them.
+_MAY_TAKE_LONG = re.compile(rb'H4sI|"payload"|(?i:message|multipart)\\?/|\\u00(2[fF]|3[0-9]|[4-7])')
 
 #: A JSON Web Signature or Encryption in one line: base64url of a header, and dots.
 _COMPACT = re.compile(r"\s*eyJ[\w\-]*(\.[\w\-]*){2,4}\s*\Z", re.ASCII)
@@ -50,33 +52,39 @@ def parse(body: bytes) -> Parsed:
     return Parsed(_scrubbed(loaded) if "\\ud" in canonical else loaded, digest, repeated)
 
 
-def value(body: bytes | str) -> Any:
-    """The value of `parse` alone. A text may be JSON as well. Raises as `parse`."""
-    text = body if isinstance(body, str) else _text(body)
+def may_take_long(body: bytes) -> bool:
+    """Whether reading it may take far longer than its size says: there may be a gzip in it, or around it."""
+    return (
+        body.startswith(GZIP)
+        or not json.detect_encoding(body).startswith("utf-8")
+        or _MAY_TAKE_LONG.search(body) is not None
+    )
+
+
+def value(body: bytes | str, most: int | None = None) -> Any:
+    """The value of `parse` alone. A text may be JSON as well. Raises as `parse`.
+
+    `most`: bytes that it may hold where it is a gzip.
+    """
+    text = body if isinstance(body, str) else _text(body, most)
     loaded, _ = _loaded(text)
     return _scrubbed(loaded) if "\\u" in text else loaded
 
 
-def gunzipped(data: bytes, most: int | None = None) -> bytes:
-    """What is in a gzip, or the data where it is none. Raises `Unreadable` where it is damaged or too large.
-
-    `most`: bytes that it may hold; `MAX_UNPACKED` where it is left out, which is as much as any may.
-    """
-    most = min(MAX_UNPACKED, most or MAX_UNPACKED)
+def gunzipped(data: bytes, most: int) -> bytes:
+    """What is in a gzip, or the data where it is none. Raises `Unreadable` where it is damaged or holds more."""
     if not data.startswith(GZIP):
         return data
-    unpacking = Unpacking("gzip", most)
     try:
-        unpacking.feed(data)
-        return unpacking.finish()
+        return unpacking.gunzipped(data, most)
     except Corrupt:
         raise Unreadable("a gzip that is damaged or not complete") from None
     except TooLarge:
         raise Unreadable(f"a gzip of more than {most} bytes") from None
 
 
-def _text(body: bytes) -> str:
-    body = gunzipped(body)
+def _text(body: bytes, most: int | None = None) -> str:
+    body = gunzipped(body, MAX_UNPACKED if most is None else most)
     try:
         return body.decode(json.detect_encoding(body)).removeprefix("\ufeff")
     except UnicodeDecodeError as error:

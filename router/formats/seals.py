@@ -9,28 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
+from router.envelope import encrypted, sealed, signed
 from router.errors import Unreadable
 from router.formats import body as bodies
 
+__all__ = ["decoded", "encrypted", "opened", "sealed", "signed"]
+
+#: Bytes that a zipped payload may hold, if that is not less than twice its own size: recordings do not get smaller.
+_MOST_UNPACKED: Final = 4 * 2**20
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-]*={0,2}")
-
-
-def sealed(body: Mapping[str, Any]) -> bool:
-    """Whether this is an envelope, signed or encrypted."""
-    return signed(body) or encrypted(body)
-
-
-def signed(body: Mapping[str, Any]) -> bool:
-    """Whether this is a JSON Web Signature, general or flattened."""
-    return isinstance(body.get("payload"), str) and bool({"signatures", "signature"} & body.keys())
-
-
-def encrypted(body: Mapping[str, Any]) -> bool:
-    """Whether this is a JSON Web Encryption."""
-    return "ciphertext" in body and bool({"recipients", "encrypted_key", "iv", "protected"} & body.keys())
 
 
 def opened(body: dict[str, Any]) -> dict[str, Any]:
@@ -39,11 +28,12 @@ def opened(body: dict[str, Any]) -> dict[str, Any]:
         raise Unreadable("an encrypted vCon; aftercall has no key")
     if not signed(body):
         return body
-    payload = decoded(body["payload"])
+    given = body.get("payload")
+    payload = decoded(given) if isinstance(given, str) else None
     if payload is None:
         raise Unreadable("a signed vCon whose payload is no base64url")
     try:
-        inner = bodies.value(payload)
+        inner = bodies.value(payload, max(_MOST_UNPACKED, 2 * len(payload)))
     except Unreadable as error:
         message = f"a signed vCon whose payload is {error}"
         raise Unreadable(message) from None

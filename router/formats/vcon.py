@@ -19,6 +19,7 @@ from router.formats import items, parts, remainder, seals, sipgate, sipgate_ci
 from router.formats.names import Part, part
 from router.formats.oddities import look_at_duration, look_at_times
 from router.formats.reading import Format, Reading, present
+from router.formats.vcon_bounds import bounded
 from router.formats.vcon_content import content, prose
 from router.formats.vcon_people import People
 from router.formats.vcon_said import transcript, written
@@ -69,7 +70,7 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
         message = f"a signature around something that is no vCon: {lacking}"
         raise Unreadable(message)
     _refuse_unknown_demands(vcon)
-    call = _call(vcon, reading)
+    call = _call(bounded(vcon, reading), reading)
     return replace(call, trust=_trust(body, reading))
 
 

@@ -1,7 +1,7 @@
 """The content of a vCon's analyses, attachments and text dialogs, as every draft and many libraries write it.
 
 `encoding` is a hint and no more: bodies come as JSON in a string, as JSON in a string in JSON, as base64 that is
-called base64url, as plain text that is called base64. What makes sense is taken.
+called base64url, as plain text that is called base64. What makes sense is taken. (Gzips are unpacked before: `vcon_bounds`.)
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ _WRAPPED: Final = 3
 _DATA_URL: Final = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.IGNORECASE)
 #: Shorter ones that look like base64 but are none were meant as they are: "positive".
 _TOO_SHORT: Final = 40
-#: How many times its own size a gzip may hold, beyond a little: text is seldom packed tighter than twenty to one. There
-#: may be thousands of them in one body; so they make no more work than its size allows.
-_MOST_TIMES: Final = 50
-_A_LITTLE: Final = 16 * 2**10
 #: Keys under which a text may be.
 _PROSE: Final = ("summary", "text", "content", "body", "value", "result", "output", "message", "transcript")
 
@@ -93,9 +89,8 @@ def _from_base64(body: str) -> str | None:
 
 def _as_text(data: bytes) -> str | None:
     try:
-        data = bodies.gunzipped(data, max(_A_LITTLE, _MOST_TIMES * len(data)))
         return data.decode(json.detect_encoding(data)) if data else None
-    except (Unreadable, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return None
 
 
