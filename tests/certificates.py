@@ -67,7 +67,7 @@ def authority() -> Identity:
 
 @cache
 def identity(kind: str, ends: datetime = ENDS) -> Identity:
-    """A key of this kind with a certificate from the authority: rsa, ec, short, p384 or ed25519."""
+    """A key of this kind with a certificate from the authority: rsa, ec, short, p384, p521 or ed25519."""
     key: CertificateIssuerPrivateKeyTypes
     match kind:
         case "rsa":
@@ -78,6 +78,8 @@ def identity(kind: str, ends: datetime = ENDS) -> Identity:
             key = ec.generate_private_key(ec.SECP256R1())
         case "p384":
             key = ec.generate_private_key(ec.SECP384R1())
+        case "p521":
+            key = ec.generate_private_key(ec.SECP521R1())
         case _:
             key = ed25519.Ed25519PrivateKey.generate()
     root = authority()

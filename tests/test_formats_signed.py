@@ -8,6 +8,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +16,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256, SHA512
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certificates import Identity, authority, identity
+from certificates import ENDS, Identity, authority, identity
 from router import formats
 from router.audio import without_audio
 from router.config import load
@@ -48,14 +49,15 @@ def der(chain: tuple[x509.Certificate, ...]) -> list[str]:
 
 def sign(owner: Identity, algorithm: str, data: bytes) -> bytes:
     key: Any = owner.key
-    digest = {"512": SHA512()}.get(algorithm[2:], SHA256())
+    digest = {"384": SHA384(), "512": SHA512()}.get(algorithm[2:], SHA256())
     if algorithm.startswith("RS"):
         return bytes(key.sign(data, padding.PKCS1v15(), digest))
     if algorithm.startswith("PS"):
         return bytes(key.sign(data, padding.PSS(padding.MGF1(digest), digest.digest_size), digest))
     if algorithm.startswith("ES"):
         r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
-        return r.to_bytes(32) + s.to_bytes(32)
+        half = (key.key_size + 7) // 8
+        return r.to_bytes(half) + s.to_bytes(half)
     return bytes(key.sign(data))
 
 
@@ -182,7 +184,20 @@ def test_a_source_of_another_format_takes_no_sealed_body() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "algorithm"), [("rsa", "RS256"), ("rsa", "RS512"), ("rsa", "PS256"), ("ec", "ES256"), ("ed25519", "EdDSA")]
+    ("kind", "algorithm"),
+    [
+        ("rsa", "RS256"),
+        ("rsa", "RS384"),
+        ("rsa", "RS512"),
+        ("rsa", "PS256"),
+        ("rsa", "PS384"),
+        ("rsa", "PS512"),
+        ("ec", "ES256"),
+        ("p384", "ES384"),
+        ("p521", "ES512"),
+        ("ed25519", "EdDSA"),
+        ("ed25519", "Ed25519"),
+    ],
 )
 def test_a_signature_whose_certificate_leads_to_an_anchor_is_verified(kind: str, algorithm: str) -> None:
     assert trust(signed(identity(kind), algorithm=algorithm)) == ("verified", "")
@@ -209,6 +224,33 @@ def test_one_good_signature_of_several_is_enough() -> None:
     body = signed()
     body["signatures"] = [{}, {"protected": "x"}, 7, *body["signatures"]]
     assert trust(body) == ("verified", "")
+
+
+def test_no_more_signatures_are_looked_at_than_anybody_needs() -> None:
+    body = signed()
+    body["signatures"] = [*[{}] * 7, *body["signatures"]]
+    assert trust(body) == ("verified", "")
+    body["signatures"] = [{}, *body["signatures"]]
+    assert trust(body)[0] == "unverified"
+
+
+@pytest.mark.parametrize("protected", [{}, {"protected": None}, {"protected": ""}])
+def test_a_signature_without_a_protected_header_is_made_over_the_payload_alone(protected: dict[str, Any]) -> None:
+    owner, payload = identity("rsa"), b64(VCON)
+    signature = b64(sign(owner, "RS256", f".{payload}".encode()))
+    header = {"alg": "RS256", "x5c": der(owner.chain)}
+    body = {"payload": payload, "signatures": [{"header": header, "signature": signature, **protected}]}
+    assert trust(body) == ("verified", "")
+
+
+def test_a_header_that_names_another_vcon_is_remarked() -> None:
+    """It is not signed: whoever finds a vCon by it finds the wrong one."""
+    remark = "a signature names another uuid than the signed vCon has"
+    assert formats.find(signed(header={"uuid": VCON["uuid"]})).remarks == ()
+    assert formats.find(signed(header={"uuid": "other"})).remarks == (remark,)
+    flat = signed(header={"uuid": 7})
+    assert formats.find({"payload": flat["payload"], **flat["signatures"][0]}).remarks == (remark,)
+    assert formats.find(VCON | {"header": {"uuid": "other"}}).remarks == ()
 
 
 def test_header_names_that_stand_in_both_headers_are_tolerated_where_they_agree() -> None:
@@ -252,7 +294,12 @@ def changed(change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> dict[str
         (signed(protected={"alg": "HS256"}), "its algorithm and its key do not go together"),
         (signed(protected={"alg": "ES256"}), "its algorithm and its key do not go together"),
         (signed(protected={"alg": 7}), "its algorithm and its key do not go together"),
-        (signed(identity("short")), "its algorithm and its key do not go together, or prove too little"),
+        (signed(identity("short")), "its certificate, or one above it, has a key that proves too little"),
+        (signed(identity("short"), algorithm="PS256"), "its certificate, or one above it, has a key that proves too"),
+        (signed(identity("p384"), algorithm="ES256"), "its algorithm and its key do not go together"),
+        (signed(identity("p521"), algorithm="ES384"), "its algorithm and its key do not go together"),
+        (signed(protected={"crit": ["b64"], "b64": False}), "it demands something of its reader"),
+        (signed(protected={"crit": []}), "it demands something of its reader"),
         (
             signed(identity("ec"), algorithm="ES256", header={"x5c": der(identity("rsa").chain)}),
             "its algorithm and its",
@@ -285,9 +332,11 @@ def made(
     name: str,
     issuer: Identity | None = None,
     *extensions: tuple[x509.ExtensionType, bool],
+    key: Any = None,
+    ends: datetime = ENDS,
 ) -> Identity:
-    """A key of the curve P-256 and its certificate, with these extensions and no others."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A key (of the curve P-256) and its certificate, with these extensions and no others."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -296,7 +345,7 @@ def made(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2040, 1, 1, tzinfo=UTC))
+        .not_valid_after(ends)
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
@@ -356,6 +405,84 @@ def test_a_certificate_has_to_be_for_signing() -> None:
     assert judged(made("leaf", root, usage(key_encipherment=True)), root.chain[0]) == said
     between = made("between", root, basic(True), usage(digital_signature=True))
     assert judged(made("leaf", between), root.chain[0]) == said
+
+
+def test_a_certificate_for_another_use_vouches_for_no_vcon() -> None:
+    """Web servers, and who may say that certificates are revoked, have some of the same authorities."""
+    said = ("unverified", "its certificate, or one above it, is not for that")
+    root = made("root", None, basic(True))
+    web, mail, any_use = (
+        (x509.ExtendedKeyUsage([use]), True)
+        for use in (
+            ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.EMAIL_PROTECTION,
+            ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+        )
+    )  # fmt: skip
+    assert judged(made("leaf", root, web), root.chain[0]) == said
+    assert judged(made("leaf", root, mail), root.chain[0]) == ("verified", "")
+    assert judged(made("leaf", root, any_use), root.chain[0]) == ("verified", "")
+    assert judged(made("leaf", made("between", root, basic(True), web)), root.chain[0]) == said
+    host = made("root", None, basic(True), web)
+    assert judged(made("leaf", host), host.chain[0]) == said
+    named = made("leaf", root, web)
+    assert judged(named, named.chain[0]) == ("verified", ""), "an operator named this very certificate"
+
+
+@pytest.mark.parametrize("critical", [True, False])
+def test_an_authority_for_certain_names_only_is_not_believed(critical: bool) -> None:
+    root = made("root", None, basic(True))
+    names = x509.NameConstraints(permitted_subtrees=[x509.DNSName("good.example")], excluded_subtrees=None)
+    between = made("between", root, basic(True), (names, critical))
+    assert judged(made("leaf", between), root.chain[0])[1].endswith(
+        "is for certain names only, which are not compared here"
+    )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        rsa.generate_private_key(65537, 1024),  # noqa: S505 - to be refused
+        ec.generate_private_key(ec.SECP224R1()),
+    ],
+    ids=["RSA 1024", "P-224"],
+)
+def test_every_key_on_the_way_has_to_be_strong(key: Any) -> None:
+    said = ("unverified", "its certificate, or one above it, has a key that proves too little")
+    root = made("root", None, basic(True))
+    assert judged(made("leaf", made("weak", root, basic(True), key=key)), root.chain[0]) == said
+    weak = made("weak", None, basic(True), key=key)
+    assert judged(made("leaf", weak), weak.chain[0]) == said
+
+
+def test_of_several_ways_up_one_that_holds_is_enough() -> None:
+    """A certificate that was renewed has the name and the key of the old one."""
+    past = datetime(2025, 1, 1, tzinfo=UTC)
+    new = made("root", None, basic(True))
+    old = made("root", None, basic(True), key=new.key, ends=past)
+    leaf = made("leaf", new)
+    assert judged(leaf, old.chain[0], new.chain[0]) == ("verified", "")
+    assert judged(leaf, new.chain[0], old.chain[0]) == ("verified", "")
+    assert judged(leaf, old.chain[0]) == ("unverified", "its certificate, or one above it, has expired")
+    between = made("between", new, basic(True))
+    stale = made("between", new, basic(True), key=between.key, ends=past)
+    below = made("leaf", between)
+    chain = (below.chain[0], stale.chain[0], between.chain[0])
+    assert judged(Identity(below.key, chain), new.chain[0]) == ("verified", "")
+
+
+def test_authorities_that_vouch_for_each_other_lead_nowhere_soon() -> None:
+    key = made("ring").key
+    ring = [made("ring", Identity(key, made("ring").chain), basic(True), key=key).chain[0] for _ in range(7)]
+    leaf = made("leaf", Identity(key, (ring[0],)))
+    began = time.perf_counter()
+    assert judged(Identity(leaf.key, (leaf.chain[0], *ring)), *authority().chain)[0] == "unverified"
+    assert time.perf_counter() - began < 1
+
+
+def test_the_path_length_of_an_anchor_counts() -> None:
+    root = made("root", None, basic(True, 0))
+    assert judged(made("leaf", root), root.chain[0]) == ("verified", "")
+    assert judged(made("leaf", made("between", root, basic(True))), root.chain[0])[0] == "unverified"
 
 
 def test_a_critical_extension_that_is_not_known_is_not_ignored() -> None:

@@ -6,9 +6,12 @@ an anchor or leads to one. Certificates that a header only links to are not fetc
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from router.errors import Unreadable
@@ -21,9 +24,15 @@ if TYPE_CHECKING:
 
 #: More signatures or certificates than anybody needs.
 _MOST: Final = 8
+#: Ways up to an anchor that are tried, and certificates that are looked at to find them.
+_MOST_WAYS: Final = 8
+_MOST_STEPS: Final = 64
 _SHORTEST_RSA: Final = 2048
 #: Extensions that may be critical: key usage, alternative name, basic constraints, extended key usage.
 _KNOWN: Final = frozenset({"2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.37"})
+#: What a certificate may be for, if it says so: any use, e-mail, code. One for web servers vouches for a host alone.
+_USES: Final = frozenset({"2.5.29.37.0", "1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.3"})
+_NAME_CONSTRAINTS: Final = "2.5.29.30"
 #: Hashes with which certificates can be forged.
 _BROKEN: Final = frozenset({"md5", "sha1"})
 _CURVES: Final = {"ES256": ("secp256r1", 32), "ES384": ("secp384r1", 48), "ES512": ("secp521r1", 66)}
@@ -61,32 +70,53 @@ class Anchors:
         algorithm, chain = (_agreed(protected, beside, name) for name in ("alg", "x5c"))
         if isinstance(algorithm, str) and algorithm.casefold() == "none":
             raise Untrusted("it is no signature at all (alg none)")
-        path = _certificates(chain)
-        self._lead_to_an_anchor(path, now)
+        certificates = _certificates(chain)
+        self._lead_to_an_anchor(certificates, now)
         value = decoded(str(signature.get("signature")))
-        signed = f"{signature.get('protected', '')}.{payload}".encode("utf-8", "replace")
-        _verify(path[0], algorithm, value or b"", signed)
+        signed = f"{signature.get('protected') or ''}.{payload}".encode("utf-8", "replace")
+        _verify(certificates[0], algorithm, value or b"", signed)
 
-    def _lead_to_an_anchor(self, path: Sequence[Certificate], now: datetime | None) -> None:
-        """From the first certificate up, each issued by the next, to one that is trusted."""
-        here, others = path[0], list(path[1:])
-        _allows(here, "digital_signature")
-        for depth in range(_MOST):
-            _is_valid(here, now)
+    def _lead_to_an_anchor(self, chain: Sequence[Certificate], now: datetime | None) -> None:
+        """Raises `Untrusted` unless a way leads up from the first certificate that holds; else with the first fault."""
+        _allows(chain[0], "digital_signature")
+        fault = None
+        for way in itertools.islice(self._ways(chain), _MOST_WAYS):
+            try:
+                self._holds(way, now)
+            except Untrusted as error:
+                fault = fault or error
+            else:
+                return
+        raise fault or Untrusted("its certificate leads to none of the anchors")
+
+    def _ways(self, chain: Sequence[Certificate]) -> Iterator[tuple[Certificate, ...]]:
+        """From the first certificate up, each issued by the next, to one that is trusted; shortest first.
+
+        There can be several: a root that was renewed has the name and the key of the old one.
+        """
+        others = list(dict.fromkeys(chain[1:]))
+        issues = cache(_issued)
+        ways: deque[tuple[Certificate, ...]] = deque([(chain[0],)])
+        for _ in range(_MOST_STEPS):
+            if not ways:
+                return
+            way = ways.popleft()
+            here = way[-1]
             if here in self.certificates:
-                return
-            anchor = next((one for one in self.certificates if _issued(one, here)), None)
-            if anchor is not None:
-                _is_valid(anchor, now)
-                _is_authority(anchor, depth, anchor=True)
-                return
-            issuer = next((one for one in others if _issued(one, here)), None)
-            if issuer is None:
-                break
-            _is_authority(issuer, depth, anchor=False)
-            others.remove(issuer)
-            here = issuer
-        raise Untrusted("its certificate leads to none of the anchors")
+                yield way
+                continue
+            yield from ((*way, anchor) for anchor in self.certificates if issues(anchor, here))
+            ways.extend((*way, one) for one in others if one not in way and issues(one, here))
+
+    def _holds(self, way: Sequence[Certificate], now: datetime | None) -> None:
+        """Raises `Untrusted` unless everything on the way is as it has to be. The last one is an anchor."""
+        for depth, certificate in enumerate(way):
+            _is_valid(certificate, now)
+            _is_strong(certificate)
+            if depth:
+                _is_authority(certificate, depth - 1, anchor=certificate in self.certificates)
+            if depth or len(way) > 1:  # what was named as an anchor itself may sign, whatever it was issued for
+                _is_for_signing(certificate)
 
 
 def _signatures(sealed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -145,8 +175,35 @@ def _is_valid(certificate: Certificate, now: datetime | None) -> None:
         raise Untrusted("its certificate, or one above it, is not valid yet")
     if now > certificate.not_valid_after_utc:
         raise Untrusted("its certificate, or one above it, has expired")
+    if any(one.oid.dotted_string == _NAME_CONSTRAINTS for one in certificate.extensions):
+        raise Untrusted("its certificate, or one above it, is for certain names only, which are not compared here")
     if any(one.critical and one.oid.dotted_string not in _KNOWN for one in certificate.extensions):
         raise Untrusted("its certificate, or one above it, has a critical extension that is not known here")
+
+
+def _is_strong(certificate: Certificate) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    match certificate.public_key():
+        case rsa.RSAPublicKey(key_size=size) if size >= _SHORTEST_RSA:
+            return
+        case ec.EllipticCurvePublicKey(curve=curve) if curve.name in {name for name, _ in _CURVES.values()}:
+            return
+        case ed25519.Ed25519PublicKey():
+            return
+    raise Untrusted("its certificate, or one above it, has a key that proves too little")
+
+
+def _is_for_signing(certificate: Certificate) -> None:
+    """By its extended key usage; without one it is for everything."""
+    from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
+
+    try:
+        uses = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+    except ExtensionNotFound:
+        return
+    if not any(use.dotted_string in _USES for use in uses):
+        raise Untrusted("its certificate, or one above it, is not for that")
 
 
 def _is_authority(certificate: Certificate, below: int, *, anchor: bool) -> None:
@@ -187,9 +244,9 @@ def _verify(certificate: Certificate, algorithm: Any, signature: bytes, signed: 
     try:
         key = certificate.public_key()
         match key:
-            case rsa.RSAPublicKey() if family == "RS" and digest and key.key_size >= _SHORTEST_RSA:
+            case rsa.RSAPublicKey() if family == "RS" and digest:
                 key.verify(signature, signed, padding.PKCS1v15(), digest)
-            case rsa.RSAPublicKey() if family == "PS" and digest and key.key_size >= _SHORTEST_RSA:
+            case rsa.RSAPublicKey() if family == "PS" and digest:
                 pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
                 key.verify(signature, signed, pss, digest)
             case ec.EllipticCurvePublicKey() if digest and _CURVES.get(str(algorithm), ("",))[0] == key.curve.name:
@@ -201,7 +258,7 @@ def _verify(certificate: Certificate, algorithm: Any, signature: bytes, signed: 
             case ed25519.Ed25519PublicKey() if algorithm in ("EdDSA", "Ed25519"):
                 key.verify(signature, signed)
             case _:
-                raise Untrusted("its algorithm and its key do not go together, or prove too little")
+                raise Untrusted("its algorithm and its key do not go together")
     except InvalidSignature:
         raise Untrusted("it is wrong: this was not signed, or was changed") from None
     except (ValueError, UnsupportedAlgorithm):

@@ -71,6 +71,8 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
         raise Unreadable(message)
     _refuse_unknown_demands(vcon)
     call = _call(bounded(vcon, reading), reading)
+    if any(named != vcon.get("uuid") for named in seals.named(body)):
+        reading.remark("a signature names another uuid than the signed vCon has")
     return replace(call, trust=_trust(body, reading))
 
 
