@@ -29,7 +29,6 @@ VERSION: Final = "0.4.0"
 #: `role`, `interaction_id` and `interaction_type` are of draft-ietf-vcon-cc-extension.
 _CONTACT_CENTRE: Final = "CC"
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DIALLED: Final = re.compile(r"\+?[0-9 ()/.\-]*[0-9][0-9 ()/.\-]*")
 _CALLER, _CALLEE = 0, 1
 #: Who made the analyses: vendor and product, by the format that the event was read from.
@@ -72,18 +71,16 @@ def timestamp(moment: datetime) -> str:
 
 
 def _uuid(event: Event, revision: int, selection: tuple[Any, ...]) -> str:
-    """Version 8 (RFC 9562, section 5.8): the call's start in milliseconds, then a hash of what makes this vCon.
+    """Version 8 (RFC 9562, section 5.8): a hash of what makes this vCon, and of nothing that a revision may change.
 
     That is source, call id (or content, where there is none), revision, and what was left out: a vCon that says less
-    is another one.
+    is another one. The draft would have a time in front, like version 7 has; but then nobody could say what the vCon of
+    the revision before is called once a revision corrects the start.
     """
     known = [event.call_id] if event.call_id else ["content", _digest(event)]
     named = json.dumps([NAME, "vcon", event.source, *known, revision, *selection]).encode()
-    bits = int.from_bytes(hashlib.sha256(named).digest()[:10]) & ((1 << 74) - 1)
-    started_at = event.started_at or _EPOCH
-    milliseconds = (started_at - _EPOCH) // timedelta(milliseconds=1) & ((1 << 48) - 1)
-    high, low = bits >> 62, bits & ((1 << 62) - 1)
-    return str(uuid.UUID(int=milliseconds << 80 | 0x8 << 76 | high << 64 | 0b10 << 62 | low))
+    bits = int.from_bytes(hashlib.sha256(named).digest()[:16])
+    return str(uuid.UUID(int=bits & ~(0xF << 76 | 0b11 << 62) | 0x8 << 76 | 0b10 << 62))
 
 
 def _digest(event: Event) -> str:

@@ -135,13 +135,12 @@ def test_any_event_fits_the_schema(
 
 @here
 def test_the_mapping_is_the_one_that_was_agreed() -> None:
-    """The example of the research, but for the uuid: that one needs the source."""
+    """The example of the research, but for the uuid: that one needs the source, and has no time in it."""
     expected = json.loads((CASES / "vcon_mapping_example.json").read_text())
     bundle = expected["attachments"][-1]["body"]
     form, call = read(bundle)
     document = as_vcon(event_of(call, format=form, raw=bundle), bundle=True)
     assert {**document, "uuid": None} == {**expected, "uuid": None}
-    assert document["uuid"][:13] == expected["uuid"][:13]
 
 
 def test_the_extension_is_named_where_it_is_used() -> None:
@@ -170,11 +169,10 @@ def test_the_same_event_is_the_same_vcon() -> None:
     )
 
 
-def test_the_uuid_is_of_version_8_and_begins_with_the_start_of_the_call() -> None:
-    made = uuid.UUID(as_vcon(sample_event())["uuid"])
+@given(st.text(max_size=20))
+def test_the_uuid_is_of_version_8(call_id: str) -> None:
+    made = uuid.UUID(as_vcon(sample_event(call_id=call_id))["uuid"])
     assert (made.version, made.variant) == (8, uuid.RFC_4122)
-    assert made.int >> 80 == sample_event().started_at.timestamp() * 1000  # type: ignore[union-attr] # it has one
-    assert uuid.UUID(as_vcon(bare_event())["uuid"]).int >> 80 == 0
 
 
 def test_another_call_source_revision_or_selection_is_another_vcon() -> None:
@@ -195,8 +193,14 @@ def test_another_call_source_revision_or_selection_is_another_vcon() -> None:
     assert as_vcon(event, [Part.NOTE, Part.SUMMARY])["uuid"] == as_vcon(event, [Part.SUMMARY, Part.NOTE])["uuid"]
 
 
-def test_a_revision_names_the_one_before() -> None:
-    first, second, third = (as_vcon(sample_event(revision=revision)) for revision in (1, 2, 3))
+@pytest.mark.parametrize(
+    "corrected", [{}, {"started_at": None}, {"started_at": datetime(2026, 3, 10, 8, 15, 4, 120_000, UTC)}]
+)
+def test_a_revision_names_the_one_before(corrected: dict[str, Any]) -> None:
+    """Also where it corrects when the call was."""
+    first, second, third = (
+        as_vcon(sample_event(revision=revision, **(corrected if revision > 1 else {}))) for revision in (1, 2, 3)
+    )
     assert "amended" not in first
     assert "updated_at" not in first
     assert second["amended"] == {"uuid": first["uuid"]}
