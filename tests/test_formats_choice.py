@@ -26,7 +26,7 @@ def chosen(body: Any, **manner: Any) -> dict[str, Any]:
 def test_the_reason_names_what_the_body_has() -> None:
     assert chosen(PLAIN) == {
         "name": "sipgate",
-        "why": "it has call.caller, call.callee, channel, summary",
+        "why": "it has call.caller, call.callee, channel",
         "also": [],
         "remarks": [],
         "unread": [],
@@ -99,6 +99,35 @@ def test_what_is_no_json_says_what_it_is(text: bytes, said: str) -> None:
         bodies.value(text)
 
 
+def test_names_that_both_dialects_of_sipgate_have_are_signs_of_neither() -> None:
+    """An unknown version of the newer one, whose parts stand where the older one has them."""
+    flat = {"summary": "s", "note": "n", "callHeadline": "h", "actionItems": [], "smartAnswers": []}
+    found = formats.find({"version": "2", "call": {"from": "4915228817386", "to": "493023125014"}, **flat})
+    assert found.format == "sipgate-ci"
+    assert (found.call.caller.e164, found.call.summary, found.call.headline) == ("+4915228817386", "s", "h")
+    assert found.remarks == ("version 2 is not known; read as version 1",)
+
+
+@pytest.mark.parametrize("pinned", ["sipgate", "sipgate-ci"])
+def test_either_dialect_of_sipgate_takes_the_parties_names_of_the_other(pinned: str) -> None:
+    for mine, theirs in (("from", "caller"), ("to", "callee")):
+        for call in (
+            {mine: "4915228817386", theirs: None},
+            {mine: None, theirs: "4915228817386"},
+            {theirs: "4915228817386"},
+        ):
+            found = formats.find({"version": "1", "call": call}, Manner(pinned)).call
+            assert (found.caller.e164 or found.callee.e164) == "+4915228817386"
+
+
+def test_what_says_nothing_does_not_hide_what_does() -> None:
+    body = CI | {
+        "assist": {"summary": {"content": None}, "callSummary": {"content": " "}},
+        "summary": {"content": "text"},
+    }
+    assert formats.find(body).call.summary == "text"
+
+
 def test_a_body_that_two_formats_claim_alike_goes_to_the_first_of_them() -> None:
     body = {"call": {"from": "1", "to": "2", "caller": "1", "callee": "2"}}
     assert chosen(body)["name"] == "sipgate"
@@ -109,7 +138,7 @@ def test_a_source_that_pins_a_format_gets_no_other() -> None:
     body = PLAIN | {"version": "1", "assist": {}}
     assert chosen(body, pinned="sipgate") == {
         "name": "sipgate",
-        "why": "the only format of this source; it has call.caller, call.callee, channel, summary",
+        "why": "the only format of this source; it has call.caller, call.callee, channel",
         "also": [],
         "remarks": [],
         "unread": [],
@@ -125,7 +154,7 @@ def test_a_source_that_pins_a_format_gets_no_other() -> None:
         ({"secret": "Frau Brückner"}, "no known format: nothing in it is of sipgate"),
         (
             {"summary": "x", "channel": {}, "call": []},
-            "no known format: nearly sipgate, for it has channel, summary; but there is no object `call`",
+            "no known format: nearly sipgate, for it has channel; but there is no object `call`",
         ),
         ({"assist": {}}, "no known format: nearly sipgate-ci, for it has assist; but there is no object `call`"),
     ],

@@ -432,6 +432,9 @@ def test_milliseconds_of_a_time_are_kept() -> None:
         (13, 10, 10),
         (99, 312, 312),
         (0, 312, 312),
+        (1, 0, 1),
+        (1, 0.4, 1),
+        (900, 1, 0.9),
         (None, 0, 0),
         (None, 86_400, 86_400),
         (None, 86_401, None),
@@ -451,14 +454,16 @@ def test_a_duration_counts_in_the_unit_that_adds_up(given: Any, span: int, durat
         (312, 312),
         (146_750, 146.75),
         (0, 0),
-        (86_400, 86_400),
-        (86_401, 86.401),
+        (28_800, 28_800),
+        (28_801, 28.801),
+        (82_666, 82.666),
+        (100_000_000, None),
         (1e23, None),
         (None, None),
         (True, None),
     ],
 )
-def test_without_both_times_a_duration_is_in_seconds_as_long_as_a_day_allows_it(
+def test_without_both_times_a_duration_is_in_seconds_as_long_as_a_working_day_allows_it(
     given: Any, duration: float | None
 ) -> None:
     assert call(duration=given, endTime=None).duration == duration
@@ -492,6 +497,25 @@ def test_whole_seconds_are_told_from_milliseconds_by_how_fast_one_can_speak() ->
     segments = [{"startTime": 1, "endTime": 6, "text": "Guten Morgen, hier ist Jana Brückner."}]
     (segment,) = read(transcriptions=segments).transcript
     assert (segment.start, segment.end) == (1.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        # Fractions of milliseconds: as seconds they would lie beyond the call.
+        ([(1120.4, 4480.9), (250_000.5, 260_000)], [(1.1204, 4.4809), (250.0005, 260.0)]),
+        # Hardly a word, but up to the end of the call.
+        ([(0, 5), (280, 299)], [(0.0, 5.0), (280.0, 299.0)]),
+        # A word at the beginning of a call in which nobody spoke again.
+        ([(40, 300)], [(0.04, 0.3)]),
+    ],
+)
+def test_offsets_are_in_the_unit_that_adds_up_with_the_call(
+    times: list[tuple[float, float]], found: list[tuple[float, float]]
+) -> None:
+    segments = [{"startTime": start, "endTime": end, "text": "Ja"} for start, end in times]
+    read_as = [(segment.start, segment.end) for segment in read(transcriptions=segments).transcript]
+    assert read_as == list(map(pytest.approx, found))
 
 
 @pytest.mark.parametrize(("given", "start"), [(0, 0.0), (1, 0.001), (86_400_000, 86_400.0), (86_400_001, None)])

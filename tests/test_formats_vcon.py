@@ -461,7 +461,7 @@ def test_the_raw_of_a_signed_vcon_is_what_is_signed() -> None:
 
 
 def test_other_formats_keep_their_whole_body() -> None:
-    plain = {"call": {}, "dialog": [AUDIO], "summary": "x", "note": "y"}
+    plain = {"call": {}, "dialog": [AUDIO], "transcriptions": [], "channel": {}}
     assert formats.find(plain).raw == formats.raw(json.dumps(plain).encode()) == plain
 
 

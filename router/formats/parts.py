@@ -23,8 +23,10 @@ _ANONYMOUS = frozenset({"anonymous", "anonym", "private", "restricted", "withhel
 _INTERNAL_DIGITS = 5
 #: No call lasts longer.
 _LONGEST_CALL = timedelta(days=1).total_seconds()
-#: Nobody speaks faster, in characters a second: what tells seconds from milliseconds in a transcript.
-_FASTEST_SPEECH = 100
+#: Hardly any lasts longer: what tells seconds from milliseconds where nothing else does.
+_LIKELY_CALL = timedelta(hours=8).total_seconds()
+#: Nobody speaks faster, or slower, in characters a second: what tells seconds from milliseconds in a transcript.
+_FASTEST_SPEECH, _SLOWEST_SPEECH = 100, 0.05
 
 _DIRECTIONS = {
     "inbound": Direction.INBOUND,
@@ -106,8 +108,8 @@ def duration(
 ) -> float | None:
     """Seconds. The value counts in the unit in which it is end − start; else end − start counts.
 
-    Without both times: the documented unit (seconds, or `milliseconds`), unless only the other one is no longer than
-    a day and no shorter than a second.
+    Where it could be both, or without both times, it is the documented unit (seconds, or `milliseconds`), unless that
+    would make a call of over eight hours, or of under a second.
     """
     given = number_of(value)
     span = (ended_at - started_at).total_seconds() if started_at and ended_at else None
@@ -117,11 +119,13 @@ def duration(
         return span
     candidates = [given / 1000, given] if milliseconds else [given, given / 1000]
     if span is not None:
-        fitting = [c for c in candidates if abs(c - span) <= max(2.0, span / 50)]
-        return min(fitting, key=lambda c: round(abs(c - span)), default=span)
-    if milliseconds and 0 < given < 1000:  # noqa: PLR2004 - nothing is worth a webhook that was over within a second
-        return given
-    return next((c for c in candidates if c <= _LONGEST_CALL), None)
+        candidates = [c for c in candidates if abs(c - span) <= max(2.0, span / 50)]
+        nearest = min((abs(c - span) for c in candidates), default=0)
+        candidates = [c for c in candidates if abs(c - span) <= nearest + 1]
+        likely = [c for c in candidates if c >= 1 or given in (0, c)]
+        return next(iter([*likely, *candidates]), span)
+    likely = [c for c in candidates if (c >= 1 or given in (0, c)) and c <= _LIKELY_CALL]
+    return next((c for c in [*likely, *candidates] if c <= _LONGEST_CALL), None)
 
 
 def offsets(
@@ -134,19 +138,13 @@ def offsets(
 ) -> list[tuple[float | None, float | None]]:
     """Transcript times as seconds from the call's start.
 
-    Milliseconds from the start as sipgate documents them; seconds where the values have fractions or milliseconds
-    would mean that the `spoken` characters were said impossibly fast. With `seconds` the other way round:
-    milliseconds where seconds would lie beyond the call's `duration`. Absolute times (epoch, ISO) are taken relative
-    to the start, or dropped where that is unknown.
+    Milliseconds from the start as sipgate documents them, or `seconds`, unless the other unit adds up better: with the
+    call's `duration`, with how fast the `spoken` characters would have been said, with fractions. Absolute times
+    (epoch, ISO) are taken relative to the start, or dropped where that is unknown.
     """
     numbers = [n for pair in times for n in map(number_of, pair) if n is not None]
     absolute = any(n >= 1e9 for n in numbers)  # noqa: PLR2004 - eleven days in milliseconds, 2001 in epoch seconds
-    longest = max(numbers, default=0)
-    too_fast = longest > 0 and spoken / (longest / 1000) > _FASTEST_SPEECH
-    if seconds:
-        in_seconds = longest <= (duration or _LONGEST_CALL) * 1.1 + 2 or too_fast
-    else:
-        in_seconds = any(n % 1 for n in numbers) or too_fast
+    in_seconds = _are_seconds(times, numbers, spoken, duration, documented=seconds)
 
     def offset_of(value: Any) -> float | None:
         number = number_of(value)
@@ -158,6 +156,25 @@ def offsets(
         return offset if offset is not None and 0 <= offset <= _LONGEST_CALL else None
 
     return [(offset_of(start), offset_of(end)) for start, end in times]
+
+
+def _are_seconds(
+    times: Sequence[tuple[Any, Any]], numbers: list[float], spoken: int, duration: float | None, *, documented: bool
+) -> bool:
+    """Whether transcript times are seconds and no milliseconds: the surest evidence first, then what is documented."""
+    longest = max(numbers, default=0)
+    if longest <= 0:
+        return documented
+    if duration is not None and longest > (most := duration * 1.1 + 2):
+        return documented and longest / 1000 > most  # as milliseconds they fit, or nothing does
+    pairs = ((number_of(start), number_of(end)) for start, end in times)
+    speech = sum(end - start for start, end in pairs if start is not None and end is not None and end > start)
+    pace = spoken / (speech or longest)
+    if pace * 1000 > _FASTEST_SPEECH:
+        return True
+    if pace < _SLOWEST_SPEECH:
+        return False
+    return documented or any(n % 1 for n in numbers) or (duration is not None and longest >= duration / 2)
 
 
 def direction(value: Any) -> Direction:
@@ -189,6 +206,11 @@ def party(value: Any) -> Number:
         return Number(raw, None, NumberKind.INTERNAL)
     e164 = _e164(digits)
     return Number(raw, e164, NumberKind.E164) if e164 else Number(raw)
+
+
+def first_party(call: dict[str, Any], *names: str) -> Number:
+    """The party under the first of these names that has one."""
+    return next((found for name in names if (found := party(call.get(name))) != Number()), Number())
 
 
 def _e164(digits: str) -> str | None:

@@ -16,10 +16,8 @@ from router.formats.speech import transcript
 
 NAME: Final = "sipgate"
 
-_SIGNS: Final = (
-    "call.caller", "call.callee", "channel", "callHeadline", "transcriptions", "summary", "note", "actionItems",
-    "smallTalkItems", "smartAnswers",
-)  # fmt: skip
+#: What follows the transcript (`summary`, `note`, …) has the same names in other dialects.
+_SIGNS: Final = ("call.caller", "call.callee", "channel", "callHeadline", "transcriptions")
 
 
 def signs(body: dict[str, Any]) -> tuple[str, ...]:
@@ -42,8 +40,8 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
     return Call(
         call_id=parts.text(call.get("id")),
         direction=parts.direction(call.get("direction")),
-        caller=parts.party(call.get("caller")),
-        callee=parts.party(call.get("callee")),
+        caller=parts.first_party(call, "caller", "from"),
+        callee=parts.first_party(call, "callee", "to"),
         started_at=started_at,
         ended_at=ended_at,
         duration=duration,
@@ -51,7 +49,7 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
         headline=parts.text(body.get("callHeadline")),
         summary=parts.text(body.get("summary")),
         note=parts.text(body.get("note")),
-        transcript=transcript(body.get("transcriptions"), started_at),
+        transcript=transcript(body.get("transcriptions"), started_at, duration),
         action_items=items.action_items(body.get("actionItems")),
         smart_answers=items.smart_answers(body.get("smartAnswers")),
         small_talk=items.small_talk(body.get("smallTalkItems")),

@@ -9,8 +9,8 @@ are in milliseconds; what arrives is read by what adds up.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from router.event import Call, Channel, Segment
 from router.formats import items, parts
@@ -18,6 +18,8 @@ from router.formats.names import Part, part
 from router.formats.oddities import look_at_call, look_at_duration
 from router.formats.reading import Format, Reading, present
 from router.formats.speech import segments, sipgate_speaker, transcript, turns
+
+T = TypeVar("T")
 
 NAME: Final = "sipgate-ci"
 #: The one that is documented.
@@ -54,23 +56,27 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
     duration = parts.duration(call.get("duration"), started_at, ended_at, milliseconds=True)
     look_at_call(call, reading)
     look_at_duration(call.get("duration"), duration, "call", reading)
-    named = dict(_named(body, reading))
+    named = _named(body, reading)
+
+    def first(name: Part, reader: Callable[[Any], T]) -> T | None:
+        return next((found for value in named.get(name, ()) if (found := reader(value))), None)
+
     return Call(
         call_id=parts.text(call.get("id")),
         direction=parts.direction(call.get("direction")),
-        caller=parts.party(call.get("from", call.get("caller"))),
-        callee=parts.party(call.get("to", call.get("callee"))),
+        caller=parts.first_party(call, "from", "caller"),
+        callee=parts.first_party(call, "to", "callee"),
         started_at=started_at,
         ended_at=ended_at,
         duration=duration,
         channel=Channel(parts.text(channel.get("id")), parts.text(channel.get("name"))),
-        headline=parts.text(named.get("headline")),
-        summary=parts.text(named.get("summary")),
-        note=parts.text(named.get("note")),
-        transcript=_transcript(named.get("transcript"), started_at),
-        action_items=items.action_items(named.get("action_items")),
-        smart_answers=items.smart_answers(named.get("smart_answers")),
-        small_talk=items.small_talk(named.get("small_talk")),
+        headline=first("headline", parts.text),
+        summary=first("summary", parts.text),
+        note=first("note", parts.text),
+        transcript=first("transcript", lambda value: _transcript(value, started_at, duration)) or (),
+        action_items=first("action_items", items.action_items) or (),
+        smart_answers=first("smart_answers", items.smart_answers) or (),
+        small_talk=first("small_talk", items.small_talk) or (),
         participants=items.participants(call.get("users")),
     )
 
@@ -84,27 +90,28 @@ def _look_at_version(version: Any, reading: Reading) -> None:
         reading.remark(f"{shown} not known; read as version {VERSION}")
 
 
-def _named(body: dict[str, Any], reading: Reading) -> Iterator[tuple[Part, Any]]:
-    """The parts of `assist` by their names; one that stands beside it counts where `assist` has none."""
-    for where in (body, parts.mapping(body.get("assist"))):
-        # Backwards: of two names of the same part the first one counts.
-        for name, value in reversed(where.items()):
+def _named(body: dict[str, Any], reading: Reading) -> dict[Part, list[Any]]:
+    """The parts of `assist` by their names, then what stands beside it: the first one that says something counts."""
+    found: dict[Part, list[Any]] = {}
+    for where in (parts.mapping(body.get("assist")), body):
+        for name, value in where.items():
             if value in (None, "", [], {}):
                 continue
-            found = part(name, reading.manner.aliases)
-            if found is not None:
-                yield found, value
+            named = part(name, reading.manner.aliases)
+            if named is not None:
+                found.setdefault(named, []).append(value)
             elif where is not body and name not in _NO_PARTS:
                 reading.leave(name)
+    return found
 
 
-def _transcript(value: Any, started_at: Any) -> tuple[Segment, ...]:
+def _transcript(value: Any, started_at: Any, duration: float | None) -> tuple[Segment, ...]:
     """`chunks`, or the whole text with `Caller:` and `Callee:` before each turn, or a list as it is."""
-    chunks = transcript(value.get("chunks"), started_at) if isinstance(value, dict) else ()
+    chunks = transcript(value.get("chunks"), started_at, duration) if isinstance(value, dict) else ()
     if chunks:
         return chunks
     if isinstance(value, list):
-        return transcript(value, started_at)
+        return transcript(value, started_at, duration)
     whole = parts.text(value)
     return segments(turns(whole, sipgate_speaker), started_at) if whole else ()
 

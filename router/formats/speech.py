@@ -25,14 +25,14 @@ class Said:
     text: str
 
 
-def transcript(value: Any, started_at: datetime | None) -> tuple[Segment, ...]:
+def transcript(value: Any, started_at: datetime | None, duration: float | None) -> tuple[Segment, ...]:
     """A list of `{speaker, startTime, endTime, text}`; the text may be called `content`."""
     said = (
         Said(parts.speaker(item.get("speaker")), item.get("startTime"), item.get("endTime"), text)
         for item in parts.items(value)
         if (text := parts.text(item))
     )
-    return segments(said, started_at)
+    return segments(said, started_at, duration=duration)
 
 
 def segments(
