@@ -427,11 +427,13 @@ def test_an_alias_of_the_source_names_an_analysis() -> None:
     assert find(Manner(aliases={"summary": ["x_sipgate_gist"]}), analysis=analyses).call.summary == "kurz"
 
 
-def test_a_sipgate_bundle_that_is_attached_says_it_all() -> None:
+def test_a_sipgate_bundle_that_is_attached_comes_first() -> None:
     bundle = {"call": {"id": "call_1", "caller": "+4915228817386"}, "channel": {"name": "Sales"}, "summary": "innen"}
     attached = [{"purpose": "sipgate_webhook", "encoding": "json", "body": json.dumps(bundle)}]
     found = read(attachments=attached, analysis=[{"type": "summary", "body": "außen"}])
-    assert found == formats.read(bundle)[1]
+    said = formats.read(bundle)[1]
+    assert (found.call_id, found.caller, found.channel, found.summary) == ("call_1", said.caller, said.channel, "innen")
+    assert (found.headline, found.started_at) == (read().headline, read().started_at)
     assert read(attachments=[{"type": "sipgate_webhook", "body": "nothing"}]) == read()
 
 
@@ -533,3 +535,43 @@ def test_a_gzip_that_holds_too_much_costs_no_other_part() -> None:
     analyses = [{"type": name, "encoding": "base64url", "body": body} for name, body in bodies_of.items()]
     call = formats.find({"vcon": "0.0.2", "analysis": analyses}).call
     assert (call.summary, len(call.transcript)) == (None, 2000)
+
+
+def attached(bundle: Any, **around: Any) -> dict[str, Any]:
+    item = {"purpose": "sipgate_webhook", "encoding": "json", "body": bundle}
+    return {"vcon": "0.4.0", "uuid": "019f", "subject": "außen", "parties": [], "attachments": [item], **around}
+
+
+def test_a_bundle_that_says_nothing_hides_nothing() -> None:
+    found = formats.find(attached({"call": {}}))
+    assert (found.call.call_id, found.call.headline) == ("019f", "außen")
+    assert found.remarks == ()
+
+
+def test_a_bundle_counts_where_the_vcon_around_it_says_something_else() -> None:
+    dialog = {"type": "recording", "interaction_type": "inbound", "interaction_id": "a"}
+    found = formats.find(attached({"call": {"id": "a", "direction": "OUT"}}, dialog=[dialog]))
+    assert (found.call.direction, found.call.call_id) == (Direction.OUTBOUND, "a")
+    assert found.remarks == ("the body of sipgate in it and the vCon itself differ in direction; sipgate's counts",)
+
+
+@pytest.mark.parametrize(
+    ("mediatype", "encoded", "said"),
+    [
+        ("text/plain; charset=iso-8859-1", "Rückruf".encode("latin-1"), "Rückruf"),
+        ('text/plain; charset="windows-1252"', "10 €".encode("cp1252"), "10 €"),
+        ("text/plain; charset=nonsense", "Rückruf".encode(), "Rückruf"),
+        ("text/plain", b"R\xfcckruf", "R\ufffdckruf"),
+        ("application/octet-stream", b"R\xfcckruf" * 9, None),
+    ],
+)
+def test_text_in_base64_has_the_charset_that_it_names(mediatype: str, encoded: bytes, said: str | None) -> None:
+    item = {"type": "summary", "mediatype": mediatype, "encoding": "base64url"}
+    item["body"] = base64.urlsafe_b64encode(encoded).decode()
+    assert read(analysis=[item]).summary == said
+
+
+def test_brackets_do_not_make_json_of_what_is_called_text() -> None:
+    for text in ("[1, 2]", "[Rückruf] erbeten", '["a"]'):
+        item = {"type": "summary", "mediatype": "text/plain", "encoding": "none", "body": text}
+        assert read(analysis=[item]).summary == text

@@ -44,6 +44,8 @@ _EXTENSIONS: Final = frozenset({
 _BUNDLE: Final = "sipgate_webhook"
 #: Attachments that are read by their own names.
 _OURS: Final = frozenset({_BUNDLE, remainder.PURPOSE, "tags"})
+#: What the two have to agree on to be about the same call.
+_BOTH: Final = ("call_id", "direction", "started_at")
 
 
 def signs(body: dict[str, Any]) -> tuple[str, ...]:
@@ -103,19 +105,32 @@ def _call(vcon: dict[str, Any], reading: Reading) -> Call:
     analyses = [item for item in _listed(vcon.get("analysis")) if isinstance(item, dict)]
     attached = [item for item in _listed(vcon.get("attachments")) if isinstance(item, dict)]
     named = _named(analyses, "type", reading), _named(attached, "purpose", reading)
+    call = _of_parts(vcon, dialogs, *named, tags=_tags(attached), reading=reading)
     bundle = _attached(attached, _BUNDLE)
-    call = _of_bundle(bundle, reading) if isinstance(bundle, dict) else None
-    if call is None:
-        call = _of_parts(vcon, dialogs, *named, tags=_tags(attached), reading=reading)
+    if isinstance(bundle, dict) and (sent := _of_bundle(bundle, reading)):
+        call = _rather(sent, call, reading)
     return remainder.completed(call, _attached(attached, remainder.PURPOSE))
 
 
 def _of_bundle(bundle: dict[str, Any], reading: Reading) -> Call | None:
-    """The call of sipgate's own body that somebody attached: nothing else can say more."""
+    """The call of sipgate's own body that somebody attached."""
     fitting = [form for form in (sipgate.FORMAT, sipgate_ci.FORMAT) if form.lacks(bundle) is None]
     if not fitting:
         return None
     return max(fitting, key=lambda form: len(form.signs(bundle))).read(bundle, reading)
+
+
+def _rather(sent: Call, around: Call, reading: Reading) -> Call:
+    """What sipgate sent, and where that says nothing what the vCon around it does."""
+    empty = Call()
+    said = {name for name in Call.__dataclass_fields__ if getattr(sent, name) != getattr(empty, name)}
+    if odd := [
+        name
+        for name in _BOTH
+        if name in said and getattr(around, name) not in (getattr(empty, name), getattr(sent, name))
+    ]:
+        reading.remark(f"the body of sipgate in it and the vCon itself differ in {', '.join(odd)}; sipgate's counts")
+    return replace(around, **{name: getattr(sent, name) for name in said})
 
 
 Named = dict[Part, list[dict[str, Any]]]

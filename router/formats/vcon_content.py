@@ -10,6 +10,7 @@ import email
 import email.message
 import json
 import re
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,7 @@ _WRAPPED: Final = 3
 _DATA_URL: Final = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.IGNORECASE)
 #: Shorter ones that look like base64 but are none were meant as they are: "positive".
 _TOO_SHORT: Final = 40
+_CHARSET: Final = re.compile(r"""(?i);\s*charset\s*=\s*["']?([a-z0-9_.:-]{1,40})""")
 #: Keys under which a text may be.
 _PROSE: Final = ("summary", "text", "content", "body", "value", "result", "output", "message", "transcript")
 
@@ -39,14 +41,20 @@ def content(item: dict[str, Any]) -> Any:
     if link := _DATA_URL.match(body[:200]):
         kind = kind or link[1].casefold()
         rest = body[link.end() :]
-        text = _from_base64(rest) if link[2] else _as_text(unquote_to_bytes(rest))
+        text = _from_base64(rest, item) if link[2] else _as_text(unquote_to_bytes(rest), item)
     elif encoding.startswith("base64"):
-        text = _from_base64(body)
+        text = _from_base64(body, item)
     if text is None:
         return None
     if kind.startswith(("multipart/", "message/")):
         return _mail(str(item.get("mediatype") or item.get("mimetype")), text)
-    return unwrapped(text, sure=encoding == "json" or kind.endswith("json"))
+    value = unwrapped(text, sure=encoding == "json" or kind.endswith("json"))
+    # Brackets do not make JSON of what says that it is text, unless there is something in them that has names.
+    return (
+        text
+        if kind == "text/plain" and isinstance(value, list) and not any(isinstance(x, dict) for x in value)
+        else value
+    )
 
 
 def media(item: dict[str, Any]) -> str:
@@ -78,20 +86,23 @@ def prose(value: Any) -> str | None:
     return parts.text(value)
 
 
-def _from_base64(body: str) -> str | None:
+def _from_base64(body: str, item: dict[str, Any]) -> str | None:
     """The text that was encoded; the body itself where it cannot be base64; None where it is no text."""
     data = decoded(body)
     if data is None:
         return body
-    text = _as_text(data)
+    text = _as_text(data, item)
     return body if text is None and len(body) < _TOO_SHORT else text
 
 
-def _as_text(data: bytes) -> str | None:
-    try:
-        return data.decode(json.detect_encoding(data)) if data else None
-    except UnicodeDecodeError:
-        return None
+def _as_text(data: bytes, item: dict[str, Any]) -> str | None:
+    """In the charset that the item names, or that the bytes show; what says that it is text is not given up."""
+    named = _CHARSET.search(str(item.get("mediatype") or item.get("mimetype")))
+    for charset in (named and named[1], json.detect_encoding(data)):
+        with suppress(LookupError, UnicodeDecodeError):
+            if charset:
+                return data.decode(charset) or None
+    return data.decode(errors="replace") if media(item).startswith("text/") else None
 
 
 def _mail(kind: str, text: str) -> str | None:
