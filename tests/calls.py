@@ -93,9 +93,29 @@ def event_of(call: Call, **changes: Any) -> Event:
     return Event.of(call, **identity | changes)
 
 
+#: Bodies as they were parsed, with names that our readers look for.
+RAWS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["call", "assist", "version", "summary", "channel", "transcriptions", "note", "id", "from", "caller", "text",
+             "content", "startTime", "direction"]
+        ),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=10,
+)  # fmt: skip
+
 EVENTS = st.builds(
     event_of,
     CALLS,
+    raw=RAWS,
     format=st.sampled_from(["sipgate", "sipgate-ci", "vcon"]),
     revision=st.integers(1, 3),
     received_at=MOMENT,
