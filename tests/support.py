@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from router import Delivery, Sink, SinkConfig, SinkContext
@@ -38,24 +40,22 @@ async def until_awaited(true: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0)
 
 
-@asynccontextmanager
-async def pauses() -> AsyncIterator[list[float]]:
-    """How long the event loop did nothing else, in seconds, each time it was looked at."""
-    found: list[float] = []
+@contextmanager
+def threads_of(function: Callable[..., Any]) -> Iterator[set[str]]:
+    """The names of the threads on which a function of ours runs, of those that begin in here."""
+    names: set[str] = set()
 
-    async def look() -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            found.append(time.perf_counter() - before)
+    def look(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is function.__code__:
+            names.add(threading.current_thread().name)
 
-    looking = asyncio.create_task(look())
-    await asyncio.sleep(0)
+    threading.setprofile(look)
+    sys.setprofile(look)
     try:
-        yield found
-        await asyncio.sleep(0.01)
+        yield names
     finally:
-        looking.cancel()
+        sys.setprofile(None)
+        threading.setprofile(None)
 
 
 def body(call_id: str | None = "call-1", **changes: Any) -> bytes:
