@@ -6,12 +6,18 @@ from router.errors import ConfigError, Rejected, Unavailable
 from router.event import Event, other_party, plain
 from router.excerpt import as_json, exact_json, outgoing
 from router.files import FileTree
+from router.fitting import MARK, fitted, parted, shortened, utf8, utf16
 from router.hookspecs import hookimpl
 from router.jws import Signer, VconSigning
+from router.mail import Mailbox, Mailboxes, MailFile, MailHeader, address_of, mail_bytes, mailbox
+from router.markdown import Markdown
+from router.markup import Block, Document, Line, Span, Style, plain_line, plain_text
+from router.message import Message, MessageSinkConfig, Writer
 from router.page import markdown_page
 from router.paths import safe_name, safe_segment
-from router.pem import check_ca_file
+from router.pem import check_ca_file, trusting
 from router.people import Wording, duration, masked
+from router.reach import HttpSinkConfig
 from router.sample import bare_event, sample_event
 from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size
 from router.signing import SigningSecret, sign
@@ -26,21 +32,40 @@ from router.sink import (
     SinkConfig,
     SinkContext,
     Template,
+    Timeout,
+    Verdict,
 )
+from router.smtp import Login, MailServer, MailSession, Refusal, Tls, mail_session
 from router.targets import HttpUrl, Network, Networks, check_url, host_of
 from router.templates import check_template
+from router.text import cut, one_line
 from router.vcon import as_vcon
 
 __all__ = [
+    "MARK",
+    "Block",
     "ConfigError",
     "Delivery",
+    "Document",
     "Duration",
     "Event",
     "FilePath",
     "FileTree",
     "HttpAnswer",
     "HttpClient",
+    "HttpSinkConfig",
     "HttpUrl",
+    "Line",
+    "Login",
+    "MailFile",
+    "MailHeader",
+    "MailServer",
+    "MailSession",
+    "Mailbox",
+    "Mailboxes",
+    "Markdown",
+    "Message",
+    "MessageSinkConfig",
     "Network",
     "Networks",
     "Numbers",
@@ -48,6 +73,7 @@ __all__ = [
     "Part",
     "PeopleSinkConfig",
     "Rate",
+    "Refusal",
     "Rejected",
     "Revisions",
     "Signer",
@@ -56,29 +82,49 @@ __all__ = [
     "SinkConfig",
     "SinkContext",
     "Size",
+    "Span",
+    "Style",
     "Template",
+    "Timeout",
+    "Tls",
     "Unavailable",
     "VconSigning",
+    "Verdict",
     "Wording",
+    "Writer",
+    "address_of",
     "as_json",
     "as_vcon",
     "bare_event",
     "check_ca_file",
     "check_template",
     "check_url",
+    "cut",
     "duration",
     "exact_json",
+    "fitted",
     "hookimpl",
     "host_of",
+    "mail_bytes",
+    "mail_session",
+    "mailbox",
     "markdown_page",
     "masked",
+    "one_line",
     "other_party",
     "outgoing",
+    "parted",
     "plain",
+    "plain_line",
+    "plain_text",
     "safe_name",
     "safe_segment",
     "sample_event",
+    "shortened",
     "sign",
     "strip_audio",
+    "trusting",
+    "utf8",
+    "utf16",
     "without_audio",
 ]

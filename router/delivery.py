@@ -37,6 +37,8 @@ class Delivery:
     attempt: int = 1
     #: The delivery that this one repeats.
     replay_of: str | None = None
+    #: The remote id of the first revision of this call that this sink delivered: what an update belongs to.
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

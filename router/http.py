@@ -30,13 +30,14 @@ from router import targets
 from router.about import NAME, version
 from router.errors import Rejected, Unavailable
 from router.guard import Blocked, Resolver, SocketFactory
-from router.pem import trust_ca_file
+from router.pem import trusting
 from router.retry import LONGEST_RETRY_AFTER
 from router.sink import HttpAnswer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from router.sink import Verdict
     from router.targets import Network
 
 #: Bytes of an answer that are read.
@@ -157,27 +158,39 @@ class Client:
         self._now = now
         self._answer_seconds = answer_seconds
 
-    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> HttpAnswer:
-        """The answer, once it is a 2xx; its body as it came, 64 KiB at most."""
+    async def post(
+        self, url: str, body: bytes, headers: dict[str, str], *, verdict: Verdict | None = None
+    ) -> HttpAnswer:
+        """The answer, once it is a 2xx; its body as it came, 64 KiB at most. `verdict`: see `sink.HttpClient`."""
         host = _host(url)
         wrong: Unavailable | Rejected | None
         try:
-            return await self._post(url, host, body, headers)
+            return await self._post(url, host, body, headers, verdict)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             wrong = _translated(error, host)
         # Out here, so that the library's error, which knows the URL, is not chained to ours.
         raise wrong
 
-    async def _post(self, url: str, host: str, body: bytes, headers: dict[str, str]) -> HttpAnswer:
+    async def _post(
+        self, url: str, host: str, body: bytes, headers: dict[str, str], verdict: Verdict | None
+    ) -> HttpAnswer:
         target, authorization = _without_credentials(URL(url))
         response = await self._session.post(
             target, data=BytesIO(body), headers={**authorization, **headers}, allow_redirects=False
         )
         try:
             wait = retry_after(response.headers.get("Retry-After"), self._now())
-            if wrong := failure(response.status, host, wait):
+            wrong = failure(response.status, host, wait)
+            if wrong and not verdict:
                 raise wrong
-            return HttpAnswer(response.status, await self._read(response))
+            answer = HttpAnswer(response.status, await self._read(response))
+            if verdict and (said := verdict(answer)):
+                if isinstance(said, Unavailable) and wait:
+                    said.retry_after = max(wait, said.retry_after or wait)
+                wrong = said
+            if wrong:
+                raise wrong
+            return answer
         finally:
             # What was not read to its end is closed, not kept: who sends two gigabytes sends them to nobody.
             response.release() if response.content.at_eof() else response.close()
@@ -243,11 +256,8 @@ def _translated(error: Exception, host: str) -> Unavailable:
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """The system's authorities, and one more."""
-    context = ssl.create_default_context()
+    context = trusting(ca_file)
     context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        trust_ca_file(context, ca_file)
     return context
 
 

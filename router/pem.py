@@ -42,6 +42,14 @@ def trust_ca_file(context: ssl.SSLContext, ca_file: Path) -> None:
         raise ConfigError(message, at=("ca_file",)) from error
 
 
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS for a client that accepts the system's authorities, and one more. Raises `ConfigError` where that is none."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        trust_ca_file(context, ca_file)
+    return context
+
+
 def certificates(value: str, folder: Path) -> list[Certificate]:
     """One at least, in their order."""
     from cryptography.x509 import load_pem_x509_certificates

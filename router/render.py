@@ -10,15 +10,20 @@ import json
 import re
 from dataclasses import fields
 from datetime import datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import minijinja
 
 from router.errors import Rejected
-from router.event import EVENT_FIELDS, Channel, Number
+from router.event import EVENT_FIELDS, Channel, Number, NumberKind
+from router.markup import as_value
+from router.people import duration, written
+from router.people import masked as masked_number
 from router.text import cut
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
     from router.sink import Template
@@ -42,37 +47,56 @@ _INSIDE = {
 
 
 class Renderer:
-    """Compiles templates for one time zone. Filters of ours: `date(format)`, `cut(length)`."""
+    """Compiles templates for one time zone. Filters of ours: `date(format)`, `duration`, `phone(masked)`, `cut(length)`."""
 
     def __init__(self, timezone: ZoneInfo) -> None:
         self.timezone = timezone
-        self._environment = minijinja.Environment(
+        self._texts = self._environment(lambda value: "" if value is None else value)
+        self._messages = self._environment(as_value)
+        self._compiled = 0
+
+    def compile(self, source: str) -> Template:
+        """A template of text. Raises ValueError with the line and what is wrong."""
+        return self._compile(self._texts, source)
+
+    def compile_message(self, source: str) -> Template:
+        """A template of `markup`, which `markup.parse` reads once it is filled. Raises ValueError as `compile` does."""
+        return self._compile(self._messages, source)
+
+    def _environment(self, finalizer: Callable[[Any], Any]) -> minijinja.Environment:
+        filters: dict[str, Callable[..., Any]] = {
+            "date": self._date,
+            "duration": _duration,
+            "phone": _phone,
+            "cut": _cut,
+            "tojson": _tojson,
+        }
+        environment = minijinja.Environment(
             debug=False,  # otherwise an error's text shows every variable
             fuel=FUEL,
             undefined_behavior="strict",
             pycompat=False,
-            finalizer=lambda value: "" if value is None else value,
-            filters={"date": self._date, "cut": _cut, "tojson": _tojson},
+            finalizer=finalizer,
+            filters={name: _explaining(name, filter_) for name, filter_ in filters.items()},
             auto_escape_callback=lambda _name: False,
         )
         for name in (*_REMOVED_FILTERS, *_NOT_OURS):
-            self._environment.remove_filter(name)
-        self._environment.remove_global("debug")
-        self._compiled = 0
+            environment.remove_filter(name)
+        environment.remove_global("debug")
+        return environment
 
-    def compile(self, source: str) -> Template:
-        """A template. Raises ValueError with the line and what is wrong."""
+    def _compile(self, environment: minijinja.Environment, source: str) -> Template:
         self._compiled += 1
         name = f"template-{self._compiled}"
         try:
-            self._environment.add_template(name, source)
-            unknown = _unknown_names(self._environment.undeclared_variables_in_template(name, nested=True))
+            environment.add_template(name, source)
+            unknown = _unknown_names(environment.undeclared_variables_in_template(name, nested=True))
         except minijinja.TemplateError as error:
             raise ValueError(_explained(error)) from None
         if unknown:
             message = f"template: an event has no {', '.join(unknown)}; it has {', '.join(EVENT_FIELDS)}"
             raise ValueError(message)
-        return _Compiled(self._environment, name)
+        return _Compiled(environment, name)
 
     def _date(self, value: str | None, form: str = "%d.%m.%Y %H:%M") -> str | None:
         """A time of the event in the configured zone, written as `form` (strftime) says; None stays None."""
@@ -93,7 +117,7 @@ class _Compiled:
         except minijinja.TemplateError as error:
             raise Rejected(_explained(error)) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            message = f"template: a filter or method could not use its value ({type(error).__name__})"
+            message = f"template: a value could not be used ({type(error).__name__})"
             raise Rejected(message) from None
         if len(text) > MAX_OUTPUT:
             message = f"template: wrote more than {MAX_OUTPUT} characters"
@@ -101,9 +125,39 @@ class _Compiled:
         return text
 
 
+def _explaining(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter; what it cannot use is the template's mistake, and is not quoted. minijinja knows no line of it."""
+
+    @wraps(filter_)
+    def explaining(*arguments: Any, **options: Any) -> Any:
+        try:
+            return filter_(*arguments, **options)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            message = f"template: the filter {name!r} cannot use what it was given ({type(error).__name__})"
+            raise Rejected(message) from None
+
+    return explaining
+
+
 def _cut(value: str | None, length: int) -> str | None:
     """At most `length` characters, with a visible mark where something was cut; None stays None."""
     return cut(str(value), length) if value is not None else None
+
+
+def _duration(value: float | None) -> str | None:
+    """Seconds as `5:12`; None stays None."""
+    return None if value is None else duration(value)
+
+
+def _phone(value: dict[str, str | None] | str | None, masked: bool = False) -> str | None:  # noqa: FBT001, FBT002 - an option
+    """A party of the event as people write its number, or masked; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        number = Number(value, value if re.fullmatch(r"\+[0-9]{7,15}", value) else None)
+    else:
+        number = Number(value["raw"] or "", value["e164"], NumberKind(value["kind"] or "unknown"))
+    return written(masked_number(number) if masked else number)
 
 
 def _tojson(value: Any) -> str:

@@ -68,3 +68,32 @@ def bare_event(**changes: Any) -> Event:
         "raw": {"call": {}},
     }
     return Event(**fields | changes)
+
+
+#: What strangers say if they wish us harm, in the markup of whoever may show it.
+HOSTILE_TEXT = (
+    "# <b>&amp;**_x_** `{{7*7}}` [x](javascript:alert(1)) <!channel> @everyone <https://evil.example|mehr>\r\n"
+    "- =?utf-8?q?x=0ABcc:v@x.example?=\r\nBcc: v@x.example\r\n\u202e\u200b\x1b[31m\0 👩‍👩‍👧 " + "ä" * 300
+)
+
+
+def hostile_event(**changes: Any) -> Event:
+    """An event in which every text is hostile: templates must bear that, and mean nothing by it."""
+    text = HOSTILE_TEXT
+    fields: dict[str, Any] = {
+        "id": "019cd6de-e2a0-7000-8000-000000000003",
+        "call_id": text,
+        "caller": Number(text),
+        "callee": Number(text),
+        "channel": Channel(text, text),
+        "headline": text,
+        "summary": text,
+        "note": text,
+        "transcript": (Segment(Speaker.OTHER, None, None, text),),
+        "action_items": (ActionItem(None, text),),
+        "smart_answers": (SmartAnswer(None, text, None), SmartAnswer(None, None, text)),
+        "small_talk": (SmallTalk(None, text, None),),
+        "participants": (Participant(None, text),),
+        "revision": 2,
+    }
+    return sample_event(**fields | changes)

@@ -77,10 +77,15 @@ def _path(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` in each `per`, evenly spaced."""
+    """At most `count` in each `per` (one unit of time, from a millisecond to a day), evenly spaced."""
 
     count: int
     per: timedelta
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.per not in _UNITS.values():
+            message = "a rate is at least one in one unit of time"
+            raise ValueError(message)
 
     def __str__(self) -> str:
         return f"{self.count}/{written(self.per).lstrip('0123456789')}"

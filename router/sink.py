@@ -21,7 +21,9 @@ router sets the timeout and retries; a sink does neither. Cancellation is the ti
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +34,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from router.delivery import Delivery
+from router.errors import Rejected, Unavailable
 from router.retry import STANDARD_WEBHOOKS, RetryPolicy
 from router.scalars import Duration, OneOrSeveral, Rate, between
 from router.targets import Network
@@ -114,12 +117,16 @@ class RetrySetting(Setting):
         return RetryPolicy(schedule, self.jitter)
 
 
+#: How long an attempt may take, for a kind with a default of its own.
+Timeout = Annotated[Duration, between(timedelta(milliseconds=1), timedelta(minutes=10))]
+
+
 class SinkConfig(Setting):
     """One sink of routes.yaml: what every kind has. Defaults are those for machines; see `PeopleSinkConfig`."""
 
     revisions: Revisions = Revisions.SEND
     """When a call comes again with other content: `ignore` it, `mark` the message as an update, or `send` it."""
-    timeout: Annotated[Duration, between(timedelta(milliseconds=1), timedelta(minutes=10))] = timedelta(seconds=20)
+    timeout: Timeout = timedelta(seconds=20)
     """How long one attempt may take."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 10
     """How many attempts may run at the same time."""
@@ -186,19 +193,36 @@ class Sink(Protocol):
         """Hand one delivery to the far side. See the module's docstring for what may come back."""
 
 
-class HttpClient(Protocol):
-    """Posts, and turns every answer but a 2xx into `Unavailable` or `Rejected`: sinks do not read statuses."""
-
-    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> HttpAnswer:
-        """The answer, once it is a 2xx."""
-
-
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """What came back: the status, and the first 64 KiB of the body."""
 
     status: int
     body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; an empty one where it is none."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+#: What a vendor's answer means, where that is more than its status says; None leaves it to the status.
+Verdict = Callable[[HttpAnswer], Unavailable | Rejected | None]
+
+
+class HttpClient(Protocol):
+    """Posts, and turns every answer but a 2xx into `Unavailable` or `Rejected`: sinks do not read statuses."""
+
+    async def post(
+        self, url: str, body: bytes, headers: dict[str, str], *, verdict: Verdict | None = None
+    ) -> HttpAnswer:
+        """The answer, once it is a 2xx.
+
+        `verdict` is asked first, about a 2xx as well; a `Retry-After` of the answer is added to what it says.
+        """
 
 
 class HttpFactory(Protocol):
@@ -224,7 +248,10 @@ class Templates(Protocol):
     """Compiles templates."""
 
     def compile(self, source: str) -> Template:
-        """A template. Raises ValueError with the line and what is wrong."""
+        """A template of text. Raises ValueError with the line and what is wrong."""
+
+    def compile_message(self, source: str) -> Template:
+        """A template of a message (`router.markup`), to be parsed once it is filled. Raises as `compile` does."""
 
 
 class Logger(Protocol):

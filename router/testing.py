@@ -26,18 +26,20 @@ It needs pytest and pytest-asyncio. A module of tests for a sink `bell` begins l
 
 `SinkContract` runs against `endpoint`, a real HTTP server on this machine. A sink whose far side is something else
 brings it along in a fixture of its own, and overrides `take_down` and `stall`; one that has none says so with
-`far_side = False`.
+`far_side = False`. A sink whose configuration is a `MessageSinkConfig` passes `MessageContract`, which is that and more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import pytest
@@ -46,7 +48,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from router import formats, registry
 from router.delivery import Delivery
-from router.errors import Unavailable, Unreadable
+from router.errors import Rejected, Unavailable, Unreadable
 from router.event import ActionItem, Channel, Event, Number, Participant, Segment, SmallTalk, SmartAnswer, Speaker
 from router.fakes import (
     HANG,
@@ -64,8 +66,9 @@ from router.fakes import (
     sink_context,
 )
 from router.formats import body as bodies
+from router.message import MessageSinkConfig
 from router.sample import bare_event
-from router.sink import Part, SinkConfig, SinkContext
+from router.sink import Numbers, Part, Revisions, SinkConfig, SinkContext
 
 __all__ = [
     "HANG",
@@ -75,6 +78,7 @@ __all__ = [
     "CapturedLog",
     "FakeEndpoint",
     "ManualClock",
+    "MessageContract",
     "Received",
     "SinkContract",
     "bare_event",
@@ -289,6 +293,207 @@ class SinkContract:
     def _skip_without_far_side(self) -> None:
         if not self.far_side:
             pytest.skip("this sink has no far side that could be away")
+
+
+#: What a call says in each of its parts, in words that stand nowhere else.
+_WORDS: Final[Mapping[Part, tuple[str, ...]]] = {
+    Part.HEADLINE: ("Apfelernte",),
+    Part.SUMMARY: ("Birnenkompott",),
+    Part.ACTION_ITEMS: ("Dattelpalme", "Erdbeerfeld"),
+    Part.NOTE: ("Feigenblatt",),
+    Part.SMART_ANSWERS: ("Granatapfel", "Heidelbeere"),
+    Part.TRANSCRIPT: ("Ingwerwurzel", "Johannisbeere"),
+    Part.SMALL_TALK: ("Kirschkern", "Limettensaft"),
+    Part.PARTICIPANTS: ("Mandelkuchen",),
+}
+
+
+def _wordy_event(**changes: Any) -> Event:
+    """A call that says `_WORDS`."""
+    words = _WORDS
+    topic, description = words[Part.SMALL_TALK]
+    parts: dict[str, Any] = {
+        "headline": words[Part.HEADLINE][0],
+        "summary": words[Part.SUMMARY][0],
+        "action_items": tuple(ActionItem(None, word) for word in words[Part.ACTION_ITEMS]),
+        "note": words[Part.NOTE][0],
+        "smart_answers": (SmartAnswer(None, *words[Part.SMART_ANSWERS]),),
+        "transcript": tuple(Segment(Speaker.CALLER, None, None, word) for word in words[Part.TRANSCRIPT]),
+        "small_talk": (SmallTalk(None, topic, description),),
+        "participants": (Participant(None, words[Part.PARTICIPANTS][0]),),
+        "raw": {"call": " ".join(word for part in Part for word in words[part])},
+    }
+    return make_event(**parts | changes)
+
+
+class MessageContract(SinkContract):
+    """What every sink has to do that writes messages to people: its configuration is a `MessageSinkConfig`.
+
+    Override `read` where the far side is sent anything but JSON or plain text.
+    """
+
+    async def read(self, endpoint: FakeEndpoint) -> str:
+        """All that people could read of what has come so far, decoded: as the vendor's own programs would show it."""
+        return "\n".join(text for request in endpoint.requests for text in _strings(request.body))
+
+    async def _sent(
+        self,
+        config: SinkConfig,
+        context: SinkContext,
+        endpoint: FakeEndpoint,
+        delivery: Delivery | None = None,
+        **settings: object,
+    ) -> str:
+        """One delivery with these settings; what people could read of it."""
+        async with config.model_copy(update=settings).open(context) as sink:
+            await sink.deliver(delivery or make_delivery(event=_wordy_event()))
+        return await self.read(endpoint)
+
+    # --- what is sent ---
+
+    async def test_messages_are_made_from_a_template(self, config: SinkConfig) -> None:
+        """This suite is about those that are."""
+        assert isinstance(config, MessageSinkConfig)
+
+    async def test_a_message_says_what_was_asked_for_by_default(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """Headline, summary, action items and note; nothing else of what was said."""
+        default = type(config).model_fields["send"].default
+        assert default == (Part.HEADLINE, Part.SUMMARY, Part.ACTION_ITEMS, Part.NOTE)
+        assert _words_in(await self._sent(config, context, endpoint, send=default)) == _words_of(*default)
+
+    @pytest.mark.parametrize("part", [pytest.param(part, id=part.value) for part in Part])
+    async def test_each_part_brings_its_words_and_no_other(
+        self, part: Part, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """And the record of the delivery says which it was."""
+        text = await self._sent(config, context, endpoint, send=(part,))
+        assert _words_in(text) == _words_of(part)
+        assert config.model_copy(update={"send": (part,)}).parts() == (part.value,)
+
+    async def test_all_parts_go_together(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """Where all of them are named."""
+        assert _words_in(await self._sent(config, context, endpoint, send=tuple(Part))) == _words_of(*Part)
+        assert config.model_copy(update={"send": tuple(Part)}).parts() == tuple(part.value for part in Part)
+
+    async def test_without_any_part_the_call_itself_is_told(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """On which channel, and with whom; none of its words."""
+        text = await self._sent(config, context, endpoint, send=())
+        assert _words_in(text) == set()
+        assert "Support" in text
+        assert "386" in text
+
+    @pytest.mark.parametrize("headline", ["Apfelernte", None])
+    @pytest.mark.parametrize("numbers", [pytest.param(numbers, id=numbers.value) for numbers in Numbers])
+    async def test_numbers_leave_as_the_configuration_says(
+        self,
+        numbers: Numbers,
+        headline: str | None,
+        config: SinkConfig,
+        context: SinkContext,
+        endpoint: FakeEndpoint,
+    ) -> None:
+        """Also where a title is made of them."""
+        delivery = make_delivery(event=_wordy_event(headline=headline))
+        text = await self._sent(config, context, endpoint, delivery, numbers=numbers)
+        digits = "".join(filter(str.isdecimal, text))
+        assert ("4915228817386" in digits) is (numbers is Numbers.FULL)
+        assert ("…386" in text) is (numbers is Numbers.MASKED)
+        if numbers is Numbers.MASKED:
+            assert "28817386" not in digits
+            assert "23125014" not in digits
+
+    @pytest.mark.parametrize("hours", [1, 3])
+    async def test_a_late_call_says_so(
+        self,
+        hours: int,
+        config: SinkConfig,
+        context: SinkContext,
+        endpoint: FakeEndpoint,
+    ) -> None:
+        """And one of the last hour does not."""
+        event = _wordy_event()
+        clock = ManualClock((event.ended_at or event.received_at) + timedelta(hours=hours))
+        text = await self._sent(config, replace(context, clock=clock), endpoint, make_delivery(event=event))
+        assert ("3 Stunden" in text) is ("Stunde" in text) is (hours > 1)
+
+    @pytest.mark.parametrize("revisions", [pytest.param(revisions, id=revisions.value) for revisions in Revisions])
+    @pytest.mark.parametrize("revision", [1, 2])
+    async def test_a_revision_is_marked_where_that_is_asked_for(
+        self, revision: int, revisions: Revisions, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """And not the first one, which is none."""
+        delivery = make_delivery(event=_wordy_event(revision=revision))
+        text = await self._sent(config, context, endpoint, delivery, revisions=revisions)
+        assert ("aktualisiert" in text.casefold()) is (revision == 2 and revisions is Revisions.MARK)  # noqa: PLR2004
+        assert "Birnenkompott" in text
+
+    async def test_the_language_is_that_of_the_context(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """In what stands around the words of the call."""
+        delivery = make_delivery(event=_wordy_event(revision=2, headline=None))
+        english = replace(context, language="en", clock=ManualClock(delivery.event.received_at + timedelta(hours=3)))
+        text = await self._sent(config, english, endpoint, delivery, revisions=Revisions.MARK, send=tuple(Part))
+        for german, word in (("aktualisiert", "updated"), ("stunden", "3 hours"), ("anruf", "call"), ("eing", "inb")):
+            assert word in text.casefold()
+            assert german not in text.casefold()
+
+    # --- templates ---
+
+    async def test_a_template_of_ones_own_is_used(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """Instead of the built-in one."""
+        template = "# {{ title }}\n\nNelkenduft {{ event.note }}"
+        text = await self._sent(config, context, endpoint, template=template)
+        assert "Nelkenduft Feigenblatt" in text
+        assert _words_in(text) == _words_of(Part.HEADLINE, Part.NOTE)
+
+    async def test_a_template_that_fails_for_a_call_is_rejected(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """With the line, and without a word of the call; and nothing is sent."""
+        with pytest.raises(Rejected, match=r"template: line 2\b") as caught:
+            await self._sent(config, context, endpoint, template="# {{ title }}\n{{ event.summary.nothing.there }}")
+        assert _words_in(str(caught.value)) == set()
+        assert _words_in(await self.read(endpoint)) == set()
+
+    async def test_a_call_of_which_nothing_is_known_is_told_too(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """That somebody called."""
+        assert "unbekannt" in await self._sent(config, context, endpoint, make_delivery(event=bare_event()))
+
+
+def _words_of(*parts: Part) -> set[str]:
+    return {word for part in parts for word in _WORDS[part]}
+
+
+def _words_in(text: str) -> set[str]:
+    return {word for word in _words_of(*Part) if word.casefold() in text.casefold()}
+
+
+def _strings(body: bytes) -> Iterator[str]:
+    """All texts of a JSON document; the text itself where it is none."""
+    try:
+        waiting = [json.loads(body)]
+    except ValueError:
+        yield body.decode(errors="replace")
+        return
+    while waiting:
+        value = waiting.pop(0)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting[:0] = [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting[:0] = value
 
 
 def _descriptors() -> int:

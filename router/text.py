@@ -319,20 +319,31 @@ def cut(text: str, length: int) -> str:
     """
     if len(text) <= length:
         return text
-    end = max(length, 1) - 1
-    while end > 0 and _belongs(text[end - 1], text[end]):
+    return text[: parting(text, max(length, 1) - 1)].rstrip() + "…"
+
+
+def parting(text: str, end: int) -> int:
+    """Give the last place up to `end` where `text` may be parted: a letter from its marks, or an emoji, it may not."""
+    while 0 < end < len(text) and _belongs(text, end):
         end -= 1
-    return text[:end].rstrip() + "…"
+    return end
 
 
-def _belongs(before: str, char: str) -> bool:
+def _belongs(text: str, at: int) -> bool:
+    """Whether the character there is shown as one with what stands before it."""
+    before, char = text[at - 1], text[at]
     return (
         is_mark(char)
         or not _visible(char)
         or before == "\N{ZERO WIDTH JOINER}"
         or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
         or ("\ud800" <= before <= "\udbff" and "\udc00" <= char <= "\udfff")
+        or (char in _HALVES_OF_FLAGS and (at - len(text[:at].rstrip(_HALVES_OF_FLAGS))) % 2 == 1)
     )
+
+
+#: Two of them are a flag.
+_HALVES_OF_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 
 
 def one_line(text: str) -> str:
@@ -348,3 +359,33 @@ def _on_one_line(char: str) -> str:
 
 
 _ON_ONE_LINE = _Characters(_on_one_line)
+
+
+def readable(text: str) -> str:
+    """Make `text` fit to be shown as it is, over several lines: what can be seen, in the order in which it was written.
+
+    Line and paragraph separators break lines; other control characters, invisible ones and those that turn a line around
+    go. Joiners and variation selectors stay, for emoji and Persian; a pile of marks is thinned.
+    """
+    return _PILE.sub(_thin, text.replace("\r\n", "\n").translate(_READABLE))
+
+
+def _readable(char: str) -> str:
+    if char in "\n\u200c\N{ZERO WIDTH JOINER}" or "\ufe00" <= char <= "\ufe0f":
+        return char
+    match unicodedata.category(char):
+        case "Zl" | "Zp":
+            return "\n"
+        case "Cc":
+            return "\n" if char in "\r\x0b\x0c\x85" else " " if char == "\t" else ""
+        case "Cn" if _NONCHARACTER.match(char):
+            return ""
+    return _visible(char)
+
+
+_NONCHARACTER = re.compile(
+    "[\ufdd0-\ufdef"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
+    + "]"
+)
+_READABLE = _Characters(_readable)

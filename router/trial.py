@@ -45,8 +45,12 @@ def sample(sink: str, now: datetime) -> Delivery:
     The body is marked too: a webhook passes on that, and a CRM must not take it for a call.
     """
     raw = json.loads((resources.files("router") / "starter" / "call.json").read_bytes())
-    raw["callHeadline"] = f"{_MARK}: {raw['callHeadline']}"
+    for text in ("callHeadline", "summary"):
+        raw[text] = f"{_MARK}: {raw[text]}"
     raw["call"]["id"] = f"test-{new_id(now)}"
+    # It is over now: a message about a call of last year would say that it is late.
+    end = int(now.timestamp() * 1000)
+    raw["call"] |= {"startTime": end - 1000 * raw["call"]["duration"], "endTime": end}
     raw["channel"] = {"id": "test", "name": _MARK}
     body = json.dumps(raw, ensure_ascii=False, indent=2).encode()
     form, call = formats.read(bodies.parse(body).value)

@@ -92,7 +92,7 @@ def test_check_says_file_line_column_path_and_what_to_do(folder: Path) -> None:
     file.write_text(file.read_text().replace("{kind: console}", "{kind: slak}"))
     said = aftercall("check", cwd=folder, expect=1)
     assert said.startswith("routes.yaml:")
-    assert "sinks.screen.kind: unknown kind 'slak' (installed: console, file, webhook" in said
+    assert "sinks.screen.kind: unknown kind 'slak' (installed: apprise, console, discord, email, " in said
     assert "no such file" in aftercall("check", "-c", "nothing.yaml", cwd=folder, expect=1)
 
 

@@ -431,7 +431,7 @@ SINK = {
     "{url: x}": "1:6: sinks.s: has no kind; write one (installed: bell, console, file, light, webhook)",
     "{kind: }": "1:6: sinks.s: has no kind; write one (installed: bell, console, file, light, webhook)",
     "{kind: blel}": "1:13: sinks.s.kind: unknown kind 'blel' (installed: bell, console, file, light, webhook; did you mean 'bell'?)",
-    "{kind: slack}": "1:13: sinks.s.kind: unknown kind 'slack' (installed: bell, console, file, light, webhook)",
+    "{kind: siren}": "1:13: sinks.s.kind: unknown kind 'siren' (installed: bell, console, file, light, webhook)",
     "{kind: bell}": "1:6: sinks.s.url: is missing; write it",
     "{kind: bell, ulr: x}": f"1:19: sinks.s.ulr: unknown key 'ulr' {KNOWN_BELL}; did you mean 'url'?)",
     "{kind: light, timeout: 5}": f"1:29: sinks.s.timeout: '5' {DURATION}",
@@ -1098,6 +1098,76 @@ def test_a_comma_in_a_keyword_is_a_warning(loading: Load) -> None:
         head="",
     )
     assert "[Angebot, Preis]" in str(config.warnings[0])
+
+
+# ------------------------------------------------------------------------------------------------ templates of messages
+
+POST = '''
+from contextlib import asynccontextmanager
+from typing import Literal
+from router import MessageSinkConfig, hookimpl
+
+class PostConfig(MessageSinkConfig):
+    """Writes letters."""
+    kind: Literal["post"]
+
+    def open(self, context):
+        raise NotImplementedError
+
+@hookimpl
+def register_sinks():
+    return [PostConfig]
+'''
+POST_HEAD = "sources: {s: {}}\nplugins: post.py\nsinks:\n"
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Path:
+    """A kind that writes messages, as a local plugin; the folder."""
+    (tmp_path / "post.py").write_text(POST, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_template_stands_in_the_file_or_beside_it(loading: Load, post: Path) -> None:
+    (post / "post.md").write_text("# {{ title }}\n{{ event.note }}\n", encoding="utf-8")
+    (post / "post.md").chmod(0o644)
+    text = (
+        '  a: {kind: post, template: "${file:post.md}"}\n  b:\n    kind: post\n    template: |\n      # {{ title }}\n'
+    )
+    config = loading(text, head=POST_HEAD)
+    assert [getattr(config.sinks[name], "template", None) for name in "ab"] == [
+        "# {{ title }}\n{{ event.note }}",
+        "# {{ title }}\n",
+    ]
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("# {{ title }}\n{{ evnt.note }}", "template: line 2: undefined value"),
+        ("# {{ title }}\n\n{% if x %}", "template: line 3: syntax error"),
+        ("{{ event.note }}", "template: says nothing about a call of which only the time is known"),
+        ("{{ title }}{{ event.smart_answers[0].question }}", "template: line 1: undefined value"),
+        ("{{ title }}\n{% if updated %}{{ nothing.there }}{% endif %}", "template: line 2: undefined value"),
+        ("{{ title }}[x](//y)", "template: the link '//y' has to begin with https://"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_is_found_with_both_lines(
+    template: str, problem: str, complaints: Complaints, post: Path
+) -> None:
+    """Where it stands in routes.yaml, and the line in the template."""
+    (post / "post.md").write_text(template, encoding="utf-8")
+    indented = "".join(f"      {line}\n" for line in template.split("\n"))
+    texts = (
+        '  a:\n    kind: post\n    template: "${file:post.md}"\n',
+        f"  a:\n    kind: post\n    template: |\n{indented}",
+    )
+    for text, value in zip(texts, ("'${file:post.md}' ", ""), strict=True):
+        (found,) = complaints(text, head=POST_HEAD)
+        assert found.startswith(f"3:15: sinks.a.template: {value}")
+        assert problem in found
+        assert "Rückfrage" not in found
 
 
 # ------------------------------------------------------------------------------------------- files that sinks name

@@ -505,6 +505,14 @@ def test_a_secret_file_that_others_can_read_or_change_gives_a_warning(
     assert [str(problem) for problem in warnings] == ([warning] if warned else [])
 
 
+def test_a_template_is_no_secret(tmp_path: Path) -> None:
+    """Who may read it is nobody's concern; what else the file fills is."""
+    secret_file(tmp_path, b"{{ title }}", 0o644)
+    assert read('a: {template: "${file:secret}"}', tmp_path).warnings == ()
+    (warning,) = read('template: {b: "${file:secret}"}', tmp_path).warnings
+    assert "(mode 0644)" in str(warning)
+
+
 # ---------------------------------------------------------------------------------------------------------- any text
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+import make
+import pictures
 from certificates import authority, identity
+from router import Wording, plain, sample_event
 from router.cli import cli
 from router.config import load
+from router.message import _LONGEST_TEXT, _MOST, _checked, _values
 from router.registry import load_kinds
+from router.render import _REMOVED_FILTERS, FUEL, MAX_OUTPUT, Renderer
 from router.scalars import parse_duration
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +33,26 @@ def blocks(path: Path, language: str) -> list[str]:
     return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, tag, text in found if tag == language]
 
 
+SINKS = ROOT / "docs" / "sinks"
+SECTIONS = ["To begin with", "Options", "Limits", "When something goes wrong"]
+KINDS = load_kinds(environ={})
+#: What the pieces of routes.yaml take from the environment, and from files.
+SECRETS = {
+    "OTHER_TOKEN": "0123456789abcdefghijklmn",
+    "CRM_SECRET": "whsec_" + "A" * 43 + "=",
+    "CRM_TOKEN": "x",
+    "TELEGRAM_TOKEN": "123456789:AAFabcdefghijklmnopqrstuvwxyz-_12345",
+    "NTFY_TOPIC": "aftercall-0123456789abcdef01234567",
+    "NTFY_TOKEN": "tk_x",
+    "APPRISE_URL": "pover://user@token",
+    "SLACK_SALES_URL": "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
+    "SLACK_TOKEN": "xoxb-1-x",
+    "DISCORD_SALES_URL": "https://discord.com/api/webhooks/123/token",
+    "MATTERMOST_SALES_URL": "https://chat.example.com/hooks/abc",
+    "TEAMS_SALES_URL": "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke?sig=x",
+    "MAIL_PASSWORD": "x",
+}
+FILES = {"sales.md": blocks(SINKS / "templates.md", "jinja")[0]}
 YAML = [(path, text) for path in DOCUMENTS for text in blocks(path, "yaml")]
 
 
@@ -42,36 +68,126 @@ def test_every_piece_of_routes_yaml_that_is_shown_is_good(path: Path, text: str,
     given.setdefault("words", {"kuendigung": {"match": "glob", "any": ["*kündig*"]}})
     if "bell.py" in given.get("plugins", ()):
         (tmp_path / "bell.py").write_text(blocks(ROOT / "docs" / "plugins.md", "python")[0], encoding="utf-8")
-    (tmp_path / "ca.pem").write_text("")
+    authority().write(tmp_path / "ca.pem")
     authority().write(tmp_path / "partner.pem")
     identity("rsa").write(tmp_path / "vcon-chain.pem")
     (tmp_path / "vcon-key.pem").write_text(identity("rsa").pem())
     file = tmp_path / "routes.yaml"
-    file.write_text(yaml.safe_dump(given, allow_unicode=True), encoding="utf-8")
-    secrets = {"OTHER_TOKEN": "0123456789abcdefghijklmn", "CRM_SECRET": "whsec_" + "A" * 43 + "="}
-    load(file, secrets)
+    file.write_text(_with_files(yaml.safe_dump(given, allow_unicode=True, width=9999), tmp_path), encoding="utf-8")
+    load(file, SECRETS)
+
+
+def _with_files(text: str, folder: Path) -> str:
+    """The text, and below the folder the files that fill it."""
+
+    def below(hole: re.Match[str]) -> str:
+        file = folder / hole[1].lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(FILES[file.name], encoding="utf-8")
+        file.chmod(0o600)
+        return f"${{file:{file}}}"
+
+    return re.sub(r"\$\{file:([^}]+)\}", below, text)
 
 
 def test_every_link_leads_somewhere() -> None:
     for path, text in TEXT.items():
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-            assert "://" in target or (path.parent / target).exists(), f"{path.name}: {target}"
+        for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", re.sub(r"(?s:```.*?```)|`[^`\n]*`", "", text)):
+            if "://" not in target:
+                file = (path.parent / target).resolve() if target else path
+                assert file.exists(), f"{path.name}: {target}"
+                assert not anchor or anchor in anchors(TEXT[file]), f"{path.name}: {target}#{anchor}"
 
 
-def test_every_kind_is_on_the_front_page() -> None:
-    for kind in load_kinds(environ={}):
-        assert f"| `{kind}` |" in TEXT[ROOT / "README.md"]
-        assert f"\n## {kind}\n" in TEXT[ROOT / "docs" / "sinks.md"]
+def anchors(text: str) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_option_of_every_kind_is_described() -> None:
-    page = TEXT[ROOT / "docs" / "sinks.md"]
-    for kind in load_kinds(environ={}).values():
-        section = (
-            page.split("## Every sink")[1].split("\n## ")[0] + page.split(f"\n## {kind.name}\n")[1].split("\n## ")[0]
-        )
-        for name, field in kind.config.model_fields.items():
-            assert f"`{field.alias or name}" in section, f"{kind.name}: {name}"
+# ------------------------------------------------------------------------------------------------------ the sinks' pages
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_row_on_the_front_page_and_a_page_with_all_sections(kind: str) -> None:
+    assert f"| `{kind}` |" in TEXT[ROOT / "README.md"]
+    page = TEXT[SINKS / f"{kind}.md"]
+    assert page.startswith(f"# {kind}\n\n")
+    assert re.findall(r"^## (.*)", page, re.MULTILINE) == SECTIONS
+    assert re.search(rf"^!\[[^]]+\]\(pictures/{kind}[\w-]*\.png\)", page, re.MULTILINE)
+    assert blocks(SINKS / f"{kind}.md", "yaml")
+
+
+@pytest.mark.parametrize("page", sorted(SINKS.glob("*.md")), ids=lambda page: page.name)
+def test_what_pages_have_from_the_code_is_up_to_date(page: Path) -> None:
+    """`make docs` writes it."""
+    assert make.filled_in(page, KINDS) == TEXT[page]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_of_every_kind_stands_on_its_page(kind: str) -> None:
+    options = TEXT[SINKS / f"{kind}.md"].split("<!-- options -->")[1].split("<!-- /options -->")[0]
+    for name, field in KINDS[kind].config.model_fields.items():
+        assert name == "kind" or f"`{field.alias or name}`" in options, name
+
+
+def test_the_built_in_templates_are_printed_in_full() -> None:
+    shown = blocks(SINKS / "templates.md", "jinja")
+    for file in (ROOT / "router" / "messages").iterdir():
+        assert file.read_text(encoding="utf-8") in shown, file.name
+
+
+async def test_the_pictures_show_what_is_sent_today() -> None:
+    """`make pictures` makes them; nothing is drawn here."""
+    names = set()
+    async for picture in pictures.pictures({name: kind.config for name, kind in KINDS.items()}):
+        assert pictures.made(picture), f"{picture.name} shows something else: make pictures"
+        names.add(picture.name)
+    files = {file.stem: file.stat().st_size for file in pictures.PICTURES.iterdir()}
+    assert files.keys() == names
+    assert max(files.values()) < 60_000
+
+
+def test_every_value_that_a_template_sees_is_documented() -> None:
+    page = TEXT[SINKS / "templates.md"]
+    values = _values(sample_event(), (), Wording("de", "UTC"), sample_event().received_at, updated=False)
+    for name in values:
+        assert f"| `{name}` |" in page
+    of_event = page.split("| of `event` | |")[1].split("\n\n")[0]
+    for name, value in plain(sample_event()).items():
+        assert f"`{name}`" in of_event
+        items = value if isinstance(value, list) else [value]
+        for inside in items[0] if isinstance(items[0], dict) and name != "raw" else ():
+            assert re.search(rf"^\|[^|]*`{name}`[^|]*\|.*`{inside}`", of_event, re.MULTILINE), f"{name}.{inside}"
+
+
+def test_every_filter_of_ours_is_documented() -> None:
+    section = TEXT[SINKS / "templates.md"].split("\n## Filters\n")[1].split("\n## ")[0]
+    renderer = Renderer(ZoneInfo("UTC"))
+    for shown in re.findall(r"^\| `(\{\{.*?\}\})`", section, re.MULTILINE):
+        assert renderer.compile(shown.replace(r"\|", "|")).render(event=plain(sample_event()))
+    for name in ("date", "duration", "phone", "cut", "tojson"):
+        assert rf"\| {name}" in section
+    for name in _REMOVED_FILTERS:
+        assert f"`{name}`" in section
+
+
+def test_the_limits_of_templates_are_those_of_the_code() -> None:
+    page = " ".join(TEXT[SINKS / "templates.md"].split())
+    assert f"({_LONGEST_TEXT:,} characters each, {_MOST:,} in all)" in page
+    assert f"{FUEL:,} steps" in page
+    assert MAX_OUTPUT == 1_000_000
+    assert "a million characters" in page
+
+
+def test_the_mistake_that_is_shown_is_the_one_that_is_made() -> None:
+    shown = re.search(r"^routes\.yaml:.* (template: .*)$", TEXT[SINKS / "templates.md"], re.MULTILINE)
+    assert shown is not None
+    with pytest.raises(ValueError, match=re.escape(shown[1])):
+        _checked("# {{ title }}\n{{ event.summary | shorten(3) }}")
+
+
+# ------------------------------------------------------------------------------------------------------------ the others
 
 
 def test_every_command_is_on_the_front_page() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from router.errors import ConfigError, Rejected, Unavailable
 from router.http import MAX_ANSWER, failure, open_client, retry_after
+from router.sink import HttpAnswer
 from router.testing import HANG, RESET, Answer, FakeEndpoint, eventually
 
 if TYPE_CHECKING:
@@ -214,6 +215,53 @@ async def test_the_answer_is_given_to_the_sink(endpoint: FakeEndpoint, client: C
     endpoint.answer(Answer(status=201, body=b'{"id": 7}'))
     answer = await client.post(endpoint.url(), b"", {})
     assert (answer.status, answer.body) == (201, b'{"id": 7}')
+
+
+@pytest.mark.parametrize("status", [200, 204, 400, 410, 429, 500, 302])
+@pytest.mark.parametrize("said", [Rejected("no such channel"), Unavailable("revoked", whole_lane=True)])
+async def test_what_a_sink_makes_of_an_answer_counts_more_than_its_status(
+    status: int, said: Rejected | Unavailable, endpoint: FakeEndpoint, client: Client
+) -> None:
+    endpoint.answer(Answer(status=status, body=b"" if status == 204 else b"not_ok"))
+    answers: list[HttpAnswer] = []
+
+    def verdict(answer: HttpAnswer) -> Rejected | Unavailable:
+        answers.append(answer)
+        return said
+
+    with pytest.raises(type(said)) as caught:
+        await client.post(endpoint.url(), b"", {}, verdict=verdict)
+    assert caught.value is said
+    assert answers == [HttpAnswer(status, b"" if status == 204 else b"not_ok")]
+
+
+async def test_a_sink_that_makes_nothing_of_an_answer_leaves_it_to_the_status(
+    endpoint: FakeEndpoint, client: Client
+) -> None:
+    for status in (200, 302, 400, 410, 429, 500):
+        endpoint.answer(Answer(status=status, body=b"x"))
+        expected = failure(status, f"127.0.0.1:{endpoint.port}")
+        if expected is None:
+            assert (await client.post(endpoint.url(), b"", {}, verdict=lambda _: None)).body == b"x"
+        else:
+            with pytest.raises(type(expected)) as caught:
+                await client.post(endpoint.url(), b"", {}, verdict=lambda _: None)
+            assert vars(caught.value) == vars(expected)
+            assert str(caught.value) == str(expected)
+
+
+@pytest.mark.parametrize(
+    ("header", "said", "wait"), [("30", None, 30), ("30", 10, 30), ("30", 60, 60), (None, 60, 60), ("soon", None, None)]
+)
+@pytest.mark.parametrize("status", [200, 429])
+async def test_the_longer_wait_counts(
+    status: int, header: str | None, said: int | None, wait: int | None, endpoint: FakeEndpoint, client: Client
+) -> None:
+    endpoint.answer(Answer(status=status, headers={"Retry-After": header} if header else {}))
+    busy = Unavailable("busy", retry_after=None if said is None else timedelta(seconds=said))
+    with pytest.raises(Unavailable) as caught:
+        await client.post(endpoint.url(), b"", {}, verdict=lambda _: busy)
+    assert caught.value.retry_after == (None if wait is None else timedelta(seconds=wait))
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -543,3 +591,12 @@ async def test_nothing_is_left_open(endpoint: FakeEndpoint) -> None:
     async with open_client(allow_networks=LOOPBACK) as client:
         await asyncio.gather(*(client.post(endpoint.url(), b"x", {}) for _ in range(20)))
     await eventually(lambda: asyncio.all_tasks() <= before)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [(b'{"ok": true}', {"ok": True}), (b"", {}), (b"[1]", {}), (b'{"ok', {}), (b"\xff", {}), (b"[" * 65_536, {})],
+)
+def test_an_answer_in_json(body: bytes, value: dict[str, Any]) -> None:
+    """Whatever a far side sends is no reason to fail."""
+    assert HttpAnswer(200, body).json() == value

@@ -112,14 +112,14 @@ def test_items_without_text_leave_nothing() -> None:
 @pytest.mark.parametrize(
     ("changes", "title"),
     [
-        ({}, "Anruf +4915228817386 → Support"),
+        ({}, "Anruf +49 1522 8817386 → Support"),
         (
             {"direction": Direction.OUTBOUND, "caller": Number("200", None, NumberKind.INTERNAL)},
-            "Anruf Support → +493023125014",
+            "Anruf Support → +49 30 23125014",
         ),
-        ({"channel": Channel()}, "Anruf +4915228817386 → +493023125014"),
+        ({"channel": Channel()}, "Anruf +49 1522 8817386 → +49 30 23125014"),
         ({"caller": Number("anonymous", None, NumberKind.ANONYMOUS)}, "Anruf anonym → Support"),
-        ({"headline": "\u202e \n"}, "Anruf +4915228817386 → Support"),
+        ({"headline": "\u202e \n"}, "Anruf +49 1522 8817386 → Support"),
     ],
 )
 def test_without_a_headline_the_title_says_who_called_whom(changes: dict[str, Any], title: str) -> None:

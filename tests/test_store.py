@@ -65,6 +65,7 @@ from store_engines import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from router.delivery import Delivery
     from router.store.base import DeliveryLine
 
 
@@ -414,6 +415,63 @@ async def test_a_claim_carries_all_that_the_sink_is_given(store: Store) -> None:
     assert (claim.delivery.body, claim.delivery.content_type) == (arriving.body, "application/json")
     assert (claim.delivery.routes, claim.delivery.attempt) == (("to sales",), 1)
     assert (claim.accepted_at, claim.retries) == (NOW, 0)
+
+
+async def revision(
+    store: Store, text: str, remote_id: str | None = None, *, sink: str = "screen", **call: Any
+) -> Delivery:
+    """One revision of a call, delivered with this remote id; as the sink was given it."""
+    await accepted(store, arrival(text=text, owed=(sink,), **call))
+    claim = await claim_one(store, sink)
+    await store.settle(claim, settlement(Done(remote_id)))
+    return claim.delivery
+
+
+async def test_a_revision_follows_what_the_first_one_became(store: Store) -> None:
+    """Also the third: what answers the second would otherwise begin a thread of its own."""
+    found = [await revision(store, text, f"msg-{text}") for text in ("one", "two", "three")]
+    assert [each.follows for each in found] == [None, "msg-one", "msg-one"]
+
+
+async def test_a_revision_follows_the_first_that_left_a_trace(store: Store) -> None:
+    await accepted(store, arrival(text="owed to nobody"))
+    await revision(store, "no remote id")
+    await accepted(store, arrival(text="dead", owed=("screen",)))
+    await store.settle(await claim_one(store), settlement(Dead("gone")))
+    await revision(store, "first", "msg-1")
+    assert (await revision(store, "next", "msg-2")).follows == "msg-1"
+
+
+async def test_a_revision_follows_nothing_of_another_sink_call_or_source(store: Store) -> None:
+    others: list[dict[str, Any]] = [{"sink": "mail"}, {"call_id": "call-2"}, {"source": "bonn"}, {"call_id": None}]
+    for n, other in enumerate(others):
+        await revision(store, f"one-{n}", f"msg-{n}", **other)
+        assert (await revision(store, f"two-{n}")).follows is None
+
+
+async def test_a_repeated_attempt_and_a_replay_follow_the_same(store: Store) -> None:
+    await revision(store, "one", "msg-1")
+    await accepted(store, arrival(text="two", owed=("screen",)))
+    for decision in (Again(at(0), "busy"), Dead("no")):
+        claim = await claim_one(store)
+        assert claim.delivery.follows == "msg-1"
+        await store.settle(claim, settlement(decision))
+    await store.replay(claim.delivery.id, now=at(1))
+    assert (await claim_one(store, when=1)).delivery.follows == "msg-1"
+
+
+async def test_a_revision_that_is_born_claimed_follows_too(store: Store) -> None:
+    await revision(store, "one", "msg-1")
+    await revision(store, "two", "msg-2")
+    answer = await accepted(store, arrival(text="three", owed=tuple(Owed(sink, at(60)) for sink in ("screen", "mail"))))
+    assert [claim.delivery.follows for claim in answer.claims] == ["msg-1", None]
+
+
+async def test_what_was_purged_is_followed_no_more(store: Store) -> None:
+    await revision(store, "one", "msg-1")
+    await store.purge(events=at(100), quarantine=None, seen=None, limit=500)
+    again = await revision(store, "two")
+    assert (again.event.revision, again.follows) == (2, None)
 
 
 async def test_a_claim_raises_the_attempt_by_one(store: Store) -> None:

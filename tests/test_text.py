@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from router.keywords import Match, keyword
-from router.text import Fold, FoldedText, cut, fold, name_glob, name_key, one_line
+from router.text import Fold, FoldedText, cut, fold, name_glob, name_key, one_line, readable
 
 CASES = Path(__file__).parents[1].parent / "shared/cases/german_keywords.yaml"
 LATER = {"stem", "fuzzy", "near"}
@@ -744,3 +744,38 @@ def test_one_line_is_printable_and_stays(text: str) -> None:
     assert not {unicodedata.category(char) for char in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     assert [line] == (line.splitlines() or [""])
     line.encode()
+
+
+# ------------------------------------------------------------------------------------------------------------ readable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb", "a\nb"),
+        ("a\r\nb\rc\x0bd\x0ce\x85f\u2028g\u2029h", "a\nb\nc\nd\ne\nf\ng\nh"),
+        ("a\tb", "a b"),
+        ("a\0\x07\x1b[31m\x7f\x9bb", "a[31mb"),
+        ("\u202egpj.exe\u2066\u2069\u200e\u061c", "gpj.exe"),
+        ("a\u200b\u2060\ufeff\u00ad\u3164\u115fb", "ab"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("👩\u200d👩\u200d👧 ❤\ufe0f 🇩🇪", "👩\u200d👩\u200d👧 ❤\ufe0f 🇩🇪"),
+        ("a\ufdd0\ufdef\ufffe\uffff\U0001fffe\U0010ffffb", "ab"),
+        ("a\U000e0041b", "ab"),
+        ("\ud83d", "\ufffd"),
+        ("\ue000\u0378", "\ue000\u0378"),
+        ("e\u0301", "e\u0301"),
+        ("x" + "\u0301" * 40, "x" + "\u0301" * 30),
+        ("<b>&amp;*_x_*", "<b>&amp;*_x_*"),
+        ("", ""),
+    ],
+)
+def test_readable_text_is_what_can_be_seen_in_its_order(text: str, shown: str) -> None:
+    assert readable(text) == shown
+
+
+@given(st.text())
+def test_what_is_readable_stays_as_it_is(text: str) -> None:
+    found = readable(text)
+    assert readable(found) == found
+    assert not [char for char in found if char != "\n" and unicodedata.category(char) in {"Cc", "Zl", "Zp", "Cs"}]

@@ -297,6 +297,8 @@ class _Reader:
 
     def fill(self, written: str, at: Place, path: Steps) -> str:
         filled, errors, warnings = fill(written, self.folder, self.environ)
+        if path[-1:] == ("template",):
+            warnings = []  # who may read the file: of everything else it is taken to be a secret
         self.problems += [Problem(self.file, *at, path, message) for message in errors]
         self.warnings += [Problem(self.file, *at, path, message) for message in warnings]
         return filled

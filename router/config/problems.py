@@ -75,7 +75,8 @@ def translated(
     for one in _without_echoes(_without_branches(found)):
         message = as_written(document, one.path, one.message)
         written = document.written(one.path)
-        if written and written not in ("~", "null") and not one.key and not _secret(one, written):
+        quotable = written and written not in ("~", "null") and "\n" not in written
+        if written and quotable and not one.key and not _secret(one, written):
             message = message if repr(written) in message else f"{cut(written, _SHOWN)!r} {message}"
         yield document.problem(one.path, message, key=one.key)
 

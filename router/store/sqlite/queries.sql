@@ -47,6 +47,12 @@ INSERT INTO events (
     :rules, :content_type, :call, :digest, :sha256, :call_json, :body
 );
 
+-- followed: What earlier revisions of a call became at each sink, the first revision last.
+SELECT deliveries.sink, deliveries.remote_id
+FROM seen JOIN deliveries ON deliveries.event_id = seen.event_id
+WHERE seen.source = :source AND seen.call = :call AND seen.revision < :revision AND deliveries.remote_id IS NOT NULL
+ORDER BY seen.revision DESC, deliveries.id DESC;
+
 -- owed_before: The sinks that other revisions of a call were owed to.
 SELECT DISTINCT deliveries.sink
 FROM seen JOIN deliveries ON deliveries.event_id = seen.event_id
@@ -102,7 +108,13 @@ SELECT min(due) AS due FROM deliveries WHERE sink = :sink AND state = 'pending';
 -- claimed: A delivery with all that its sink is given; nothing of the event where damage has parted the two.
 SELECT
     deliveries.id AS delivery_id, deliveries.event_id, deliveries.sink, deliveries.attempt, deliveries.retries,
-    deliveries.accepted_at, deliveries.due, deliveries.replay_of, events.*
+    deliveries.accepted_at, deliveries.due, deliveries.replay_of, events.*,
+    CASE WHEN events.revision > 1 THEN (
+        SELECT earlier.remote_id FROM seen JOIN deliveries AS earlier ON earlier.event_id = seen.event_id
+        WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision < events.revision
+            AND earlier.sink = deliveries.sink AND earlier.remote_id IS NOT NULL
+        ORDER BY seen.revision, earlier.id LIMIT 1
+    ) END AS follows
 FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
 WHERE deliveries.id = :id;
 

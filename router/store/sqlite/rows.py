@@ -171,6 +171,7 @@ def claim_of(row: sqlite3.Row, until: datetime, parse: Callable[[bytes], Any]) -
             routes=unpacked(row["routes"]),
             attempt=row["attempt"],
             replay_of=row["replay_of"],
+            follows=row["follows"],
         )
         return Claim(delivery, until, moment(row["accepted_at"]), row["retries"])
 

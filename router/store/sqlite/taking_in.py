@@ -84,7 +84,12 @@ class Acceptance:
         if owed:
             rows = [self._delivery_row(id_, one) for id_, one in zip(ids, owed, strict=True)]
             connection.executemany(SQL["add_delivery"], rows)
-        return Accepted(self.event_id, sequence, revision, len(owed), self._claims(ids, owed, sequence, revision))
+        follows: dict[str, str] = {}
+        if revision > 1 and owed:
+            found = connection.execute(SQL["followed"], {**self.row, "revision": revision})
+            follows = {row["sink"]: row["remote_id"] for row in found}
+        claims = self._claims(ids, owed, sequence, revision, follows)
+        return Accepted(self.event_id, sequence, revision, len(owed), claims)
 
     def _count_channel(self, connection: sqlite3.Connection, *, new_call: bool) -> None:
         channel = self.arrival.call.channel
@@ -120,7 +125,9 @@ class Acceptance:
             "claimed_until": micros_or_none(owed.claim_until),
         }
 
-    def _claims(self, ids: list[str], owed: list[Owed], sequence: int, revision: int) -> tuple[Claim, ...]:
+    def _claims(
+        self, ids: list[str], owed: list[Owed], sequence: int, revision: int, follows: dict[str, str]
+    ) -> tuple[Claim, ...]:
         claimed = [(id_, one.sink, one.claim_until) for id_, one in zip(ids, owed, strict=True) if one.claim_until]
         if not claimed:
             return ()
@@ -144,6 +151,7 @@ class Acceptance:
                     body=arrival.body,
                     content_type=arrival.content_type,
                     routes=arrival.routes,
+                    follows=follows.get(sink),
                 ),
                 until,
                 arrival.received_at,

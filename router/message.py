@@ -1,0 +1,161 @@
+"""Messages to people: from a delivery to a document, by the sink's own template or the built-in one of its language.
+
+What stands in a message is decided here: only the parts in `send`, numbers as `numbers` says, marks for what is an
+update or late. How a document is written is the sink's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
+from importlib import resources
+from typing import Annotated, Any, ClassVar, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator
+
+from router.delivery import Delivery
+from router.errors import Rejected
+from router.event import Event, other_party, plain
+from router.excerpt import outgoing
+from router.fitting import MARK
+from router.markup import Block, Document, Span, Style, parse
+from router.people import Wording
+from router.sample import bare_event, hostile_event, sample_event
+from router.sink import PeopleSinkConfig, Revisions, SinkContext, Template
+from router.text import cut
+
+#: Characters of a call that templates are given, of its transcript last; and of one text.
+_MOST: Final = 400_000
+_LONGEST_TEXT: Final = 100_000
+#: What an item of a list takes of them besides its text, so that there is an end to empty ones.
+_ITEM: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What people are told about a call."""
+
+    #: On one line, never empty: for subjects, notifications, and whoever shows no more than that.
+    title: str
+    document: Document
+    #: The call as far as it may leave: see `outgoing`.
+    event: Event
+    #: Whether this corrects what was sent before, and says so.
+    updated: bool
+
+    def headed(self) -> tuple[Block, Document]:
+        """Its title as a block, and what comes below: for vendors that show the two in different places."""
+        match self.document:
+            case (Block(style=Style.TITLE) as title, *rest):
+                return title, tuple(rest)
+        return Block(Style.TITLE, ((Span(self.title),),)), self.document
+
+
+@cache
+def built_in(name: str, language: str) -> str:
+    """The text of a built-in template."""
+    return (resources.files("router") / "messages" / f"{name}.{language}.md").read_text(encoding="utf-8")
+
+
+def _values(event: Event, routes: tuple[str, ...], wording: Wording, now: datetime, *, updated: bool) -> dict[str, Any]:
+    """What a template sees. All of it is plain data."""
+    event = _bounded(event)
+    return {
+        "event": plain(event),
+        "title": wording.title(event),
+        "facts": wording.facts(event),
+        "party": wording.number(other_party(event)),
+        "direction": wording.label(event.direction.value),
+        "late": wording.late(event, now),
+        "updated": updated,
+        "routes": ", ".join(routes),
+        "speakers": {name: wording.label(name) for name in ("caller", "callee", "other")},
+    }
+
+
+def _filled(template: Template, values: dict[str, Any]) -> Document:
+    text = template.render(**values)
+    try:
+        return parse(text)
+    except ValueError as error:
+        message = f"template: {error}"
+        raise Rejected(message) from None
+
+
+def _checked(source: str) -> str:
+    """Filled for a call that has everything, one that has nothing, and a hostile one."""
+    from router.render import Renderer
+
+    template = Renderer(ZoneInfo("UTC")).compile_message(source)
+    for event in (sample_event(), bare_event(), hostile_event()):
+        late = event.received_at + timedelta(days=1)
+        values = _values(event, ("a route",), Wording("de", "UTC"), late, updated=event.revision > 1)
+        try:
+            document = _filled(template, values)
+        except Rejected as error:
+            raise ValueError(str(error)) from None
+        if not document:
+            message = "template: says nothing about a call of which only the time is known; write {{ title }} into it"
+            raise ValueError(message)
+    return source
+
+
+def _bounded(event: Event) -> Event:
+    """The event in a size that every template can bear. Where something is left out, a mark stands."""
+    left = _MOST
+
+    def bounded(value: Any) -> Any:
+        nonlocal left
+        if type(value) is str:  # and no enum
+            value = cut(value, min(_LONGEST_TEXT, left)) if left > 0 else MARK
+            left -= len(value)
+        elif isinstance(value, tuple):
+            value = tuple(items(value))
+        elif is_dataclass(value) and not isinstance(value, type):
+            value = replace(value, **{field.name: bounded(getattr(value, field.name)) for field in fields(value)})
+        return value
+
+    def items(values: Iterable[Any]) -> Iterator[Any]:
+        nonlocal left
+        for value in values:
+            left -= _ITEM
+            yield bounded(value)
+            if left < 0:  # so the texts of this one are marks
+                return
+
+    rest: Event = bounded(replace(event, transcript=(), raw=None))
+    return replace(rest, transcript=bounded(event.transcript))
+
+
+class MessageSinkConfig(PeopleSinkConfig):
+    """A sink that writes messages by a template."""
+
+    #: The built-in template: a file `messages/{built_in}.{language}.md` of this package.
+    built_in: ClassVar[Literal["chat", "mail", "push"]] = "chat"
+
+    template: Annotated[str, AfterValidator(_checked)] | None = None
+    """What messages say, instead of the built-in text: a template, or `${file:…}` for one in a file."""
+
+    def writer(self, context: SinkContext) -> Writer:
+        """What writes this sink's messages."""
+        return Writer(self, context, self.template or built_in(self.built_in, context.language))
+
+
+class Writer:
+    """Writes one sink's messages."""
+
+    def __init__(self, config: PeopleSinkConfig, context: SinkContext, source: str) -> None:
+        self._config = config
+        self._clock = context.clock
+        self._template = context.templates.compile_message(source)
+        self.wording = Wording.of(context)
+
+    def write(self, delivery: Delivery) -> Message:
+        """The message. Raises `Rejected` where the template cannot be filled."""
+        event = outgoing(delivery.event, self._config.send, self._config.numbers)
+        updated = event.revision > 1 and self._config.revisions is Revisions.MARK
+        values = _values(event, delivery.routes, self.wording, self._clock.now(), updated=updated)
+        return Message(values["title"], _filled(self._template, values), event, updated)
