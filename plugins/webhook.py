@@ -16,10 +16,9 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from router import (
     Delivery,
     Event,
-    FilePath,
     HttpClient,
+    HttpSinkConfig,
     HttpUrl,
-    Networks,
     Numbers,
     OneOrSeveral,
     Part,
@@ -31,7 +30,6 @@ from router import (
     VconSigning,
     as_json,
     as_vcon,
-    check_ca_file,
     check_url,
     exact_json,
     hookimpl,
@@ -68,7 +66,7 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return headers
 
 
-class WebhookConfig(SinkConfig):
+class WebhookConfig(HttpSinkConfig):
     """Posts each call to a URL: the body as it was received, or the event as JSON or as a vCon."""
 
     kind: Literal["webhook"]
@@ -86,10 +84,6 @@ class WebhookConfig(SinkConfig):
     """Several secrets, while one replaces the other; each of them signs."""
     headers: Annotated[dict[str, SecretStr], AfterValidator(_headers)] = {}
     """Headers to send besides, like Authorization."""
-    allow_networks: Networks = ()
-    """Networks that may be reached besides public addresses, like 10.1.0.0/16."""
-    ca_file: FilePath | None = None
-    """A certificate authority of your own (PEM), besides those of the system."""
     send: Annotated[tuple[Part, ...], OneOrSeveral()] | None = None
     """Which parts of a call stay in the `event` or the `vcon`; all where it is left out."""
 
@@ -112,18 +106,14 @@ class WebhookConfig(SinkConfig):
 
     def check(self, folder: Path) -> datetime | None:
         """The authority, and what signs."""
-        if self.ca_file is not None:
-            check_ca_file(folder / self.ca_file)
+        super().check(folder)
         return self.sign.signer(folder).expires if self.sign else None
 
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """A client of its own."""
         signer = self.sign.open(context) if self.sign else None
-        ca_file = self.ca_file and context.folder / self.ca_file
-        async with context.http(
-            allow_networks=self.allow_networks, ca_file=ca_file, connections=self.concurrency
-        ) as client:
+        async with self.client(context) as client:
             yield Webhook(self, client, context, signer)
 
     def recipient(self) -> str:

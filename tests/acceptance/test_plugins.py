@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -12,12 +14,26 @@ from process import Receiver, RouterProcess, Sender
 ROOT = Path(__file__).parents[2]
 
 
-def documented_plugin(kind: str) -> str:
-    """The sink that docs/plugins.md shows, whole, under another kind."""
+def documented(name: str) -> str:
+    """The module of this name that docs/plugins.md shows, whole."""
     text = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    found = re.search(rf"```python\n(# {name}\n.*?)```", text, re.DOTALL)
     assert found is not None
-    return found[1].replace('Literal["bell"]', f'Literal["{kind}"]')
+    return found[1]
+
+
+def documented_plugin(kind: str) -> str:
+    """The sink that is shown first, under another kind."""
+    return documented("bell.py").replace('Literal["bell"]', f'Literal["{kind}"]')
+
+
+def test_the_documented_sink_for_messages_passes_its_documented_tests(tmp_path: Path) -> None:
+    for name in ("board.py", "test_board.py"):
+        (tmp_path / name).write_text(documented(name), encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    run = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_board.py"]
+    tested = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 async def test_a_plugin_from_an_entry_point_and_one_from_a_file_both_deliver(tmp_path: Path) -> None:

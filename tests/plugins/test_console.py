@@ -74,7 +74,7 @@ async def test_the_line_bears_what_is_missing_or_odd(
 
 
 async def test_numbers_can_be_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert "+4915228817386 → Support" in await shown(capfd, numbers="full")
+    assert "+49 1522 8817386 → Support" in await shown(capfd, numbers="full")
 
 
 async def test_a_call_cannot_write_a_second_line(capfd: pytest.CaptureFixture[str]) -> None:

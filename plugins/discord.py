@@ -1,0 +1,180 @@
+"""Sink `discord`: posts each call to a channel of Discord, by a webhook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pydantic import Field, model_validator
+
+from router import (
+    Block,
+    Delivery,
+    HttpAnswer,
+    HttpClient,
+    HttpSinkConfig,
+    HttpUrl,
+    Markdown,
+    Message,
+    MessageSinkConfig,
+    Rate,
+    Rejected,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    Style,
+    Unavailable,
+    check_url,
+    exact_json,
+    fitted,
+    hookimpl,
+    host_of,
+    plain_text,
+    utf16,
+)
+
+#: Of 2,000: what notifications show.
+TITLE: Final = 300
+#: Of 4,096, 2,048, and 6,000 in all: https://discord.com/developers/docs/resources/message#embed-object-embed-limits.
+DESCRIPTION: Final = 4000
+FOOTER: Final = 1024
+
+_ADDRESS = re.compile(r"/api(/v\d+)?/webhooks/\d+/[\w-]+/?")
+
+
+class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
+    """Posts each call to a channel of Discord."""
+
+    kind: Literal["discord"]
+    url: HttpUrl
+    """The webhook's URL, from the settings of its channel."""
+    thread_id: Annotated[str, Field(pattern=r"^\d{1,20}$")] | None = None
+    """A thread of that channel, or a post of a forum, by its ID."""
+    rate: Rate | None = Rate(30, timedelta(minutes=1))
+    """How many attempts may begin in which time, like `30/m`; Discord takes 30 a minute for a channel."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> DiscordConfig:
+        check_url(self.url, self.allow_networks)
+        if not _ADDRESS.fullmatch(urlsplit(self.url.get_secret_value()).path):
+            message = "`url` is no webhook of Discord; it looks like https://discord.com/api/webhooks/123/token"
+            raise ValueError(message)
+        return self
+
+    @asynccontextmanager
+    async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
+        """A client of its own."""
+        async with self.client(context) as client:
+            yield Discord(self, client, context)
+
+    def recipient(self) -> str:
+        """The host: the path holds a token."""
+        return host_of(self.url)
+
+    def address(self) -> str:
+        """Where to post, so that the answer is the message."""
+        url = urlsplit(self.url.get_secret_value())
+        query = dict(parse_qsl(url.query)) | {"wait": "true"}
+        if self.thread_id:
+            query["thread_id"] = self.thread_id
+        return url._replace(query=urlencode(query), fragment="").geturl()
+
+
+class Discord:
+    """One webhook."""
+
+    def __init__(self, config: DiscordConfig, client: HttpClient, context: SinkContext) -> None:
+        self._url = config.address()
+        self._host = config.recipient()
+        self._client = client
+        self._writer = config.writer(context)
+
+    async def deliver(self, delivery: Delivery) -> str | None:
+        """Post it; the id of the message."""
+        body = exact_json(_posted(self._writer.write(delivery)))
+        answer = await self._client.post(self._url, body, {"Content-Type": "application/json"}, verdict=self._verdict)
+        message_id = answer.json().get("id")
+        return message_id if isinstance(message_id, str) and message_id.isdecimal() else None
+
+    def _verdict(self, answer: HttpAnswer) -> Unavailable | Rejected | None:
+        """By the code in it: https://discord.com/developers/docs/topics/opcodes-and-status-codes#json."""
+        said = answer.json()
+        code, wait = said.get("code"), said.get("retry_after")
+        if isinstance(wait, int | float) and 0 <= wait < _LONGEST:
+            reason = f"{self._host} takes no more messages at the moment"
+            return Unavailable(reason, retry_after=timedelta(seconds=wait), whole_lane=True)
+        if not isinstance(code, int):
+            return None
+        if code == _UNKNOWN_WEBHOOK:
+            reason = f"{self._host}: the webhook was deleted; make a new one and write its URL"
+            return Rejected(reason, whole_lane=True)
+        if code in _MENDABLE:
+            return Unavailable(f"{self._host}: {_MENDABLE[code]}", whole_lane=True)
+        return Rejected(f"{self._host}: {_REFUSED[code]}") if code in _REFUSED else None
+
+
+#: Seconds that are still a wait.
+_LONGEST = 1e8
+_UNKNOWN_WEBHOOK = 10015
+_MENDABLE: Final = {
+    10003: "there is no such thread or channel; look at thread_id",
+    40333: "Cloudflare blocks this machine; Discord will have to lift that",
+    50001: "the webhook has no access to its channel",
+    50013: "the webhook may not write in its channel",
+    50027: "the token in the URL is not valid; copy the webhook's URL again",
+    50083: "the thread is archived; open it again, or write another thread_id",
+    160005: "the thread is locked; unlock it, or write another thread_id",
+    220001: "the channel is a forum; write the ID of one of its posts as thread_id",
+}
+_REFUSED: Final = {
+    40005: "the message is too large",
+    50006: "the message is empty",
+    50035: "the message has a form that Discord does not take",
+    200000: "AutoMod of the server blocked the message",
+    200001: "AutoMod of the server blocked the title",
+    240000: "Discord's filter of harmful links blocked the message",
+}
+
+
+# --- how it is written ---
+
+
+def _posted(message: Message) -> dict[str, Any]:
+    """The title as content, which notifications show; the rest as an embed, which has room and unfurls no link."""
+    title, body = message.headed()
+    end = len(body)
+    while end and body[end - 1].style is Style.FINE_PRINT:
+        end -= 1
+    embed: dict[str, Any] = {}
+    if end:
+        embed["description"] = MARKDOWN.write(body[:end], DESCRIPTION)
+    if body[end:]:
+        embed["footer"] = {"text": plain_text(fitted(body[end:], FOOTER, _plain_size))}
+    content = MARKDOWN.write((title,), TITLE)
+    return {"content": content, "embeds": [embed] if embed else [], "allowed_mentions": {"parse": []}}
+
+
+def _plain_size(block: Block) -> int:
+    return utf16(plain_text((block,))) + len("\n\n")
+
+
+#: Marks, mentions, emoji (`<:name:1>`, `:name:`), times, links; invitations are found without `https://`, too.
+_SPECIAL = re.compile(r"[\\*_~`|<\[\]@]|:(?=//|[\w+-]+:)|\.(?=\w+/)")
+
+
+def _escaped(text: str) -> str:
+    """https://discord.com/developers/docs/reference#message-formatting: a backslash makes a sign stand for itself."""
+    return _SPECIAL.sub(r"\\\g<0>", text)
+
+
+MARKDOWN: Final = Markdown(_escaped, utf16)
+
+
+@hookimpl
+def register_sinks() -> list[type[SinkConfig]]:
+    """The kind `discord`."""
+    return [DiscordConfig]

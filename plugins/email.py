@@ -1,0 +1,336 @@
+"""Sink `email`: a mail for each call, as text and as HTML, handed to a server of one's own or a provider's.
+
+How a mail is written is left to `router.mail` and `router.html`, how it is handed in to `router.smtp`. Recipients come
+from the configuration alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from ssl import SSLContext
+from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from router import (
+    Block,
+    Delivery,
+    Event,
+    FilePath,
+    Login,
+    Mailbox,
+    Mailboxes,
+    MailFile,
+    MailHeader,
+    MailServer,
+    Message,
+    MessageSinkConfig,
+    Numbers,
+    OneOrSeveral,
+    Rate,
+    Refusal,
+    Rejected,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    Span,
+    Style,
+    Timeout,
+    Tls,
+    Unavailable,
+    address_of,
+    as_vcon,
+    check_ca_file,
+    check_template,
+    cut,
+    exact_json,
+    hookimpl,
+    mail_bytes,
+    mail_session,
+    mailbox,
+    markdown_page,
+    one_line,
+    plain,
+    strip_audio,
+    trusting,
+)
+
+#: Recipients of a mail, bytes of a file with a token, characters of a channel's name.
+_MOST_RECIPIENTS: Final = 50
+_LARGEST_TOKEN: Final = 64 * 1024
+_LONGEST_CHANNEL: Final = 80
+#: Deliveries that some have got and others have not.
+_REMEMBERED: Final = 1000
+
+_WORDS: Final = {
+    "de": {"on": "auf", "left_out": "Ohne Anhang: Dem Mailserver ist er zu groß"},
+    "en": {"on": "on", "left_out": "Without its attachment, which is too big for the mail server"},
+}
+
+# --- the configuration ---
+
+_SERVER = re.compile(r"(smtps?)://(?:(.*)@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
+Attachment = Literal["received", "vcon", "markdown"]
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def _server(text: str) -> str:
+    found = _SERVER.fullmatch(text)
+    if found is None or int(found[4] or 25) not in range(1, 65536):
+        raise ValueError("is no server like smtps://user@mail.example.com or smtp://user@mail.example.com:587")
+    if ":" in (found[2] or ""):
+        raise ValueError("has a password in it; write it as `password`, and a colon of the user as %3A")
+    return text
+
+
+def _subject(text: str) -> str:
+    if text not in ("call", "headline"):
+        check_template(text)
+    return text
+
+
+class EmailConfig(MessageSinkConfig):
+    """Sends each call as a mail, with text and HTML."""
+
+    built_in: ClassVar[Literal["chat", "mail", "push"]] = "mail"
+
+    kind: Literal["email"]
+    to: Annotated[Mailboxes, Field(min_length=1)]
+    """Who gets it: one mailbox or several."""
+    cc: Mailboxes = ()
+    """Who gets a copy."""
+    bcc: Mailboxes = ()
+    """Who gets a copy that the others do not see."""
+    from_: Annotated[Mailbox | None, Field(alias="from")] = None
+    """Who it comes from; the user of `server` where that is a mailbox."""
+    server: Annotated[str, AfterValidator(_server), Field(json_schema_extra={"examples": ["smtps://user@example.com"]})]
+    """Who takes mail from us: `smtps://user@host` (TLS, port 465) or `smtp://user@host` (STARTTLS, port 587)."""
+    password: SecretStr | None = None
+    """The user's password, best an app password of its own."""
+    token_file: FilePath | None = None
+    """Instead of a password: a file with an OAuth 2 access token, which another program renews; read anew each time."""
+    tls: Literal["required", "none"] = "required"
+    """`none` sends in the clear (smtp://, port 25), with a password only to this machine itself."""
+    ca_file: FilePath | None = None
+    """A certificate authority of your own (PEM), besides those of the system."""
+    subject: Annotated[str, AfterValidator(_subject)] = "call"
+    """`call`: channel and time, no names; `headline`; or a template of your own, like `{{ event.channel.name }}`."""
+    attach: Annotated[tuple[Attachment, ...], OneOrSeveral()] = ()
+    """Files to attach: `received` (all that came in), `vcon`, `markdown` (both with the parts in `send`)."""
+    numbers: Numbers = Numbers.FULL
+    """`masked` or `full` phone numbers."""
+    timeout: Timeout = timedelta(seconds=60)
+    """How long one attempt may take; servers look for viruses before they answer."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 2
+    """How many attempts may run at the same time, each on a connection of its own."""
+    rate: Rate | None = Rate(30, timedelta(minutes=1))
+    """How many attempts may begin in which time, like `1/s`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EmailConfig:
+        scheme, user, host = self._server_parts()[:3]
+        if self.tls == "none" and scheme == "smtps":
+            raise ValueError("`tls: none` goes with smtp://; smtps:// is TLS")
+        if self.password is not None and self.token_file is not None:
+            raise ValueError("`password` and `token_file` are both there; write one of them")
+        secret = self.password is not None or self.token_file is not None
+        if secret is not bool(user):
+            raise ValueError("a login takes a user in `server` (smtps://user@host) and a `password` or `token_file`")
+        if self.tls == "none" and secret and host not in _LOOPBACK:
+            raise ValueError("`tls: none` would send the password in the clear; leave one of them out")
+        if len(self.recipients()) > _MOST_RECIPIENTS:
+            raise ValueError(f"`to`, `cc` and `bcc` are more than {_MOST_RECIPIENTS}; write a mailing list's address")
+        if "received" in self.attach and self.numbers is Numbers.MASKED:
+            raise ValueError("`attach: received` has all numbers in it; leave out `numbers: masked`, or attach `vcon`")
+        self.sender()
+        return self
+
+    def _server_parts(self) -> tuple[str, str, str, int | None]:
+        found = _SERVER.fullmatch(self.server)
+        scheme, user, host, port = found.groups() if found else ("", "", "", None)
+        return scheme, unquote(user or ""), host.strip("[]"), int(port) if port else None
+
+    def sender(self) -> str:
+        """Who it comes from. Raises ValueError where nobody is named."""
+        try:
+            return self.from_ or mailbox(self._server_parts()[1])
+        except ValueError:
+            raise ValueError("the user in `server` is no mailbox, so write who the mail comes from as `from`") from None
+
+    def recipients(self) -> tuple[str, ...]:
+        """Every address once, in the order in which they are written."""
+        return tuple(dict.fromkeys(map(address_of, (*self.to, *self.cc, *self.bcc))))
+
+    def mail_server(self) -> MailServer:
+        """Where to connect to."""
+        scheme, _, host, port = self._server_parts()
+        if scheme == "smtps":
+            return MailServer(host, port or 465, Tls.IMPLICIT)
+        return (
+            MailServer(host, port or 587, Tls.STARTTLS)
+            if self.tls == "required"
+            else MailServer(host, port or 25, Tls.NONE)
+        )
+
+    def login(self, folder: Path) -> Login | None:
+        """Read anew where it is in a file."""
+        user = self._server_parts()[1]
+        if self.token_file is not None:
+            return Login(user, _token(folder / self.token_file), oauth=True)
+        return Login(user, self.password.get_secret_value()) if self.password else None
+
+    def check(self, folder: Path) -> datetime | None:
+        """The authority; a token may well be written later."""
+        if self.ca_file is not None:
+            check_ca_file(folder / self.ca_file)
+        return None
+
+    @asynccontextmanager
+    async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
+        """Connections are made for each mail: a server closes idle ones, and there are seldom two in a row."""
+        ca_file = self.ca_file and context.folder / self.ca_file
+        yield Email(self, context, await asyncio.to_thread(trusting, ca_file) if self.tls == "required" else None)
+
+    def recipient(self) -> str:
+        """The addresses."""
+        return ", ".join(self.recipients())
+
+    def parts(self) -> tuple[str, ...]:
+        """A received body has everything."""
+        return (*super().parts(), *(["received"] if "received" in self.attach else []))
+
+
+def _token(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            token = opened.read(_LARGEST_TOKEN).decode("ascii").strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise Unavailable(f"token_file cannot be read: {why}", whole_lane=True) from None
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise Unavailable(
+            "token_file does not hold one access token; look at the program that renews it", whole_lane=True
+        )
+    return token
+
+
+class Email:
+    """One list of recipients, by one server."""
+
+    def __init__(self, config: EmailConfig, context: SinkContext, tls: SSLContext | None) -> None:
+        self._config = config
+        self._context = context
+        self._tls = tls
+        self._writer = config.writer(context)
+        self._subject = context.templates.compile(config.subject)
+        #: Who has a delivery already that others shall still get.
+        self._served: dict[str, frozenset[str]] = {}
+
+    async def deliver(self, delivery: Delivery) -> str:
+        """Send it to who does not have it yet; the Message-ID, which is the same for every attempt.
+
+        Done when nobody is left who may get it later; who was refused for good is logged. Who has it is remembered
+        while this sink is open: after a restart between two attempts all get it again, with the same Message-ID.
+        """
+        config, message = self._config, self._writer.write(delivery)
+        header = self._header(delivery, message)
+        mail = await asyncio.to_thread(self._mail, header, message, delivery)
+        served = self._served.get(delivery.id, frozenset())
+        missing = [address for address in config.recipients() if address not in served]
+        login = await asyncio.to_thread(config.login, self._context.folder)
+        domain = address_of(header.sender).rpartition("@")[2]
+        async with mail_session(config.mail_server(), self._tls, login, domain) as session:
+            if config.attach and len(mail) > session.most:
+                mail = await asyncio.to_thread(self._mail, header, message)
+            if len(mail) > session.most:
+                raise Rejected(
+                    f"the mail has {len(mail)} bytes, and {config.mail_server()} takes {session.most}; "
+                    "leave parts out of `send`"
+                )
+            refused = await session.send(address_of(header.sender), missing, mail)
+        self._settle(delivery, served | (set(missing) - refused.keys()), refused)
+        return header.message_id
+
+    def _settle(self, delivery: Delivery, served: frozenset[str], refused: Mapping[str, Refusal]) -> None:
+        """What becomes of a delivery that some have got. Recipients are called by their place: no log holds addresses."""
+        server, everyone = self._config.mail_server(), self._config.recipients()
+        reason = "; ".join(
+            f"recipient {everyone.index(address) + 1} of {len(everyone)}: {why}" for address, why in refused.items()
+        )
+        self._served.pop(delivery.id, None)
+        if not all(why.for_good for why in refused.values()):
+            self._served[delivery.id] = served
+            while len(self._served) > _REMEMBERED:
+                del self._served[next(iter(self._served))]
+            raise Unavailable(f"{server} does not take it for everybody yet: {reason}")
+        if not served:
+            raise Rejected(f"{server} takes it for nobody: {reason}")
+        if refused:
+            self._context.log.warning("delivery.recipients_refused", delivery_id=delivery.id, reason=reason)
+
+    def _header(self, delivery: Delivery, message: Message) -> MailHeader:
+        config, wording = self._config, self._writer.wording
+        # Programs show what belongs together only where it is called the same, but for this.
+        answer = "Re: " if delivery.follows else ""
+        return MailHeader(
+            sender=config.sender(),
+            to=config.to,
+            cc=config.cc,
+            subject=answer + (self._said(message) or self._neutral(message.event)),
+            key=delivery.id,
+            follows=delivery.follows,
+            date=format_datetime(wording.local(self._context.clock.now())),
+            language=wording.language,
+        )
+
+    def _said(self, message: Message) -> str:
+        """The subject that is asked for; empty where that comes to nothing."""
+        match self._config.subject:
+            case "call":
+                return ""
+            case "headline":
+                return message.title
+            case _:
+                return one_line(self._subject.render(event=plain(message.event)))
+
+    def _neutral(self, event: Event) -> str:
+        """`Anruf auf Support · 10.03.2026, 09:15`: what may stand on a locked screen."""
+        wording = self._writer.wording
+        channel = cut(one_line(event.channel.name or event.channel.id or ""), _LONGEST_CHANNEL)
+        on = f" {_WORDS[wording.language]['on']} {channel}" if channel else ""
+        return f"{wording.label('call')}{on} · {wording.date(event.started_at or event.received_at)}"
+
+    def _mail(self, header: MailHeader, message: Message, delivery: Delivery | None = None) -> bytes:
+        """All of it. Without the delivery its attachments are left out, and it says so."""
+        if delivery is None:
+            left_out = Block(Style.FINE_PRINT, ((Span(_WORDS[self._writer.wording.language]["left_out"]),),))
+            return mail_bytes(header, (*message.document, left_out))
+        kinds = dict.fromkeys(self._config.attach)
+        return mail_bytes(header, message.document, [self._file(kind, message, delivery) for kind in kinds])
+
+    def _file(self, kind: Attachment, message: Message, delivery: Delivery) -> MailFile:
+        match kind:
+            case "received":
+                body = strip_audio(delivery.body)
+                if body.lstrip()[:1] in (b"{", b"["):
+                    return MailFile("call.json", "application/json", body)
+                return MailFile("call.bin", "application/octet-stream", body)
+            case "vcon":
+                document = as_vcon(message.event, self._config.send, self._config.numbers)
+                return MailFile("call.vcon", "application/vcon", exact_json(document))
+            case "markdown":
+                page = markdown_page(message.event, self._writer.wording)
+                return MailFile("call.md", "text/markdown", page.encode(errors="replace"))
+
+
+@hookimpl
+def register_sinks() -> list[type[SinkConfig]]:
+    """The kind `email`."""
+    return [EmailConfig]

@@ -1,0 +1,217 @@
+"""Sink `ntfy`: a push message on phones and desktops for each call, by ntfy.sh or a server of one's own.
+
+Messages are published as JSON: https://docs.ntfy.sh/publish/#publish-as-json. They are short, because phones are.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+
+from router import (
+    Block,
+    Delivery,
+    HttpAnswer,
+    HttpClient,
+    HttpSinkConfig,
+    HttpUrl,
+    MessageSinkConfig,
+    OneOrSeveral,
+    Rejected,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    Style,
+    Unavailable,
+    check_url,
+    exact_json,
+    fitted,
+    hookimpl,
+    host_of,
+    plain_text,
+    utf8,
+)
+
+_NTFY_SH: Final = SecretStr("https://ntfy.sh")
+#: Bytes, as JSON, of title and message together. A message of 4,096 bytes becomes a file to download, a body of 8,192
+#: is refused (server.go); and of more than 4,000 in all, Google brings phones the beginning only (server_firebase.go).
+_MOST: Final = 3600
+#: What a message takes besides its blocks: quotes and blanks.
+_AROUND: Final = 10
+#: On ntfy.sh, whoever guesses a topic that has no owner reads along.
+_HARD_TO_GUESS: Final = 16
+
+
+def _topic(topic: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[-_A-Za-z0-9]{1,64}", topic.get_secret_value()):
+        message = "is no topic of ntfy: 1 to 64 letters (A to Z), digits, - and _"
+        raise ValueError(message)
+    return topic
+
+
+def _visible(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
+        message = "is empty, or has blanks or characters that no token has"
+        raise ValueError(message)
+    return secret
+
+
+class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
+    """A push message for each call, by ntfy.sh or an ntfy server of your own."""
+
+    built_in: ClassVar[Literal["chat", "mail", "push"]] = "push"
+
+    kind: Literal["ntfy"]
+    topic: Annotated[SecretStr, AfterValidator(_topic)]
+    """The topic. Without a login it is as good as a password: who knows it can read along."""
+    server: HttpUrl | None = None
+    """A server of your own; https://ntfy.sh where it is left out."""
+    token: Annotated[SecretStr, AfterValidator(_visible)] | None = None
+    """An access token (`tk_…`), for a topic that is protected."""
+    user: str | None = None
+    """The name of a user, instead of a token."""
+    password: SecretStr | None = None
+    """The user's password."""
+    priority: Annotated[int, Field(ge=1, le=5)] = 3
+    """From 1 (no sound, no vibration) to 5 (does not stop before somebody looks)."""
+    tags: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^[^\s,]{1,50}$")], ...],
+        OneOrSeveral(),
+        Field(max_length=5),
+    ] = ()
+    """Tags of each message; names of emoji, like `telephone_receiver`, are shown as such before the title."""
+    click: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]*:[^\s]{1,500}$")] | None = None
+    """The address that opens when somebody taps a message, the same for all of them."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> NtfyConfig:
+        server = self.server or _NTFY_SH
+        check_url(server, self.allow_networks)
+        parts = urlsplit(server.get_secret_value())
+        problem = None
+        if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
+            problem = "`server` is https:// and a host; the topic belongs into `topic`, a login into `token`"
+        elif self.token and (self.user or self.password):
+            problem = "`token` and `user` are both there; write one of them"
+        elif (self.user is None) is not (self.password is None):
+            problem = "`user` and `password` go together"
+        elif ":" in (self.user or ""):
+            problem = "`user` has a colon in it, which no login by name and password can have"
+        elif (
+            not (self.token or self.user)
+            and (parts.hostname or "").rstrip(".") == "ntfy.sh"
+            and len(self.topic.get_secret_value()) < _HARD_TO_GUESS
+        ):
+            problem = (
+                f"`topic` is too easy to guess: on ntfy.sh everybody can read it; write {_HARD_TO_GUESS} characters "
+                "or more, best random ones, or reserve the topic there and write a `token`"
+            )
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @asynccontextmanager
+    async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
+        """A client of its own."""
+        async with self.client(context) as client:
+            yield Ntfy(self, client, context)
+
+    def recipient(self) -> str:
+        """The host: the topic may be a secret."""
+        return host_of(self.server or _NTFY_SH)
+
+
+class Ntfy:
+    """One topic."""
+
+    def __init__(self, config: NtfyConfig, client: HttpClient, context: SinkContext) -> None:
+        self._config = config
+        self._client = client
+        self._writer = config.writer(context)
+        self._url = (config.server or _NTFY_SH).get_secret_value()
+        self._host = config.recipient()
+
+    async def deliver(self, delivery: Delivery) -> str | None:
+        """Publish it; the remote id is the message's."""
+        config = self._config
+        message = self._writer.write(delivery)
+        # The server reads the title as a header of a mail, encoded words (=?utf-8?…?=) and all.
+        title = message.title.replace("=?", "= ?")
+        document = tuple(block for block in message.document if block.style is not Style.TITLE)
+        document = fitted(document, _MOST - _AROUND - _json_size(title), _size)
+        body: dict[str, Any] = {
+            "topic": config.topic.get_secret_value(),
+            "title": title,
+            "message": plain_text(document) or title,
+            "priority": config.priority,
+            "markdown": False,
+        }
+        if config.tags:
+            body["tags"] = config.tags
+        if config.click:
+            body["click"] = config.click
+        headers = {"Content-Type": "application/json"} | self._login()
+        answer = await self._client.post(self._url, exact_json(body), headers, verdict=self._verdict)
+        number = answer.json().get("id")
+        return number if isinstance(number, str) and re.fullmatch(r"[\w-]{1,64}", number, re.ASCII) else None
+
+    def _login(self) -> dict[str, str]:
+        config = self._config
+        if config.token:
+            return {"Authorization": f"Bearer {config.token.get_secret_value()}"}
+        if config.user is not None and config.password is not None:
+            login = f"{config.user}:{config.password.get_secret_value()}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
+        return {}
+
+    def _verdict(self, answer: HttpAnswer) -> Unavailable | Rejected | None:
+        """What is wrong, by the server's own codes: https://github.com/binwiederhier/ntfy, server/errors.go."""
+        said = answer.json()
+        said_so = f"{self._host} answered {answer.status}"
+        if answer.status == 200:  # noqa: PLR2004 - a status
+            # An answer that broke off is still one; a page of some other server is none.
+            if answer.body[:1] in (b"", b"{"):
+                return None
+            return Unavailable(f"{said_so}, but not as ntfy does: check `server`", whole_lane=True)
+        code = said.get("code")
+        if isinstance(code, int) and (known := _CODES.get(code)):
+            what, wait = known
+            return Unavailable(f"{said_so} ({code}): {what}", retry_after=wait, whole_lane=True)
+        if answer.status in (401, 403):
+            return Unavailable(f"{said_so}: check `token`, or `user` and `password`", whole_lane=True)
+        if answer.status in (404, 405):
+            return Unavailable(f"{said_so}: that is no ntfy server; check `server`", whole_lane=True)
+        return None
+
+
+#: What can be mended, by whom, and how long to wait where asking again would count, too.
+_CODES: Final[dict[int, tuple[str, timedelta | None]]] = {
+    40009: ("it does not take this name of a topic; write another `topic`", None),
+    40010: ("it does not take this name of a topic; write another `topic`", None),
+    40101: ("the login is wrong; check `token`, or `user` and `password`", None),
+    40301: ("who logs in may not write to the topic; allow it, or write a `token`", None),
+    42908: ("the messages of this day are used up; there are new ones at 00:00 UTC", timedelta(hours=1)),
+    42909: ("too many wrong logins; check `token`, or `user` and `password`", timedelta(minutes=5)),
+}
+
+
+def _json_size(text: str) -> int:
+    """Bytes in the body: never less than in the message, whatever has to be escaped."""
+    return utf8(text) + text.count("\n") + text.count('"') + text.count("\\")
+
+
+def _size(block: Block) -> int:
+    return _json_size(plain_text((block,))) + 4  # the blank line before it
+
+
+@hookimpl
+def register_sinks() -> list[type[SinkConfig]]:
+    """The kind `ntfy`."""
+    return [NtfyConfig]

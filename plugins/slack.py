@@ -1,0 +1,403 @@
+"""Sink `slack`: posts a message about each call to a channel, by an incoming webhook or as an app with a token.
+
+A message is a header, one rich text and a small line below it. Rich text (docs.slack.dev/reference/block-kit/blocks/
+rich-text-block) is what Slack's own composer sends: its elements hold plain text, styles stand beside it. So nothing
+that a call says can be a mention, a link, an emoji or a format, lists are real lists, and nothing has to be escaped.
+Header, small line and notification are text objects: there `&`, `<` and `>` are escaped before anything is cut
+(docs.slack.dev/messaging/formatting-message-text). `parse` and `link_names` are never set: they would look for names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from itertools import groupby
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr, model_validator
+
+from router import (
+    Block,
+    Delivery,
+    Document,
+    HttpAnswer,
+    HttpClient,
+    HttpSinkConfig,
+    HttpUrl,
+    Line,
+    Message,
+    MessageSinkConfig,
+    Rate,
+    Rejected,
+    Revisions,
+    Sink,
+    SinkConfig,
+    SinkContext,
+    Style,
+    Unavailable,
+    check_url,
+    exact_json,
+    fitted,
+    hookimpl,
+    host_of,
+    parted,
+    plain_line,
+    shortened,
+    utf16,
+)
+
+# --- what Slack allows ---
+
+#: Characters of a header, and of any other text (docs.slack.dev/reference/block-kit/blocks/header-block,
+#: …/composition-objects/text-object).
+_HEADER, _TEXT = 150, 3_000
+#: Of all blocks together, as JSON. Slack names no number; what is known is that about 13,200 with its own containers
+#: are refused (github.com/slackapi/bolt-js/issues/2509 and 2867), and that `<` counts as `&lt;`.
+_MESSAGE = 12_000
+#: What a block counts besides. Slack counts about 100; with this there is no room for more than its 50 blocks.
+_BLOCK = 240
+#: What a further section counts, where a text is parted.
+_SECTION = 120
+
+# --- what Slack answers: docs.slack.dev/reference/methods/chat.postMessage#errors, …/chat.update, and for webhooks
+# docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors ---
+
+_NEW_URL = "make a new webhook in Slack and write its URL into routes.yaml"
+_TOKEN = "write a token that is valid into routes.yaml; Slack shows it under OAuth & Permissions (xoxb-…)"  # noqa: S105
+_INVITE = "check the channel's id, and invite the app to the channel (/invite)"
+_ADMIN = "ask an administrator of the workspace to allow it"
+_SCOPE = "give the app the scope chat:write and install it again"
+
+#: What somebody can mend: nothing is lost until then.
+_TO_MEND: Final = {
+    "no_service": _NEW_URL, "no_active_hooks": _NEW_URL, "invalid_token": _NEW_URL, "user_not_found": _NEW_URL,
+    "no_team": _NEW_URL, "team_disabled": _NEW_URL, "channel_not_found": _INVITE, "not_in_channel": _INVITE,
+    "invalid_auth": _TOKEN, "not_authed": _TOKEN, "token_revoked": _TOKEN, "token_expired": _TOKEN,
+    "account_inactive": _TOKEN, "not_allowed_token_type": _TOKEN, "missing_scope": _SCOPE, "no_permission": _ADMIN,
+    "action_prohibited": _ADMIN, "posting_to_general_channel_denied": _ADMIN, "restricted_action": _ADMIN,
+    "restricted_action_read_only_channel": _ADMIN, "restricted_action_thread_only_channel": _ADMIN,
+    "access_denied": _ADMIN, "accesslimited": _ADMIN, "ekm_access_denied": _ADMIN, "enterprise_is_restricted": _ADMIN,
+    "org_login_required": _ADMIN, "team_access_not_granted": _ADMIN, "messages_tab_disabled": _ADMIN,
+}  # fmt: skip
+#: The channel is closed for good.
+_GONE: Final = ("channel_is_archived", "is_archived")
+#: It is busy or away; or it failed by itself.
+_BUSY: Final = ("ratelimited", "rate_limited", "message_limit_exceeded", "service_unavailable")
+_FAILED: Final = ("fatal_error", "internal_error", "request_timeout", "rollup_error", "team_added_to_org")
+#: The message is wrong; or its blocks are.
+_WRONG: Final = (
+    "invalid_payload", "invalid_json", "json_not_object", "invalid_arguments", "invalid_form_data", "invalid_charset",
+    "no_text", "missing_text_or_fallback_or_attachments", "msg_too_long", "too_many_attachments",
+)  # fmt: skip
+_WRONG_BLOCKS: Final = ("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long")
+#: There is no message (any more) that could be answered or written anew.
+_NO_FIRST: Final = (
+    "message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed", "cannot_reply_to_message",
+    "restricted_action_thread_locked", "restricted_action_non_threadable_channel",
+)  # fmt: skip
+
+_CHANNEL_ID: Final = re.compile(r"[CG][A-Z0-9]{6,}")
+_REMOTE_ID: Final = re.compile(r"([A-Z][A-Z0-9]+):([0-9]+\.[0-9]+)")
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if re.fullmatch(r"xox[!-~]+", token.get_secret_value()):
+        return token
+    message = "is no token of a Slack app; it begins with xoxb-, and Slack shows it under OAuth & Permissions"
+    raise ValueError(message)
+
+
+def _channel(channel: str) -> str:
+    if re.fullmatch(r"#?[^\s#@<>,:]{1,80}", channel):
+        return channel
+    message = (
+        'is no channel; write its id like C0123ABCD (at the bottom of its details), or its name in quotes: "#sales"'
+    )
+    raise ValueError(message)
+
+
+def _webhook(url: SecretStr) -> SecretStr:
+    """Elsewhere than at Slack, others that take Slack's messages may be found under any URL."""
+    host, parts = host_of(url), urlsplit(url.get_secret_value())
+    if not re.fullmatch(r"(.+\.)?slack(-gov)?\.com", host, re.IGNORECASE):
+        return url
+    if re.fullmatch(r"https://hooks\.[^/]+/services/[^/]+/[^/]+/[^/]+/?", url.get_secret_value(), re.IGNORECASE):
+        return url
+    if parts.path.startswith(("/triggers/", "/workflows/")):
+        message = "starts a workflow, which takes no messages; make an incoming webhook instead"
+    else:
+        message = f"is no webhook but a page of {host}; make an incoming webhook"
+    message += ", whose URL is like https://hooks.slack.com/services/T…/B…/…"
+    raise ValueError(message)
+
+
+class SlackConfig(MessageSinkConfig, HttpSinkConfig):
+    """Posts a message about each call to a Slack channel: by an incoming webhook, or as an app with a token."""
+
+    kind: Literal["slack"]
+    url: Annotated[HttpUrl, AfterValidator(_webhook)] | None = None
+    """An incoming webhook; the channel is part of it."""
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = None
+    """Instead of `url`: the token of an app (xoxb-…) that may post (scope `chat:write`). Goes with `channel`."""
+    channel: Annotated[str, AfterValidator(_channel)] | None = None
+    """Where the app posts: the channel's id like C0123ABCD, or its name in quotes."""
+    updates: Literal["thread", "replace"] = "thread"
+    """With a token and `revisions: mark`: answer the call's first message in a `thread`, or `replace` what it says."""
+    api: HttpUrl | None = None
+    """Where Slack's API is, if not at https://slack.com/api."""
+    rate: Rate | None = Rate(1, timedelta(seconds=1))
+    """How many attempts may begin in which time; Slack takes about one message a second for each channel."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> SlackConfig:
+        message = ""
+        if (self.url is None) is (self.token is None):
+            message = "write either the `url` of a webhook, or a `token` and a `channel`"
+        elif self.token and not self.channel:
+            message = (
+                '`channel` is missing; write an id like C0123ABCD, or a name in quotes ("#sales": # begins a comment)'
+            )
+        elif self.url and (self.channel or self.api):
+            message = "`channel` and `api` go with a `token`; a webhook has its channel in its `url`"
+        elif self.url and "updates" in self.model_fields_set:
+            message = "`updates` goes with a `token` and a `channel`: what a webhook posted cannot be found again"
+        elif "updates" in self.model_fields_set and self.revisions is not Revisions.MARK:
+            message = "`updates` goes with `revisions: mark`"
+        if message:
+            raise ValueError(message)
+        check_url(self.endpoint(), self.allow_networks)
+        return self
+
+    def endpoint(self) -> SecretStr:
+        """The webhook, or what the names of the API's methods are added to."""
+        return self.url or self.api or SecretStr("https://slack.com/api")
+
+    @asynccontextmanager
+    async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
+        """A client of its own."""
+        async with self.client(context) as client:
+            yield Slack(self, client, context)
+
+    def recipient(self) -> str:
+        """The channel as far as it is known, and the host."""
+        host = host_of(self.endpoint())
+        return f"{self.channel} at {host}" if self.channel else host
+
+
+class _WrongBlocks(Rejected):
+    """Slack does not take the blocks."""
+
+
+class _NoFirst(Rejected):
+    """Slack does not find the call's first message, or lets nobody change it."""
+
+
+class Slack:
+    """One channel."""
+
+    def __init__(self, config: SlackConfig, client: HttpClient, context: SinkContext) -> None:
+        self._config = config
+        self._client = client
+        self._writer = config.writer(context)
+        self._log = context.log
+        self._host = host_of(config.endpoint())
+
+    async def deliver(self, delivery: Delivery) -> str | None:
+        """Post it, or revise the call's first message where that is asked for and the message is still there."""
+        message = self._writer.write(delivery)
+        payload = self._payload(message)
+        if message.updated and (first := self._first(delivery)):
+            channel, ts = first
+            try:
+                if self._config.updates == "replace":
+                    return await self._send("chat.update", {**payload, "channel": channel, "ts": ts}, delivery)
+                revised = {**payload, "channel": channel, "thread_ts": ts}
+                return await self._send("chat.postMessage", revised, delivery)
+            except _NoFirst:
+                pass
+        if self._config.channel:
+            payload["channel"] = self._config.channel
+        return await self._send("chat.postMessage", payload, delivery)
+
+    def _first(self, delivery: Delivery) -> tuple[str, str] | None:
+        """Channel and time of the call's first message; None where it is unknown, or in a channel that is no longer ours."""
+        found = _REMOTE_ID.fullmatch(delivery.follows or "")
+        configured = self._config.channel
+        if not found or not configured or (_CHANNEL_ID.fullmatch(configured) and configured != found[1]):
+            return None
+        return found[1], found[2]
+
+    def _payload(self, message: Message) -> dict[str, Any]:
+        """What is shown, and in `text` what notifications say: of 4,000 bytes, which `chat.update` takes, far from all."""
+        title = f"{message.title} ({self._writer.wording.label('updated')})" if message.updated else message.title
+        text = f"{title}\n{self._writer.wording.facts(message.event)}"
+        # Others that take Slack's messages look for @all in it.
+        text = _escaped(text).replace("@", "@\N{WORD JOINER}")
+        blocks = _blocks(_cut(message.document))
+        return {"text": text, "blocks": blocks, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+
+    async def _send(self, method: str, payload: dict[str, Any], delivery: Delivery) -> str | None:
+        """The remote id. Of blocks that Slack does not take, the text is left: its limits are not all written down."""
+        try:
+            return await self._post(method, payload)
+        except _WrongBlocks as error:
+            self._log.warning("delivery.shortened", delivery_id=delivery.id, reason=str(error))
+            return await self._post(method, {name: value for name, value in payload.items() if name != "blocks"})
+
+    async def _post(self, method: str, payload: dict[str, Any]) -> str | None:
+        url = self._config.endpoint().get_secret_value()
+        headers = {"Content-Type": "application/json; charset=utf-8"}
+        if self._config.token:
+            url = f"{url.rstrip('/')}/{method}"
+            headers["Authorization"] = f"Bearer {self._config.token.get_secret_value()}"
+        answer = await self._client.post(url, exact_json(payload), headers, verdict=self._verdict)
+        if not self._config.token:
+            return None
+        said = _said(answer.body)
+        remote_id = f"{said.get('channel')}:{said.get('ts')}"
+        return remote_id if _REMOTE_ID.fullmatch(remote_id) else None
+
+    def _verdict(self, answer: HttpAnswer) -> Unavailable | Rejected | None:
+        """The API says with 200 that it failed. Nothing that it says goes on but a word of the tables."""
+        said = _said(answer.body)
+        word = said.get("error")
+        reason = f"{self._host} answered {word}"
+        if word in _TO_MEND:
+            return Unavailable(f"{reason}; {_TO_MEND[word]}", whole_lane=True)
+        if word in _GONE:
+            return Rejected(f"{reason}; name another channel", whole_lane=True)
+        if word in _BUSY or word in _FAILED:
+            return Unavailable(reason, whole_lane=word in _BUSY)
+        for words, error in ((_WRONG, Rejected), (_WRONG_BLOCKS, _WrongBlocks), (_NO_FIRST, _NoFirst)):
+            if word in words:
+                return error(reason)
+        # Others that take Slack's messages at a webhook say what they like.
+        if said.get("ok") is True or answer.status >= 300 or (not self._config.token and word is None):  # noqa: PLR2004
+            return None
+        return Unavailable(f"{self._host} answered {answer.status}, but not that it has the message")
+
+
+def _said(body: bytes) -> dict[str, Any]:
+    """The API's object. A webhook answers with a word: `{"ok": true}`, or the error; a web page is one, too."""
+    text = body.decode(errors="replace").strip()
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"ok": True} if text == "ok" else {"error": text} if text else {}
+    found = parsed if isinstance(parsed, dict) else {}
+    if "error" in found and not isinstance(found["error"], str):
+        found["error"] = ""
+    return found
+
+
+# --- the message ---
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _stands_alone(block: Block) -> bool:
+    """Whether it is a block of Slack's by itself: a header, or a small line, which can have no links."""
+    linked = any(span.link for line in block.lines for span in line)
+    return block.style is Style.TITLE or (block.style is Style.FINE_PRINT and not linked)
+
+
+def _cut(document: Document) -> Document:
+    """The document within Slack's limits. Where its blocks alone take too much room, there will be fewer."""
+    whole = tuple(map(_short, _joined(document)))
+    most = room = _MESSAGE - _BLOCK
+    while sum(map(_size, cut := fitted(whole, most, _size))) > room:
+        most = most * 3 // 4
+    return cut
+
+
+def _joined(document: Document) -> Iterator[Block]:
+    """Paragraphs that follow one another as one text, so that they are cut as one."""
+    for style, run in groupby(document, lambda block: block.style):
+        if style is Style.TEXT:
+            yield Block(style, tuple(line for block in run for line in ((), *block.lines))[1:])
+        else:
+            yield from run
+
+
+def _short(block: Block) -> Block:
+    """A header, a small line and each item of a list within what one of them may have."""
+    if block.style is Style.ITEMS:
+        items = (shortened(replace(block, lines=(line,)), _TEXT, _length).lines[0] for line in block.lines)
+        return replace(block, lines=tuple(items))
+    if _stands_alone(block):
+        return shortened(block, _HEADER if block.style is Style.TITLE else _TEXT, _length)
+    return block
+
+
+def _length(block: Block) -> int:
+    return utf16(_escaped("\n".join(map(plain_line, block.lines))))
+
+
+def _size(block: Block) -> int:
+    """What it takes of a message. What stands alone may be followed by a further rich text."""
+    alone = _stands_alone(block)
+    whole = alone or block.style is Style.ITEMS
+    written = _blocks((block,)) if whole else [_section(block.lines, "\n", bold=block.style is Style.HEADING)]
+    size = utf16(_escaped(exact_json(written).decode()))
+    return size + (2 * _BLOCK if alone else _SECTION * (size // _TEXT))
+
+
+def _blocks(document: Iterable[Block]) -> list[dict[str, Any]]:
+    """Slack's blocks: what does not stand alone is one rich text, as a person's own message is."""
+    blocks: list[dict[str, Any]] = []
+    for alone, run in groupby(document, _stands_alone):
+        if alone:
+            blocks += map(_label, run)
+        else:
+            blocks.append({"type": "rich_text", "elements": list(_elements(run))})
+    return blocks
+
+
+def _label(block: Block) -> dict[str, Any]:
+    text = _escaped("\n".join(map(plain_line, block.lines)))
+    plain = {"type": "plain_text", "text": text, "emoji": False}
+    if block.style is Style.TITLE:
+        return {"type": "header", "text": plain}
+    return {"type": "context", "elements": [plain]}
+
+
+def _elements(run: Iterable[Block]) -> Iterator[dict[str, Any]]:
+    """Sections and lists, a blank line before each paragraph but the first and those below a heading."""
+    gap = ""
+    for block in run:
+        if block.style is Style.ITEMS:
+            items = [_section((line,)) for line in block.lines]
+            yield {"type": "rich_text_list", "style": "bullet", "elements": items}
+        else:
+            for part in parted(block, _TEXT - 1, _length):
+                yield _section(part.lines, gap, bold=block.style is Style.HEADING)
+                gap = ""
+        gap = "" if block.style is Style.HEADING else "\n"
+
+
+def _section(lines: Iterable[Line], before: str = "", *, bold: bool = False) -> dict[str, Any]:
+    elements: list[dict[str, Any]] = []
+    for line in lines:
+        for span in line:
+            style = {"style": {"bold": True}} if bold or span.bold else {}
+            if not span.link:
+                elements.append({"type": "text", "text": before + span.text, **style})
+            else:
+                elements += [{"type": "text", "text": before}] if before else []
+                elements.append({"type": "link", "url": span.link, "text": span.text, **style})
+            before = ""
+        before += "\n"
+    return {"type": "rich_text_section", "elements": elements}
+
+
+@hookimpl
+def register_sinks() -> list[type[SinkConfig]]:
+    """The kind `slack`."""
+    return [SlackConfig]
