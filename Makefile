@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test check wheel lock clean
+.PHONY: help run test check docs pictures wheel lock clean
 
 SHELL := /bin/sh
 #: The configuration that `make run` serves.
@@ -38,6 +38,12 @@ check: .venv/.dev ## Check style, types and who imports whom.
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+docs: .venv/.dev ## Fill in what docs/sinks/ has from the code.
+	.venv/bin/python docs/make.py
+
+pictures: .venv/.dev ## Make the pictures of docs/sinks/ anew where what they show has changed (needs Chromium).
+	.venv/bin/python docs/pictures.py
+
 wheel: .venv/.dev ## Build dist/aftercall-*.whl.
 	rm -rf build dist
 	.venv/bin/pyproject-build --quiet --wheel --no-isolation
@@ -50,7 +56,7 @@ lock: .make/lock/bin/uv ## Lock the newest versions that pyproject.toml allows.
 
 clean: ## Remove what was built or installed here; data/ stays.
 	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find router plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find router plugins tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .venv is set up anew when a lock, pyproject.toml or its Python changes. .dev is .run and the tools.
 .venv/.run: requirements.lock requirements-build.lock pyproject.toml .venv/bin/python
