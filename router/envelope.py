@@ -16,10 +16,10 @@ def sealed(body: Mapping[str, Any]) -> bool:
 
 
 def signed(body: Mapping[str, Any]) -> bool:
-    """Whether this is a JSON Web Signature, general or flattened."""
-    return body.get("signatures") is not None or ("payload" in body and "signature" in body)
+    """Whether this is a JSON Web Signature, general or flattened, or has a key that only one has beside its payload."""
+    return "signatures" in body or ("payload" in body and ("signature" in body or "protected" in body))
 
 
 def encrypted(body: Mapping[str, Any]) -> bool:
     """Whether this is a JSON Web Encryption."""
-    return body.get("ciphertext") is not None
+    return "ciphertext" in body

@@ -6,6 +6,7 @@ No message quotes content: somebody will write a private key where a certificate
 
 from __future__ import annotations
 
+import errno
 import ssl
 import sys
 from typing import TYPE_CHECKING, Final
@@ -36,8 +37,9 @@ def trust_ca_file(context: ssl.SSLContext, ca_file: Path) -> None:
     """Believe the authorities in this file, too. Raises `ConfigError`."""
     try:
         context.load_verify_locations(ca_file)
-    except OSError as error:  # SSLError is one
-        cause = "there are none in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+    except (OSError, ValueError) as error:  # SSLError is both
+        missing = getattr(error, "strerror", None) or "no file can have this name"
+        cause = "there are none in PEM" if isinstance(error, ssl.SSLError) else missing
         message = f"no certificates can be read from {str(ca_file)!r}: {cause}; write the path of a PEM file"
         raise ConfigError(message, at=("ca_file",)) from error
 
@@ -84,7 +86,11 @@ def private_key(value: str, folder: Path) -> PrivateKeyTypes:
 
 def _content(value: str, folder: Path) -> bytes:
     """Raises `OSError` where it is neither PEM nor a file that can be read."""
-    return value.encode() if _BEGIN in value else (folder / value).read_bytes()
+    if _BEGIN in value:
+        return value.encode()
+    if "\0" in value:
+        raise OSError(errno.EINVAL, "no file can have this name")
+    return (folder / value).read_bytes()
 
 
 def _shown(value: str, folder: Path) -> str:

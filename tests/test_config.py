@@ -1191,6 +1191,14 @@ def signing(folder: Path, key: str = "key.pem", chain: str = "chain.pem", ca: st
     return file
 
 
+@pytest.mark.parametrize("wrong", [{"key": '"a\\0b"'}, {"chain": '"a\\0b"'}, {"ca": '"a\\0b"'}])
+def test_what_no_file_can_be_called_is_a_mistake_like_any_other(tmp_path: Path, wrong: dict[str, str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"routes\.yaml:[45]:\d+: sinks\.(out\.sign\.(key|certificates)|hook\.ca_file): "
+    ):
+        load(signing(tmp_path, **wrong), {})
+
+
 def test_files_that_sinks_name_are_looked_at(tmp_path: Path) -> None:
     assert load(signing(tmp_path), {}).warnings == ()
 

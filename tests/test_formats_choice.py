@@ -67,7 +67,7 @@ def test_what_has_a_name_that_no_part_has_is_shown_and_not_remarked() -> None:
         ({"startTime": "2026-03-10T08:00:00"}, ["`call.startTime` has no zone; taken as UTC"]),
         ({"startTime": "2026-03-10T08:00:00Z", "endTime": 1773129641}, []),
         ({"direction": "INTERNAL"}, ["`call.direction` is no direction that is known here"]),
-        ({"direction": "IN", "duration": 41000}, []),
+        ({"startTime": 1773129641, "endTime": 1773129600}, ["`call.endTime` is before `call.startTime`; left out"]),
         ({"duration": "lang"}, ["`call.duration` is no number; left out"]),
         (
             {"startTime": 1773129600, "endTime": 1773129641, "duration": 99999},
@@ -78,6 +78,32 @@ def test_what_has_a_name_that_no_part_has_is_shown_and_not_remarked() -> None:
 def test_what_is_odd_and_left_out_or_guessed_is_remarked(call: dict[str, Any], remarks: list[str]) -> None:
     assert chosen(PLAIN | {"call": PLAIN["call"] | call})["remarks"] == remarks
     assert chosen(CI | {"call": CI["call"] | call})["remarks"] == remarks
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "remarks"),
+    [
+        (PLAIN, 41, []),
+        (PLAIN, 41_000, ["`call.duration` is read as milliseconds"]),
+        (CI, 41_000, []),
+        (CI, 41, ["`call.duration` is read as seconds"]),
+    ],
+)
+def test_a_unit_that_is_not_the_documented_one_is_remarked(body: Any, given: int, remarks: list[str]) -> None:
+    found = formats.find(body | {"call": body["call"] | {"duration": given}})
+    assert (found.call.duration, list(found.remarks)) == (41, remarks)
+
+
+def test_of_many_names_that_are_not_read_a_hundred_are_kept() -> None:
+    """All of them would help nobody, and looking each up among the others takes for ever."""
+    assist = {f"name {number}": 1 for number in range(50_000)}
+    assert len(chosen(CI | {"assist": assist})["unread"]) == 100
+
+
+def test_an_unknown_version_with_channel_and_transcript_beside_the_call_is_still_the_newer_dialect() -> None:
+    call = {"from": "4915228817386", "to": "493023125014"}
+    body = {"version": "2", "call": call, "channel": {"name": "Support"}, "callHeadline": "h", "transcriptions": []}
+    assert chosen(body)["name"] == "sipgate-ci"
 
 
 def test_odd_values_of_a_dialog_are_remarked() -> None:

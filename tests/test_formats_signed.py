@@ -602,3 +602,11 @@ def test_reading_without_anchors_does_not_import_cryptography() -> None:
     code += f"formats.find({signed()!r}); print('cryptography' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "False\n"
+
+
+@pytest.mark.parametrize("value", [None, 0, "", [], {}, False, "x", [{}]])
+@pytest.mark.parametrize("key", ["signatures", "ciphertext", "payload+signature", "payload+protected"])
+def test_what_has_the_keys_of_an_envelope_is_never_read_in_clear(key: str, value: object) -> None:
+    body = VCON | dict.fromkeys(key.split("+"), value)
+    with pytest.raises(Unreadable):
+        formats.find(body)

@@ -433,6 +433,8 @@ def test_milliseconds_of_a_time_are_kept() -> None:
         (99, 312, 312),
         (0, 312, 312),
         (1, 0, 1),
+        (82, 0, 82),
+        (82, 1, 1),
         (1, 0.4, 1),
         (900, 1, 0.9),
         (None, 0, 0),
@@ -506,16 +508,19 @@ def test_whole_seconds_are_told_from_milliseconds_by_how_fast_one_can_speak() ->
         ([(1120.4, 4480.9), (250_000.5, 260_000)], [(1.1204, 4.4809), (250.0005, 260.0)]),
         # Hardly a word, but up to the end of the call.
         ([(0, 5), (280, 299)], [(0.0, 5.0), (280.0, 299.0)]),
+        # Neither ends nor many words, but a start near the end of the call.
+        ([(0, None), (250, None)], [(0.0, None), (250.0, None)]),
         # A word at the beginning of a call in which nobody spoke again.
         ([(40, 300)], [(0.04, 0.3)]),
     ],
 )
 def test_offsets_are_in_the_unit_that_adds_up_with_the_call(
-    times: list[tuple[float, float]], found: list[tuple[float, float]]
+    times: list[tuple[float, float | None]], found: list[tuple[float, float | None]]
 ) -> None:
     segments = [{"startTime": start, "endTime": end, "text": "Ja"} for start, end in times]
     read_as = [(segment.start, segment.end) for segment in read(transcriptions=segments).transcript]
-    assert read_as == list(map(pytest.approx, found))
+    assert [start for start, _ in read_as] == pytest.approx([start for start, _ in found])
+    assert [end for _, end in read_as] == [end and pytest.approx(end) for _, end in found]
 
 
 @pytest.mark.parametrize(("given", "start"), [(0, 0.0), (1, 0.001), (86_400_000, 86_400.0), (86_400_001, None)])

@@ -562,6 +562,10 @@ def test_a_bundle_counts_where_the_vcon_around_it_says_something_else() -> None:
         ('text/plain; charset="windows-1252"', "10 €".encode("cp1252"), "10 €"),
         ("text/plain; charset=nonsense", "Rückruf".encode(), "Rückruf"),
         ("text/plain", b"R\xfcckruf", "R\ufffdckruf"),
+        *(
+            (f"text/plain; charset={odd}", b"a\\u0041-", "a\\u0041-")
+            for odd in ("undefined", "punycode", "idna", "utf-7", "unicode_escape", "hex")
+        ),
         ("application/octet-stream", b"R\xfcckruf" * 9, None),
     ],
 )
@@ -575,3 +579,32 @@ def test_brackets_do_not_make_json_of_what_is_called_text() -> None:
     for text in ("[1, 2]", "[Rückruf] erbeten", '["a"]'):
         item = {"type": "summary", "mediatype": "text/plain", "encoding": "none", "body": text}
         assert read(analysis=[item]).summary == text
+
+
+@pytest.mark.parametrize("odd", ["undefined", "punycode", "idna", "utf-7", "unicode_escape", "rot13", "\0"])
+def test_no_mail_names_a_codec_that_texts_do_not_come_in(odd: str) -> None:
+    mail = f"Content-Type: text/plain; charset={odd}\n\na\\u0041-"
+    item = {"type": "summary", "mediatype": "message/rfc822", "encoding": "none", "body": mail}
+    assert "a\\u0041-" in str(read(analysis=[item]).summary)
+
+
+def test_times_of_an_attached_bundle_go_together() -> None:
+    dialog = {"type": "recording", "start": "2026-03-10T09:15:04Z", "duration": 60}
+    found = formats.find(attached({"call": {"id": "a", "startTime": "2026-03-10T08:15:04Z"}}, dialog=[dialog])).call
+    assert (found.started_at, found.ended_at, found.duration) == (
+        datetime(2026, 3, 10, 8, 15, 4, tzinfo=UTC),
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("dialog", [{"duration": 82}, {"end": "2026-03-10T08:16:26Z"}, {"duration": 82_666}])
+def test_turns_of_a_transcript_are_measured_by_their_dialog(dialog: dict[str, Any]) -> None:
+    start = {"type": "recording", "start": "2026-03-10T08:15:04Z", "parties": [0, 1]}
+    turns = [
+        {"parties": 0, "start": 0, "end": 30, "text": "Ja"},
+        {"parties": 1, "start": 70, "end": 81, "text": "Nein"},
+    ]
+    item = {"type": "transcript", "dialog": 0, "body": turns}
+    found = read(dialog=[start | dialog], analysis=[item]).transcript
+    assert [(one.start, one.end) for one in found] == [(0.0, 30.0), (70.0, 81.0)]

@@ -25,17 +25,26 @@ def look_at_times(given: dict[str, Any], keys: tuple[str, ...], where: str, read
 def look_at_call(call: dict[str, Any], reading: Reading) -> None:
     """The `call` object of sipgate's bundles."""
     look_at_times(call, ("startTime", "endTime"), "call", reading)
+    started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
+    if parts.ended(started_at, ended_at) is not ended_at:
+        reading.remark("`call.endTime` is before `call.startTime`; left out")
     if parts.text(call.get("direction")) and parts.direction(call.get("direction")) is Direction.UNKNOWN:
         reading.remark("`call.direction` is no direction that is known here")
 
 
-def look_at_duration(given: Any, made: float | None, where: str, reading: Reading) -> None:
-    """Whether what was made of it is what it says, in one of its two units."""
+def look_at_duration(
+    given: Any, made: float | None, where: str, reading: Reading, *, milliseconds: bool = False
+) -> None:
+    """Whether what was made of it is what it says, in the unit that is documented (seconds, or `milliseconds`)."""
     number = parts.number_of(given)
     if number is None:
         if given not in (None, "", [], {}):
             reading.remark(f"`{where}.duration` is no number; left out")
-    elif made not in (number, number / 1000):
+    elif made == (number / 1000 if milliseconds else number):
+        return
+    elif made == (number if milliseconds else number / 1000):
+        reading.remark(f"`{where}.duration` is read as {'seconds' if milliseconds else 'milliseconds'}")
+    else:
         reading.remark(f"`{where}.duration` does not add up; end − start counts, where both are known")
 
 

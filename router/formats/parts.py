@@ -25,6 +25,8 @@ _INTERNAL_DIGITS = 5
 _LONGEST_CALL = timedelta(days=1).total_seconds()
 #: Hardly any lasts longer: what tells seconds from milliseconds where nothing else does.
 _LIKELY_CALL = timedelta(hours=8).total_seconds()
+#: How far a part of a second may be from times in whole ones.
+_ROUNDED = 0.5
 #: Nobody speaks faster, or slower, in characters a second: what tells seconds from milliseconds in a transcript.
 _FASTEST_SPEECH, _SLOWEST_SPEECH = 100, 0.05
 
@@ -117,15 +119,19 @@ def duration(
         span = None
     if given is None or given < 0:
         return span
+    span = span or None  # who sends the same time twice does not know the other one
     candidates = [given / 1000, given] if milliseconds else [given, given / 1000]
     if span is not None:
-        candidates = [c for c in candidates if abs(c - span) <= max(2.0, span / 50)]
-        nearest = min((abs(c - span) for c in candidates), default=0)
-        candidates = [c for c in candidates if abs(c - span) <= nearest + 1]
-        likely = [c for c in candidates if c >= 1 or given in (0, c)]
-        return next(iter([*likely, *candidates]), span)
+        fitting = [c for c in candidates if abs(c - span) <= (max(2.0, span / 50) if c >= 1 else _ROUNDED)]
+        nearest = min((abs(c - span) for c in fitting), default=0)
+        return next((c for c in fitting if abs(c - span) <= nearest + 1), span)
     likely = [c for c in candidates if (c >= 1 or given in (0, c)) and c <= _LIKELY_CALL]
     return next((c for c in [*likely, *candidates] if c <= _LONGEST_CALL), None)
+
+
+def ended(started_at: datetime | None, ended_at: datetime | None) -> datetime | None:
+    """The end, where it is not before the start."""
+    return None if started_at and ended_at and ended_at < started_at else ended_at
 
 
 def offsets(
@@ -167,14 +173,16 @@ def _are_seconds(
         return documented
     if duration is not None and longest > (most := duration * 1.1 + 2):
         return documented and longest / 1000 > most  # as milliseconds they fit, or nothing does
+    far = duration is not None and longest >= duration / 2
     pairs = ((number_of(start), number_of(end)) for start, end in times)
     speech = sum(end - start for start, end in pairs if start is not None and end is not None and end > start)
-    pace = spoken / (speech or longest)
-    if pace * 1000 > _FASTEST_SPEECH:
+    if spoken / (speech or longest) * 1000 > _FASTEST_SPEECH:
         return True
-    if pace < _SLOWEST_SPEECH:
+    if not (documented and far) and speech and spoken / speech < _SLOWEST_SPEECH:
         return False
-    return documented or any(n % 1 for n in numbers) or (duration is not None and longest >= duration / 2)
+    if duration is None and longest > _LIKELY_CALL:
+        return False
+    return documented or far or any(n % 1 for n in numbers)
 
 
 def direction(value: Any) -> Direction:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from router.event import Call
+
+_MOST_UNREAD: Final = 100
 
 
 class Anchors(Protocol):
@@ -42,12 +44,12 @@ class Reading:
     now: datetime | None = None
     remarks: list[str] = field(default_factory=list)
     #: Names of parts that no table here has. They are the body's own words: for `explain`, and for no log.
-    unread: list[str] = field(default_factory=list)
+    unread: dict[str, None] = field(default_factory=dict)
 
     def leave(self, name: object) -> None:
-        """A part of this name is not read."""
-        if isinstance(name, str) and name.strip() and name not in self.unread:
-            self.unread.append(name)
+        """A part of this name is not read; more than a hundred of them help nobody."""
+        if isinstance(name, str) and name.strip() and len(self.unread) < _MOST_UNREAD:
+            self.unread[name] = None
 
     def remark(self, text: str) -> None:
         """Once, however often it is found."""

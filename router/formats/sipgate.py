@@ -16,8 +16,8 @@ from router.formats.speech import transcript
 
 NAME: Final = "sipgate"
 
-#: What follows the transcript (`summary`, `note`, …) has the same names in other dialects.
-_SIGNS: Final = ("call.caller", "call.callee", "channel", "callHeadline", "transcriptions")
+#: What else there is (`callHeadline`, `summary`, `note`, …) has the same names in other dialects.
+_SIGNS: Final = ("call.caller", "call.callee", "channel", "transcriptions")
 
 
 def signs(body: dict[str, Any]) -> tuple[str, ...]:
@@ -33,7 +33,8 @@ def lacks(body: dict[str, Any]) -> str | None:
 def read(body: dict[str, Any], reading: Reading) -> Call:
     """The call of a bundle."""
     call, channel = parts.mapping(body.get("call")), parts.mapping(body.get("channel"))
-    started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
+    started_at = parts.instant(call.get("startTime"))
+    ended_at = parts.ended(started_at, parts.instant(call.get("endTime")))
     duration = parts.duration(call.get("duration"), started_at, ended_at)
     look_at_call(call, reading)
     look_at_duration(call.get("duration"), duration, "call", reading)

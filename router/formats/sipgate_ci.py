@@ -52,10 +52,11 @@ def read(body: dict[str, Any], reading: Reading) -> Call:
     _look_at_version(body.get("version"), reading)
     call = parts.mapping(body.get("call"))
     channel = parts.mapping(call.get("channel")) or parts.mapping(body.get("channel"))
-    started_at, ended_at = parts.instant(call.get("startTime")), parts.instant(call.get("endTime"))
+    started_at = parts.instant(call.get("startTime"))
+    ended_at = parts.ended(started_at, parts.instant(call.get("endTime")))
     duration = parts.duration(call.get("duration"), started_at, ended_at, milliseconds=True)
     look_at_call(call, reading)
-    look_at_duration(call.get("duration"), duration, "call", reading)
+    look_at_duration(call.get("duration"), duration, "call", reading, milliseconds=True)
     named = _named(body, reading)
 
     def first(name: Part, reader: Callable[[Any], T]) -> T | None:

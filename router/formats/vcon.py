@@ -22,7 +22,7 @@ from router.formats.reading import Format, Reading, present
 from router.formats.vcon_bounds import bounded
 from router.formats.vcon_content import content, prose
 from router.formats.vcon_people import People
-from router.formats.vcon_said import transcript, written
+from router.formats.vcon_said import length, transcript, written
 
 T = TypeVar("T")
 
@@ -46,6 +46,7 @@ _BUNDLE: Final = "sipgate_webhook"
 _OURS: Final = frozenset({_BUNDLE, remainder.PURPOSE, "tags"})
 #: What the two have to agree on to be about the same call.
 _BOTH: Final = ("call_id", "direction", "started_at")
+_TIMES: Final = frozenset({"started_at", "ended_at", "duration"})
 
 
 def signs(body: dict[str, Any]) -> tuple[str, ...]:
@@ -121,16 +122,18 @@ def _of_bundle(bundle: dict[str, Any], reading: Reading) -> Call | None:
 
 
 def _rather(sent: Call, around: Call, reading: Reading) -> Call:
-    """What sipgate sent, and where that says nothing what the vCon around it does."""
+    """What sipgate sent, and where that says nothing what the vCon around it does. Times go together."""
     empty = Call()
     said = {name for name in Call.__dataclass_fields__ if getattr(sent, name) != getattr(empty, name)}
-    if odd := [
+    odd = [
         name
         for name in _BOTH
         if name in said and getattr(around, name) not in (getattr(empty, name), getattr(sent, name))
-    ]:
+    ]
+    if odd:
         reading.remark(f"the body of sipgate in it and the vCon itself differ in {', '.join(odd)}; sipgate's counts")
-    return replace(around, **{name: getattr(sent, name) for name in said})
+    taken = said | _TIMES if said & _TIMES else said
+    return replace(around, **{name: getattr(sent, name) for name in taken})
 
 
 Named = dict[Part, list[dict[str, Any]]]
@@ -169,7 +172,7 @@ def _of_parts(
         summary=words("summary"),
         note=words("note"),
         transcript=transcript(
-            analyses.get("transcript", ()), attached.get("transcript", ()), dialogs, people, started_at
+            analyses.get("transcript", ()), attached.get("transcript", ()), dialogs, people, started_at, duration
         ),
         action_items=listed("action_items", items.action_items),
         smart_answers=listed("smart_answers", items.smart_answers),
@@ -261,10 +264,10 @@ def _times(
     vcon: dict[str, Any], dialogs: list[dict[str, Any]], reading: Reading
 ) -> tuple[datetime | None, datetime | None, float | None]:
     """Start, end and duration: of the one dialog, or of all from the first to the last."""
-    spans = [(parts.instant(dialog.get("start")), _length(dialog)) for dialog in dialogs]
+    spans = [(parts.instant(dialog.get("start")), length(dialog)) for dialog in dialogs]
     for dialog in dialogs:
         look_at_times(dialog, ("start", "end"), "dialog", reading)
-        look_at_duration(dialog.get("duration"), _length(dialog), "dialog", reading)
+        look_at_duration(dialog.get("duration"), length(dialog), "dialog", reading)
     started_at = min((start for start, _ in spans if start), default=None)
     meta = parts.mapping(vcon.get("meta"))
     if started_at is None:
@@ -285,11 +288,6 @@ def _times(
         duration = parts.duration(meta.get("duration"), None, None)
     ended_at = started_at + timedelta(seconds=duration) if started_at and duration is not None else None
     return started_at, ended_at, duration
-
-
-def _length(dialog: dict[str, Any]) -> float | None:
-    start, end = parts.instant(dialog.get("start")), parts.instant(dialog.get("end"))
-    return parts.duration(dialog.get("duration"), start, end)
 
 
 FORMAT: Final = Format(NAME, "vCon, unsigned or signed, of every draft", signs, lacks, read, raw)

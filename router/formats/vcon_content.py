@@ -6,6 +6,7 @@ called base64url, as plain text that is called base64. What makes sense is taken
 
 from __future__ import annotations
 
+import codecs
 import email
 import email.message
 import json
@@ -25,6 +26,12 @@ _DATA_URL: Final = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.IGNORECASE)
 #: Shorter ones that look like base64 but are none were meant as they are: "positive".
 _TOO_SHORT: Final = 40
 _CHARSET: Final = re.compile(r"""(?i);\s*charset\s*=\s*["']?([a-z0-9_.:-]{1,40})""")
+#: By Python's names.
+_CODECS: Final = frozenset({
+    "ascii", "utf-8", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le", "big5", "cp437", "cp850",
+    "euc_jp", "euc_kr", "gb18030", "gb2312", "gbk", "koi8-r", "koi8-u", "mac-roman", "shift_jis",
+    *(f"cp{page}" for page in range(1250, 1259)), *(f"iso8859-{part}" for part in (*range(1, 12), 13, 14, 15, 16)),
+})  # fmt: skip
 #: Keys under which a text may be.
 _PROSE: Final = ("summary", "text", "content", "body", "value", "result", "output", "message", "transcript")
 
@@ -98,8 +105,8 @@ def _from_base64(body: str, item: dict[str, Any]) -> str | None:
 def _as_text(data: bytes, item: dict[str, Any]) -> str | None:
     """In the charset that the item names, or that the bytes show; what says that it is text is not given up."""
     named = _CHARSET.search(str(item.get("mediatype") or item.get("mimetype")))
-    for charset in (named and named[1], json.detect_encoding(data)):
-        with suppress(LookupError, UnicodeDecodeError):
+    for charset in (_known(named and named[1]), json.detect_encoding(data)):
+        with suppress(UnicodeError):
             if charset:
                 return data.decode(charset) or None
     return data.decode(errors="replace") if media(item).startswith("text/") else None
@@ -128,7 +135,13 @@ def _payload(part: email.message.Message) -> str | None:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return None
+    return data.decode(_known(part.get_content_charset()) or "utf-8", "replace")
+
+
+def _known(charset: str | None) -> str | None:
+    """The codec of a charset that texts come in. Python has others under such names, which are slow, or no text at all."""
     try:
-        return data.decode(part.get_content_charset("utf-8"), "replace")
-    except LookupError:
-        return data.decode("utf-8", "replace")
+        codec = codecs.lookup(charset).name if charset else None
+    except (LookupError, ValueError):
+        return None
+    return codec if codec in _CODECS else None

@@ -46,10 +46,11 @@ def transcript(
     dialogs: Sequence[dict[str, Any]],
     people: People,
     started_at: datetime | None,
+    duration: float | None,
 ) -> tuple[Segment, ...]:
-    """Of the call that began at `started_at`."""
-    found = [_of(item, 0, dialogs, people, started_at) for item in analyses]
-    found += [_of(item, 10, dialogs, people, started_at) for item in attached]
+    """Of the call that began at `started_at` and took `duration` seconds."""
+    found = [_of(item, 0, dialogs, people, started_at, duration) for item in analyses]
+    found += [_of(item, 10, dialogs, people, started_at, duration) for item in attached]
     found.append(_of_dialogs(dialogs, people, started_at))
     good = [one for one in found if one.segments]
     best = min((one.rank for one in good), default=0)
@@ -86,6 +87,7 @@ def _of(
     dialogs: Sequence[dict[str, Any]],
     people: People,
     started_at: datetime | None,
+    duration: float | None,
 ) -> Candidate:
     """What an analysis or an attachment says."""
     at = next(indices(item.get("dialog")), None)
@@ -93,7 +95,7 @@ def _of(
     began = parts.instant(dialog.get("start")) or started_at
     found = _find(content(item))
     if isinstance(found, list):
-        made = _timed(found, people, began, parts.number_of(dialog.get("duration")))
+        made = _timed(found, people, began, duration if (own := length(dialog)) is None else own)
         times = any(segment.start is not None for segment in made)
         return Candidate(rank + (0 if times else 1), at if dialog else None, began, made)
     said = turns(found or "", people.who)
@@ -116,6 +118,12 @@ def _of_dialogs(dialogs: Sequence[dict[str, Any]], people: People, started_at: d
     messages.sort(key=lambda message: (message[0] is None, message[0] and message[0].timestamp()))
     made = segments([one for _, said in messages for one in said], started_at, seconds=True)
     return Candidate(2 if len(messages) > 1 else 5, None, started_at, made)
+
+
+def length(dialog: dict[str, Any]) -> float | None:
+    """How long a dialog was, in seconds."""
+    start, end = parts.instant(dialog.get("start")), parts.instant(dialog.get("end"))
+    return parts.duration(dialog.get("duration"), start, end)
 
 
 def written(dialog: dict[str, Any]) -> bool:
