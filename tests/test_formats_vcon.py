@@ -602,8 +602,8 @@ def test_times_of_an_attached_bundle_go_together() -> None:
 def test_turns_of_a_transcript_are_measured_by_their_dialog(dialog: dict[str, Any]) -> None:
     start = {"type": "recording", "start": "2026-03-10T08:15:04Z", "parties": [0, 1]}
     turns = [
-        {"parties": 0, "start": 0, "end": 30, "text": "Ja"},
-        {"parties": 1, "start": 70, "end": 81, "text": "Nein"},
+        {"parties": 0, "start": 0, "end": 30, "text": "J"},
+        {"parties": 1, "start": 70, "end": 81, "text": "N"},
     ]
     item = {"type": "transcript", "dialog": 0, "body": turns}
     found = read(dialog=[start | dialog], analysis=[item]).transcript
