@@ -131,6 +131,8 @@ _INLINE: Final = re.compile(
     rf"|(?P<bold>\*\*)|\\(?P<escaped>[\\*\[\]#-])|(?P<value>{_VALUE})|(?P<text>[^\[\\*{_OPEN}]+|.)",
     re.DOTALL,
 )
+#: Browsers and vendors take hardly more; and what a link takes must not be what makes a message too long.
+_LONGEST_LINK: Final = 2000
 #: A host that is written out, up to where something else begins; or a scheme that has none.
 _LEADS_SOMEWHERE: Final = re.compile(rf"https?://[^/?#@{_OPEN}]+(?:[/?#]|$)|mailto:|tel:", re.IGNORECASE)
 
@@ -211,7 +213,7 @@ def _spans(written: str, *, link: str | None, bold: bool = False) -> Iterator[Sp
 
 
 def _link(written: str) -> str | None:
-    """Where it leads; None where all that would lead there is missing."""
+    """Where it leads; None where all that would lead there is missing, or too long for a link."""
     if not _LEADS_SOMEWHERE.match(written):
         shown = written.partition(_OPEN)[0]
         message = f"the link {shown!r} has to begin with https:// or http:// and a host written out, mailto: or tel:"
@@ -219,4 +221,4 @@ def _link(written: str) -> str | None:
     scheme, _, rest = written.partition(":")
     safe = "" if rest.startswith("//") else "+@"
     url = re.sub(_VALUE, lambda value: quote(one_line(value[0][1:-1].replace(_BREAK, " ")), safe=safe), rest)
-    return f"{scheme.lower()}:{url}" if url else None
+    return f"{scheme.lower()}:{url}" if url and len(url) <= _LONGEST_LINK else None

@@ -6,7 +6,8 @@ update or late. How a document is written is the sink's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -24,14 +25,19 @@ from router.fitting import MARK
 from router.markup import Block, Document, Span, Style, parse
 from router.people import Wording
 from router.sample import bare_event, hostile_event, sample_event
-from router.sink import PeopleSinkConfig, Revisions, SinkContext, Template
+from router.sink import Part, PeopleSinkConfig, Revisions, SinkContext, Template
 from router.text import cut
 
 #: Characters of a call that templates are given, of its transcript last; and of one text.
 _MOST: Final = 400_000
 _LONGEST_TEXT: Final = 100_000
-#: What an item of a list takes of them besides its text, so that there is an end to empty ones.
+#: What a line break and an item of a list take of them besides, so that there is an end to empty ones: lines and items
+#: are what takes time to write.
 _ITEM: Final = 100
+
+
+#: minijinja's own, which need no value.
+_FUNCTIONS: Final = {"range", "dict", "namespace"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,14 @@ class Message:
             case (Block(style=Style.TITLE) as title, *rest):
                 return title, tuple(rest)
         return Block(Style.TITLE, ((Span(self.title),),)), self.document
+
+
+@cache
+def _names(source: str) -> frozenset[str]:
+    """What a template asks for."""
+    from router.render import Renderer
+
+    return Renderer(ZoneInfo("UTC")).compile_message(source).names
 
 
 @cache
@@ -85,18 +99,47 @@ def _filled(template: Template, values: dict[str, Any]) -> Document:
         raise Rejected(message) from None
 
 
+def _marked(document: Document, values: Mapping[str, Any], names: Collection[str], wording: Wording) -> Document:
+    """The document that says what everybody should know of a message: that it corrects one, that it is late.
+
+    Below the title, unless the template has a place of its own for it.
+    """
+    revision, late = values["event"]["revision"], values["late"]
+    marks = (
+        (wording.label("updated"), wording.label("correction").format(revision))
+        if values["updated"] and "updated" not in names
+        else None,
+        (wording.label("late"), wording.label("ago").format(late)) if late and "late" not in names else None,
+    )
+    lines = tuple((Span(f"{mark[0].capitalize()}:", bold=True), Span(f" {mark[1]}")) for mark in marks if mark)
+    if not lines:
+        return document
+    at = 1 if document and document[0].style is Style.TITLE else 0
+    return (*document[:at], Block(Style.TEXT, lines), *document[at:])
+
+
 def _checked(source: str) -> str:
     """Filled for a call that has everything, one that has nothing, and a hostile one."""
-    from router.render import Renderer
+    from router.render import Renderer, lines_of
 
+    if "{{" not in source and "{%" not in source:
+        message = "template: nothing of a call is in it; write {{ title }} into it, or name a file as ${file:sales.md}"
+        raise ValueError(message)
     template = Renderer(ZoneInfo("UTC")).compile_message(source)
+    known = _values(sample_event(), (), Wording("de", "UTC"), sample_event().received_at, updated=False)
+    for name in sorted({name.partition(".")[0] for name in template.names} - known.keys() - _FUNCTIONS):
+        where = lines_of(rf"\b{re.escape(name)}\b", source)
+        message = f"template: {where}there is no {name}; there is {', '.join(known)}"
+        raise ValueError(message)
     for event in (sample_event(), bare_event(), hostile_event()):
         late = event.received_at + timedelta(days=1)
         values = _values(event, ("a route",), Wording("de", "UTC"), late, updated=event.revision > 1)
         try:
             document = _filled(template, values)
         except Rejected as error:
-            raise ValueError(str(error)) from None
+            link = re.match(r"template: the link '([^']+)'", str(error))
+            where = lines_of(re.escape(f"]({link[1]}"), source) if link else ""
+            raise ValueError(str(error).replace("template: ", f"template: {where}", 1)) from None
         if not document:
             message = "template: says nothing about a call of which only the time is known; write {{ title }} into it"
             raise ValueError(message)
@@ -110,8 +153,8 @@ def _bounded(event: Event) -> Event:
     def bounded(value: Any) -> Any:
         nonlocal left
         if type(value) is str:  # and no enum
-            value = cut(value, min(_LONGEST_TEXT, left)) if left > 0 else MARK
-            left -= len(value)
+            value = _affordable(value, min(_LONGEST_TEXT, left)) if left > 0 else MARK
+            left -= len(value) + _ITEM * value.count("\n")
         elif isinstance(value, tuple):
             value = tuple(items(value))
         elif is_dataclass(value) and not isinstance(value, type):
@@ -130,6 +173,16 @@ def _bounded(event: Event) -> Event:
     return replace(rest, transcript=bounded(event.transcript))
 
 
+def _affordable(text: str, left: int) -> str:
+    """As much of the text as can be had for that."""
+    place = -1
+    while (place := text.find("\n", place + 1)) >= 0:
+        left -= _ITEM
+        if left <= place:
+            return cut(text[: place + 1], place)
+    return cut(text, max(left, 1))
+
+
 class MessageSinkConfig(PeopleSinkConfig):
     """A sink that writes messages by a template."""
 
@@ -138,6 +191,14 @@ class MessageSinkConfig(PeopleSinkConfig):
 
     template: Annotated[str, AfterValidator(_checked)] | None = None
     """What messages say, instead of the built-in text: a template, or `${file:…}` for one in a file."""
+
+    def parts(self) -> tuple[str, ...]:
+        """Of those in `send`, those that the template writes; the headline is the title, which is seen in any case."""
+        names = _names(self.template or built_in(self.built_in, "en"))
+        if "event" in names:
+            return super().parts()
+        written = {Part.HEADLINE, *(name.removeprefix("event.").partition(".")[0] for name in names)}
+        return tuple(part for part in super().parts() if part in written)
 
     def writer(self, context: SinkContext) -> Writer:
         """What writes this sink's messages."""
@@ -158,4 +219,5 @@ class Writer:
         event = outgoing(delivery.event, self._config.send, self._config.numbers)
         updated = event.revision > 1 and self._config.revisions is Revisions.MARK
         values = _values(event, delivery.routes, self.wording, self._clock.now(), updated=updated)
-        return Message(values["title"], _filled(self._template, values), event, updated)
+        document = _marked(_filled(self._template, values), values, self._template.names, self.wording)
+        return Message(values["title"], document, event, updated)

@@ -34,7 +34,8 @@ _LABELS: Final = {
         "participants": "Teilnehmende", "caller": "Anrufer", "callee": "Angerufener", "other": "Stimme",
         "anonymous": "anonym", "unknown": "unbekannt", "updated": "aktualisiert", "inbound": "eingehend",
         "outbound": "ausgehend", "received": "empfangen", "hour": "1 Stunde", "hours": "{} Stunden",
-        "days": "{} Tage", "date": "%d.%m.%Y, %H:%M",
+        "days": "{} Tage", "correction": "Fassung {} dieses Gesprächs", "late": "Verspätet", "ago": "Das Gespräch ist {} her",
+        "date": "%d.%m.%Y, %H:%M",
     },
     "en": {
         "call": "Call", "summary": "Summary", "action_items": "Action items", "note": "Note",
@@ -42,7 +43,8 @@ _LABELS: Final = {
         "participants": "Participants", "caller": "Caller", "callee": "Callee", "other": "Voice",
         "anonymous": "anonymous", "unknown": "unknown", "updated": "updated", "inbound": "inbound",
         "outbound": "outbound", "received": "received", "hour": "1 hour", "hours": "{} hours",
-        "days": "{} days", "date": "%Y-%m-%d, %H:%M",
+        "days": "{} days", "correction": "revision {} of this call", "late": "Late", "ago": "the call was {} ago",
+        "date": "%Y-%m-%d, %H:%M",
     },
 }  # fmt: skip
 
@@ -155,6 +157,8 @@ def masked(number: Number) -> Number:
     """
     if number.kind in (NumberKind.INTERNAL, NumberKind.ANONYMOUS) or number == Number(kind=number.kind):
         return number
+    if number.e164 is None and "…" in number.raw:
+        return number  # it is masked already
     if number.e164:
         try:
             parsed = phonenumbers.parse(number.e164)

@@ -40,9 +40,9 @@ _ABOUT_THE_TEMPLATE = ("SyntaxError", "UnknownFilter", "UnknownTest", "UnknownFu
 _MAY_BE_A_VALUE = re.compile(r"""["'`\d]""")
 #: `event.` and a name; below these names, only those.
 _INSIDE = {
-    "channel": {field.name for field in fields(Channel)},
-    "caller": {field.name for field in fields(Number)},
-    "callee": {field.name for field in fields(Number)},
+    "channel": [field.name for field in fields(Channel)],
+    "caller": [field.name for field in fields(Number)],
+    "callee": [field.name for field in fields(Number)],
 }
 
 
@@ -77,7 +77,7 @@ class Renderer:
             undefined_behavior="strict",
             pycompat=False,
             finalizer=finalizer,
-            filters={name: _explaining(name, filter_) for name, filter_ in filters.items()},
+            filters={name: _guarded(name, filter_) for name, filter_ in filters.items()},
             auto_escape_callback=lambda _name: False,
         )
         for name in (*_REMOVED_FILTERS, *_NOT_OURS):
@@ -90,13 +90,14 @@ class Renderer:
         name = f"template-{self._compiled}"
         try:
             environment.add_template(name, source)
-            unknown = _unknown_names(environment.undeclared_variables_in_template(name, nested=True))
+            names = frozenset(environment.undeclared_variables_in_template(name, nested=True))
         except minijinja.TemplateError as error:
             raise ValueError(_explained(error)) from None
-        if unknown:
-            message = f"template: an event has no {', '.join(unknown)}; it has {', '.join(EVENT_FIELDS)}"
-            raise ValueError(message)
-        return _Compiled(environment, name)
+        for used in sorted(names):
+            if wrong := _unknown(used):
+                message = f"template: {lines_of(rf'{re.escape(used)}(?![a-z_])', source)}{wrong}"
+                raise ValueError(message)
+        return _Compiled(environment, name, source, names)
 
     def _date(self, value: str | None, form: str = "%d.%m.%Y %H:%M") -> str | None:
         """A time of the event in the configured zone, written as `form` (strftime) says; None stays None."""
@@ -106,14 +107,22 @@ class Renderer:
 class _Compiled:
     """One compiled template."""
 
-    def __init__(self, environment: minijinja.Environment, name: str) -> None:
+    def __init__(self, environment: minijinja.Environment, name: str, source: str, names: frozenset[str]) -> None:
+        self.names = names
         self._environment = environment
         self._name = name
+        self._source = source
 
     def render(self, **values: Any) -> str:
         """The text. Raises `Rejected` with the line: no later attempt would fare better."""
         try:
             text: str = self._environment.render_template(self._name, **values)
+        except _Misused as misused:
+            where = lines_of(rf"\|\s*{misused.name}\b", self._source)
+            message = (
+                f"template: {where}the filter `{misused.name}` cannot use what it was given; {_USAGE[misused.name]}"
+            )
+            raise Rejected(message) from None
         except minijinja.TemplateError as error:
             raise Rejected(_explained(error)) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -125,18 +134,41 @@ class _Compiled:
         return text
 
 
-def _explaining(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter; what it cannot use is the template's mistake, and is not quoted. minijinja knows no line of it."""
+#: For who used one otherwise.
+_USAGE = {
+    "date": "it takes a time of the event, like {{ event.started_at | date('%d.%m.%Y') }}",
+    "duration": "it takes seconds, like {{ event.duration | duration }}",
+    "phone": "it takes a party of the event, like {{ event.caller | phone }}",
+    "cut": "it takes a text, and a number of characters: {{ event.summary | cut(300) }}",
+    "tojson": "it takes a value of the event, like {{ event.headline | tojson }}",
+}
+
+
+class _Misused(Exception):
+    """A filter was given what it cannot use. It is the template's mistake; minijinja knows no line of it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def _guarded(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, which raises nothing but `_Misused`: an error of Python's could quote the call."""
 
     @wraps(filter_)
-    def explaining(*arguments: Any, **options: Any) -> Any:
+    def guarded(*arguments: Any, **options: Any) -> Any:
         try:
             return filter_(*arguments, **options)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            message = f"template: the filter {name!r} cannot use what it was given ({type(error).__name__})"
-            raise Rejected(message) from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            raise _Misused(name) from None
 
-    return explaining
+    return guarded
+
+
+def lines_of(pattern: str, source: str) -> str:
+    """Where that stands in a template: `line 4: `, `line 4 or 9: `; nothing where it cannot be said."""
+    lines = [str(number) for number, line in enumerate(source.split("\n"), 1) if re.search(pattern, line)]
+    return f"line {' or '.join(lines)}: " if 0 < len(lines) < 4 else ""  # noqa: PLR2004 - more say nothing
 
 
 def _cut(value: str | None, length: int) -> str | None:
@@ -166,16 +198,17 @@ def _tojson(value: Any) -> str:
     return text.translate({ord(char): f"\\u{ord(char):04x}" for char in "<>&'\u2028\u2029"})
 
 
-def _unknown_names(used: set[str]) -> list[str]:
-    """The names below `event` that no event has. They fail here, because filters are given None for them."""
-    unknown = []
-    for name in used:
-        top, _, path = name.partition(".")
-        field, _, inside = path.partition(".")
-        known = field in EVENT_FIELDS and (not inside or field not in _INSIDE or inside in _INSIDE[field])
-        if top == "event" and path and not known:
-            unknown.append(path)
-    return sorted(unknown)
+def _unknown(name: str) -> str | None:
+    """What is wrong with a name below `event`. Said before anything is filled, because filters are given None for it."""
+    top, _, path = name.partition(".")
+    field, _, inside = path.partition(".")
+    if top != "event" or not path:
+        return None
+    if field not in EVENT_FIELDS:
+        return f"an event has no {field}; it has {', '.join(EVENT_FIELDS)}"
+    if inside and field in _INSIDE and inside not in _INSIDE[field]:
+        return f"event.{field} has no {inside}; it has {', '.join(_INSIDE[field])}"
+    return None
 
 
 def _explained(error: minijinja.TemplateError) -> str:

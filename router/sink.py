@@ -240,6 +240,9 @@ class HttpFactory(Protocol):
 class Template(Protocol):
     """A compiled template."""
 
+    #: What it asks for, as far as that can be seen: `title`, `event.summary`, or `event` where it takes all of it.
+    names: frozenset[str]
+
     def render(self, **values: Any) -> str:
         """The text, from plain dicts, lists and scalars. Raises `Rejected` where the template cannot be filled."""
 

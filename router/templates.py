@@ -8,21 +8,22 @@ from zoneinfo import ZoneInfo
 
 from router.errors import Rejected
 from router.event import Event, plain
-from router.sample import bare_event, sample_event
+from router.sample import bare_event, hostile_event, sample_event
 
 
 def check_template(source: str, values: Callable[[Event], dict[str, Any]] = plain) -> None:
-    """Fill it for a call that has everything, and for one that has nothing. Raises ValueError with what is wrong.
+    """Fill it for a call that has everything, one that has nothing, and a hostile one. Raises ValueError.
 
-    `values` makes of an event what the template will see as `event`. What is in `event.raw` only the operator knows,
-    so a template that asks it is compiled and no more.
+    `values` makes of an event what the template will see as `event`. What is in `event.raw` only the operator knows, so
+    a template that asks it is compiled and no more, where there is one.
     """
     from router.render import Renderer
 
     template = Renderer(ZoneInfo("UTC")).compile(source)
-    if "raw" in source:
+    asks_raw = any(name == "event.raw" or name.startswith("event.raw.") for name in template.names)
+    if asks_raw and values(sample_event())["raw"] is not None:
         return
-    for event in (sample_event(), bare_event()):
+    for event in (sample_event(), bare_event(), hostile_event()):
         try:
             template.render(event=values(event))
         except Rejected as error:

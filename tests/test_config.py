@@ -1145,12 +1145,12 @@ def test_a_template_stands_in_the_file_or_beside_it(loading: Load, post: Path) -
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("# {{ title }}\n{{ evnt.note }}", "template: line 2: undefined value"),
+        ("# {{ title }}\n{{ evnt.note }}", "template: line 2: there is no evnt; there is event, title, "),
         ("# {{ title }}\n\n{% if x %}", "template: line 3: syntax error"),
         ("{{ event.note }}", "template: says nothing about a call of which only the time is known"),
         ("{{ title }}{{ event.smart_answers[0].question }}", "template: line 1: undefined value"),
-        ("{{ title }}\n{% if updated %}{{ nothing.there }}{% endif %}", "template: line 2: undefined value"),
-        ("{{ title }}[x](//y)", "template: the link '//y' has to begin with https://"),
+        ("{{ title }}\n{% if updated %}{{ speakers.nobody.there }}{% endif %}", "template: line 2: undefined value"),
+        ("{{ title }}[x](//y)", "template: line 1: the link '//y' has to begin with https://"),
     ],
 )
 def test_a_template_that_cannot_be_filled_is_found_with_both_lines(

@@ -243,3 +243,10 @@ def test_reading_is_linear(piece: str) -> None:
 def test_a_refused_link_makes_no_exception_of_another_kind() -> None:
     with pytest.raises(Rejected):
         document("{{ v.x }}", v=1)
+
+
+def test_a_link_that_is_too_long_is_none() -> None:
+    source = "[label](https://x.example/?q={{ v }})"
+    (short,), (long,) = document(source, v="x" * 1900), document(source, v="x" * 2000)
+    assert short.lines[0][0].link is not None
+    assert long.lines == ((Span("label"),),)

@@ -76,7 +76,7 @@ def test_a_message_with_everything() -> None:
     text = said(event, now=now, send=[*Part], numbers="full", revisions="mark", language="en", routes=("a", "b"))
     assert text == (
         "Call +49 1522 8817386 → Support\n\n"
-        "Updated: revision 2 of this call\n\n"
+        "Updated: revision 2 of this call\n"
         "Late: the call was 3 days ago\n\n"
         "inbound · Support · 2026-03-10, 09:15 · 5:12 · +49 1522 8817386\n\n"
         "Frau Brückner fragt nach der Rechnung für Februar und möchte in einen größeren Tarif wechseln.\n\n"
@@ -114,6 +114,51 @@ def test_a_message_knows_what_it_is_about() -> None:
 )
 def test_a_message_knows_whether_it_is_an_update(revision: int, revisions: Revisions, *, updated: bool) -> None:
     assert write(make_event(revision=revision), revisions=revisions).updated is updated
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize(
+    "template", [None, "# {{ event.headline }}\n{{ event.note }}\n{{ facts }}", "{{ event.note or title }}"]
+)
+def test_every_template_says_what_is_an_update_and_what_is_late(
+    language: Literal["de", "en"], template: str | None
+) -> None:
+    """Right below the title, also where nobody thought of it."""
+    late = make_event(revision=2, ended_at=datetime(2026, 3, 9, tzinfo=UTC), started_at=None)
+    document = write(late, template=template, revisions="mark", language=language).document
+    at = 1 if document[0].style is Style.TITLE else 0
+    words = {"de": ("Aktualisiert: Fassung 2", "Verspätet: "), "en": ("Updated: revision 2", "Late: the call was ")}
+    for line, said_so in zip(document[at].lines, words[language], strict=True):
+        assert plain_line(line).startswith(said_so)
+        assert line[0].bold
+    assert len(write(make_event(), template=template).document) == len(document) - 1
+
+
+def test_a_template_has_its_own_words_for_what_is_late_or_an_update() -> None:
+    late = make_event(revision=2, ended_at=datetime(2026, 3, 9, tzinfo=UTC), started_at=None)
+    source = "{{ title }}{% if updated %} (neu){% endif %}{% if late %} (spät){% endif %}"
+    assert said(late, template=source, revisions="mark") == "Rückfrage zur Rechnung (neu) (spät)"
+
+
+@pytest.mark.parametrize(
+    ("template", "parts"),
+    [
+        (None, ("headline", "summary", "note", "transcript")),
+        ("{{ event.summary }} {{ title }}", ("headline", "summary")),
+        ("{{ title }}{% for one in event.transcript %}{{ one.text }}{% endfor %}", ("headline", "transcript")),
+        ("{{ title }}{{ event | tojson }}", ("headline", "summary", "note", "transcript")),
+        ("{{ facts }}", ("headline",)),
+    ],
+)
+def test_the_record_has_the_parts_that_the_template_writes(template: str | None, parts: tuple[str, ...]) -> None:
+    assert Letters(template=template, send=["headline", "summary", "note", "transcript"]).parts() == parts
+
+
+def test_a_text_of_many_lines_costs_as_much_as_many_items() -> None:
+    """They take as long to write."""
+    text = said(make_event(summary="z\n" * 50_000, headline="h\n" * 50_000))
+    assert 900 < text.count("\n") < 1_100
+    assert "z…" in text
 
 
 def test_both_languages_say_the_same_with_the_same_marks() -> None:
@@ -243,13 +288,27 @@ def test_the_transcript_is_the_first_to_be_cut() -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{{ title }}\n{{ evnt }}", "template: line 2: undefined value"),
+        ("{{ title }}\n{{ evnt }}", "template: line 2: there is no evnt; there is event, title, facts, party, "),
+        ("{{ title }}\n{{ event.tasks }}", "template: line 2: an event has no tasks; it has id, "),
+        (
+            "{{ title }}\n{{ event.caller.number }}",
+            "template: line 2: event.caller has no number; it has raw, e164, kind",
+        ),
+        (
+            "messages/sales.md",
+            "template: nothing of a call is in it; write {{ title }} into it, or name a file as ${file:",
+        ),
+        ("{{ title }}\n\n[x](ftp://a.example)", "template: line 3: the link 'ftp://a.example' has to begin with"),
+        (
+            "{{ title }}{{ title | cut('x') }}",
+            "template: line 1: the filter `cut` cannot use what it was given; it takes a text",
+        ),
         ("{{ title }}\n\n{% if %}", "template: line 3: syntax error"),
         ("{{ event.colour }}", "an event has no colour"),
         ("{{ event.note | upper | shout }}", "template: line 1: unknown filter"),
         ("{{ title }}{{ event.smart_answers[0].answer }}", "template: line 1: undefined value"),
         ("{{ title }}{{ event.headline + 'x' }}", "template: line 1: invalid operation"),
-        ("{{ title | date }}", "the filter 'date' cannot use what it was given"),
+        ("{{ title | date }}", "template: line 1: the filter `date` cannot use what it was given; it takes a time"),
         ("{{ title }}[x](javascript:1)", "the link 'javascript:1' has to begin with https://"),
         ("{{ event.note }}", "says nothing about a call of which only the time is known"),
         ("{% for _ in range(99999) %}{{ title }}{% endfor %}", "template: line 1: engine ran out of fuel"),
@@ -267,7 +326,7 @@ def test_each_of_the_three_calls_is_tried(only: str) -> None:
     """`sample` alone has a start, `bare` alone no channel, `hostile` alone a revision above one."""
     condition = {"sample": "event.revision == 1 and event.note", "bare": "not event.note", "hostile": "updated"}[only]
     with pytest.raises(ValidationError, match="line 2: undefined value"):
-        Letters(template=f"{{{{ title }}}}{{% if {condition} %}}\n{{{{ nothing.there }}}}{{% endif %}}")
+        Letters(template=f"{{{{ title }}}}{{% if {condition} %}}\n{{{{ event.revision.x.y }}}}{{% endif %}}")
     Letters(template=f"{{{{ title }}}}{{% if {condition} %}}\n{{{{ late }}}}{{% endif %}}")
 
 

@@ -203,3 +203,19 @@ def test_the_hour_that_comes_twice_shows_its_offset(utc: datetime, written: str)
 )
 def test_numbers_as_people_write_them(number: Number, shown: str) -> None:
     assert written(number) == shown
+
+
+def test_what_is_masked_stays_as_it_is() -> None:
+    for number in (Number("+4915228817386", "+4915228817386", NumberKind.E164), Number("030 23125014")):
+        assert masked(masked(number)) == masked(number)
+
+
+def test_what_has_letters_in_it_is_hidden_whole() -> None:
+    assert masked(Number("sip:4915228817386@10.0.0.1")).raw == "…"
+
+
+def test_a_call_is_as_late_as_what_ended_last() -> None:
+    event = sample_event(ended_at=datetime(2026, 3, 10, 8, 15, 5, tzinfo=UTC), duration=7200.0)
+    assert DE.late(event, datetime(2026, 3, 10, 11, 15, tzinfo=UTC)) is None
+    event = sample_event(ended_at=datetime(2026, 3, 10, 10, 15, tzinfo=UTC), duration=1.0)
+    assert DE.late(event, datetime(2026, 3, 10, 11, 15, tzinfo=UTC)) is None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import minijinja
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,14 +189,16 @@ def test_what_one_template_spent_is_not_missed_by_the_next() -> None:
         ("{{ event.strated_at | date }}", "strated_at"),
         ("{{ event.channel.nam | cut(5) }}", "channel.nam"),
         ("{{ event.caller.number }}", "caller.number"),
-        ("{{ event.a }}{{ event.b }}{{ event.note }}", "a, b"),
+        ("{{ event.a }}{{ event.b }}{{ event.note }}", "a"),
         ("{% if event.priority is defined %}x{% endif %}", "priority"),
         ("{{ event.clear() }}", "clear"),
     ],
 )
 def test_a_name_that_no_event_has_is_found_before_anything_is_sent(source: str, named: str) -> None:
     """Otherwise a filter would take it for something that is missing from this call."""
-    assert mistake(source).startswith(f"template: an event has no {named}; it has id, sequence, ")
+    top, _, inside = named.partition(".")
+    what = f"event.{top} has no {inside}; it has " if inside else f"an event has no {top}; it has id, sequence, "
+    assert mistake(source).startswith(f"template: line 1: {what}")
 
 
 @pytest.mark.parametrize(
@@ -318,3 +321,11 @@ def test_an_error_hides_where_it_came_from() -> None:
         template.render(event={"summary": CANARY})
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_an_error_never_shows_a_value() -> None:
+    """minijinja shows every variable when it is told to debug."""
+    template = RENDERER.compile("{{ event.headline }}{{ event.summary.nothing.there }}")
+    with pytest.raises(minijinja.TemplateError) as caught:
+        template._environment.render_template(template._name, event=plain(sample_event()))  # type: ignore[attr-defined]
+    assert "Rückfrage" not in f"{caught.value}{caught.value!r}"
