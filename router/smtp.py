@@ -174,8 +174,10 @@ async def mail_session(
         yield MailSession(client, server)
         _say_goodbye(client)
     except BaseException:
-        if isinstance(client.transport, asyncio.WriteTransport):
-            client.transport.abort()  # nothing more is to be said, and a farewell to who hangs would never end
+        # Nothing more is to be said, and a farewell to who hangs would never end. (One that is closed already cannot be
+        # aborted before Python 3.11.4.)
+        if isinstance(client.transport, asyncio.WriteTransport) and not client.transport.is_closing():
+            client.transport.abort()
         raise
     finally:
         client.close()

@@ -90,7 +90,7 @@ class PostOffice:
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
-            if isinstance(connection.transport, asyncio.WriteTransport):
+            if isinstance(connection.transport, asyncio.WriteTransport) and not connection.transport.is_closing():
                 connection.transport.abort()
         await asyncio.sleep(0)
 
