@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from router import (
     Block,
@@ -28,6 +28,7 @@ from router import (
     SinkContext,
     Style,
     Unavailable,
+    Written,
     check_url,
     exact_json,
     fitted,
@@ -45,6 +46,11 @@ FOOTER: Final = 1024
 
 _ADDRESS = re.compile(r"/api(/v\d+)?/webhooks/\d+/[\w-]+/?")
 
+_NO_THREAD: Final = (
+    "is no ID of a thread, which is a number like 1234567890123456789: with Developer Mode on (User Settings > Advanced), "
+    "right-click the thread, then Copy Thread ID"
+)
+
 
 class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
     """Posts each call to a channel of Discord."""
@@ -52,7 +58,7 @@ class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
     kind: Literal["discord"]
     url: HttpUrl
     """The webhook's URL, from the settings of its channel."""
-    thread_id: Annotated[str, Field(pattern=r"^\d{1,20}$")] | None = None
+    thread_id: Annotated[str, Written("[0-9]{1,20}", _NO_THREAD)] | None = None
     """A thread of that channel, or a post of a forum, by its ID."""
     rate: Rate | None = Rate(30, timedelta(minutes=1))
     """How many attempts may begin in which time, like `30/m`; Discord takes 30 a minute for a channel."""

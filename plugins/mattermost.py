@@ -24,6 +24,7 @@ from router import (
     SinkConfig,
     SinkContext,
     Unavailable,
+    Written,
     check_url,
     exact_json,
     hookimpl,
@@ -35,6 +36,10 @@ TITLE: Final = 300
 BODY: Final = 16_000
 
 _NAME = Field(min_length=1, max_length=64)
+_NO_CHANNEL: Final = (
+    "is no name of a channel; write the one in its URL, the last part of https://chat.example.com/team/channels/town-square, "
+    'or "@somebody" in quotes'
+)
 
 
 class MattermostConfig(MessageSinkConfig, HttpSinkConfig):
@@ -43,7 +48,7 @@ class MattermostConfig(MessageSinkConfig, HttpSinkConfig):
     kind: Literal["mattermost"]
     url: HttpUrl
     """The incoming webhook's URL, like https://chat.example.com/hooks/abc."""
-    channel: Annotated[str, _NAME] | None = None
+    channel: Annotated[str, Written(r"[^\s/]{1,64}", _NO_CHANNEL)] | None = None
     """Another channel than the webhook's own: its name as in its URL (town-square), or @somebody."""
     username: Annotated[str, _NAME] | None = None
     """Who seems to write; Mattermost has to allow it (System Console > Integration Management)."""

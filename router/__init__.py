@@ -19,7 +19,7 @@ from router.pem import check_ca_file, trusting
 from router.people import Wording, duration, masked
 from router.reach import HttpSinkConfig
 from router.sample import bare_event, sample_event
-from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size
+from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size, Written
 from router.signing import SigningSecret, sign
 from router.sink import (
     HttpAnswer,
@@ -92,6 +92,7 @@ __all__ = [
     "Verdict",
     "Wording",
     "Writer",
+    "Written",
     "address_of",
     "as_json",
     "as_vcon",

@@ -243,7 +243,7 @@ async def test_it_waits_as_long_as_it_is_told(endpoint: FakeEndpoint) -> None:
         ({"url": "https://discord.com/channels/1/2"}, "is no webhook of Discord"),
         ({"url": f"https://discord.com{PATH}/slack"}, "is no webhook of Discord"),
         ({"url": f"http://127.0.0.1{PATH}"}, "not public"),
-        ({"thread_id": "general"}, "thread_id"),
+        ({"thread_id": "general"}, "is no ID of a thread, which is a number"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:

@@ -223,7 +223,10 @@ async def test_a_server_of_ones_own_with_an_authority_of_ones_own(tmp_path: Path
     [
         ({"url": "https://chat.example/vertrieb/channels/anrufe"}, "is no incoming webhook"),
         ({"url": f"http://10.1.2.3{PATH}"}, r"allow_networks: \[10.1.2.3/32\]"),
-        ({"channel": ""}, "channel"),
+        ({"channel": ""}, "is no name of a channel"),
+        ({"channel": "Town Square"}, "is no name of a channel; write the one in its URL"),
+        ({"channel": "https://chat.example/vertrieb/channels/anrufe"}, "is no name of a channel"),
+        ({"channel": "x" * 65}, "is no name of a channel"),
         ({"username": "x" * 65}, "username"),
         ({"icon_url": "ohr.png"}, "is no URL"),
     ],
