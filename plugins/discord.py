@@ -35,6 +35,7 @@ from router import (
     hookimpl,
     host_of,
     plain_text,
+    unconfirmed,
     utf16,
 )
 
@@ -96,6 +97,7 @@ class Discord:
     def __init__(self, config: DiscordConfig, client: HttpClient, context: SinkContext) -> None:
         self._url = config.address()
         self._host = config.recipient()
+        self._resume = f"then `aftercall resume {context.name}`"
         self._client = client
         self._writer = config.writer(context)
 
@@ -113,10 +115,14 @@ class Discord:
         if isinstance(wait, int | float) and 0 <= wait < _LONGEST:
             reason = f"{self._host} takes no more messages at the moment"
             return Unavailable(reason, retry_after=timedelta(seconds=wait), whole_lane=True)
+        if 200 <= answer.status <= 299:  # noqa: PLR2004 - statuses
+            # An answer that broke off is still one; a page of some other server is none.
+            broke_off = not said and answer.body[:1] in (b"", b"{")
+            return None if "id" in said or broke_off else unconfirmed(self._host, answer)
         if not isinstance(code, int):
             return None
         if code == _UNKNOWN_WEBHOOK:
-            reason = f"{self._host}: the webhook was deleted; make a new one and write its URL"
+            reason = f"{self._host}: the webhook was deleted; make a new one, write its URL, {self._resume}"
             return Rejected(reason, whole_lane=True)
         if code in _MENDABLE:
             return Unavailable(f"{self._host}: {_MENDABLE[code]}", whole_lane=True)

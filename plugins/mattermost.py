@@ -29,6 +29,7 @@ from router import (
     exact_json,
     hookimpl,
     host_of,
+    unconfirmed,
 )
 
 #: Of 16,383 characters, which is all that a post has room for.
@@ -89,6 +90,7 @@ class Mattermost:
     def __init__(self, config: MattermostConfig, client: HttpClient, context: SinkContext) -> None:
         self._config = config
         self._host = host_of(config.url)
+        self._resume = f"then `aftercall resume {context.name}`"
         self._client = client
         self._writer = config.writer(context)
 
@@ -102,9 +104,13 @@ class Mattermost:
         """By the id in it: `HandleIncomingWebhook` in server/channels/app/webhook.go of mattermost/mattermost."""
         said = answer.json().get("id")
         if said == "api.post.create_post.can_not_post_to_deleted.error":
-            return Rejected(f"{self._host}: the channel is archived", whole_lane=True)
+            reason = f"{self._host}: the channel is archived; unarchive it or choose another one, {self._resume}"
+            return Rejected(reason, whole_lane=True)
         if isinstance(said, str) and said in _MENDABLE:
             return Unavailable(f"{self._host}: {_MENDABLE[said]}", whole_lane=True)
+        # An answer that broke off is still one.
+        if 200 <= answer.status <= 299 and answer.body.strip() not in (b"ok", b""):  # noqa: PLR2004 - statuses
+            return unconfirmed(self._host, answer)
         return None
 
 
