@@ -1,4 +1,4 @@
-"""Sink `apprise`: tells any of the 180 services that the library Apprise knows. An extra: `pip install 'aftercall[apprise]'`.
+"""Sink `apprise`: tells any of the 180 services that the library Apprise knows.
 
 The library has one answer, that it worked or that it did not: no wait that was asked for, nothing permanent. It goes
 wherever its URL says. A sink of one's own for a service is better wherever there is one: https://github.com/caronc/apprise
@@ -10,10 +10,14 @@ import asyncio
 import html
 import logging
 import re
+import sys
 import warnings
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -37,7 +41,8 @@ from router import (
 if TYPE_CHECKING:
     from apprise import Apprise, NotifyBase
 
-_INSTALL: Final = "pip install 'aftercall[apprise]'"
+#: An upgrade of aftercall itself is nobody's wish here.
+_NOT_INSTALLED: Final = f"takes the package apprise; install it: {sys.executable} -m pip install 'apprise'"
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]{0,49})://\S+")
 #: What many services read in plain text, too: mentions, Slack's and Discord's angle brackets, links with another text.
 _ALIVE: Final = re.compile(r"(?:(?<!\w)@(?=\w)|<(?=[@!#&:])|\](?=\())")
@@ -56,7 +61,7 @@ def _checked(url: SecretStr) -> SecretStr:
     try:
         import apprise  # noqa: F401 - whether it is there
     except ImportError:
-        return url  # `open` says it
+        return url  # `check` says it
     if _services(url) is None:
         message = (
             f"Apprise does not know {_scheme(url)}://, or misses something behind it; "
@@ -67,7 +72,7 @@ def _checked(url: SecretStr) -> SecretStr:
 
 
 class AppriseConfig(MessageSinkConfig):
-    """Tells one of the services that the library Apprise knows; takes `pip install 'aftercall[apprise]'`."""
+    """Tells one of the services that the library Apprise knows, which is a package of its own."""
 
     built_in: ClassVar[Literal["chat", "mail", "push"]] = "push"
 
@@ -77,14 +82,19 @@ class AppriseConfig(MessageSinkConfig):
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
     """How many attempts may run at the same time, each in a thread of its own."""
 
+    def check(self, folder: Path) -> datetime | None:
+        """Whether the package is there. See `SinkConfig.check`."""
+        if find_spec("apprise") is None:
+            raise ConfigError(_NOT_INSTALLED, at=("kind",))
+        return super().check(folder)
+
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """Threads of its own: what the library does cannot be called off, and nobody else shall wait for it."""
         try:
             services = _services(self.url)
         except ImportError as error:
-            message = f"kind apprise takes a package that is not installed: {_INSTALL}"
-            raise ConfigError(message) from error
+            raise ConfigError(_NOT_INSTALLED, at=("kind",)) from error
         if services is None:
             message = f"Apprise cannot use the url with {_scheme(self.url)}://"
             raise ConfigError(message)

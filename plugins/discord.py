@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from router import (
     Block,
@@ -28,12 +28,14 @@ from router import (
     SinkContext,
     Style,
     Unavailable,
+    Written,
     check_url,
     exact_json,
     fitted,
     hookimpl,
     host_of,
     plain_text,
+    unconfirmed,
     utf16,
 )
 
@@ -45,6 +47,11 @@ FOOTER: Final = 1024
 
 _ADDRESS = re.compile(r"/api(/v\d+)?/webhooks/\d+/[\w-]+/?")
 
+_NO_THREAD: Final = (
+    "is no ID of a thread, which is a number like 1234567890123456789: with Developer Mode on (User Settings > Advanced), "
+    "right-click the thread, then Copy Thread ID"
+)
+
 
 class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
     """Posts each call to a channel of Discord."""
@@ -52,7 +59,7 @@ class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
     kind: Literal["discord"]
     url: HttpUrl
     """The webhook's URL, from the settings of its channel."""
-    thread_id: Annotated[str, Field(pattern=r"^\d{1,20}$")] | None = None
+    thread_id: Annotated[str, Written("[0-9]{1,20}", _NO_THREAD)] | None = None
     """A thread of that channel, or a post of a forum, by its ID."""
     rate: Rate | None = Rate(30, timedelta(minutes=1))
     """How many attempts may begin in which time, like `30/m`; Discord takes 30 a minute for a channel."""
@@ -90,6 +97,7 @@ class Discord:
     def __init__(self, config: DiscordConfig, client: HttpClient, context: SinkContext) -> None:
         self._url = config.address()
         self._host = config.recipient()
+        self._resume = f"then `aftercall resume {context.name}`"
         self._client = client
         self._writer = config.writer(context)
 
@@ -107,10 +115,14 @@ class Discord:
         if isinstance(wait, int | float) and 0 <= wait < _LONGEST:
             reason = f"{self._host} takes no more messages at the moment"
             return Unavailable(reason, retry_after=timedelta(seconds=wait), whole_lane=True)
+        if 200 <= answer.status <= 299:  # noqa: PLR2004 - statuses
+            # An answer that broke off is still one; a page of some other server is none.
+            broke_off = not said and answer.body[:1] in (b"", b"{")
+            return None if "id" in said or broke_off else unconfirmed(self._host, answer)
         if not isinstance(code, int):
             return None
         if code == _UNKNOWN_WEBHOOK:
-            reason = f"{self._host}: the webhook was deleted; make a new one and write its URL"
+            reason = f"{self._host}: the webhook was deleted; make a new one, write its URL, {self._resume}"
             return Rejected(reason, whole_lane=True)
         if code in _MENDABLE:
             return Unavailable(f"{self._host}: {_MENDABLE[code]}", whole_lane=True)

@@ -24,10 +24,12 @@ from router import (
     SinkConfig,
     SinkContext,
     Unavailable,
+    Written,
     check_url,
     exact_json,
     hookimpl,
     host_of,
+    unconfirmed,
 )
 
 #: Of 16,383 characters, which is all that a post has room for.
@@ -35,6 +37,10 @@ TITLE: Final = 300
 BODY: Final = 16_000
 
 _NAME = Field(min_length=1, max_length=64)
+_NO_CHANNEL: Final = (
+    "is no name of a channel; write the one in its URL, the last part of https://chat.example.com/team/channels/town-square, "
+    'or "@somebody" in quotes'
+)
 
 
 class MattermostConfig(MessageSinkConfig, HttpSinkConfig):
@@ -43,7 +49,7 @@ class MattermostConfig(MessageSinkConfig, HttpSinkConfig):
     kind: Literal["mattermost"]
     url: HttpUrl
     """The incoming webhook's URL, like https://chat.example.com/hooks/abc."""
-    channel: Annotated[str, _NAME] | None = None
+    channel: Annotated[str, Written(r"[^\s/]{1,64}", _NO_CHANNEL)] | None = None
     """Another channel than the webhook's own: its name as in its URL (town-square), or @somebody."""
     username: Annotated[str, _NAME] | None = None
     """Who seems to write; Mattermost has to allow it (System Console > Integration Management)."""
@@ -84,6 +90,7 @@ class Mattermost:
     def __init__(self, config: MattermostConfig, client: HttpClient, context: SinkContext) -> None:
         self._config = config
         self._host = host_of(config.url)
+        self._resume = f"then `aftercall resume {context.name}`"
         self._client = client
         self._writer = config.writer(context)
 
@@ -97,9 +104,13 @@ class Mattermost:
         """By the id in it: `HandleIncomingWebhook` in server/channels/app/webhook.go of mattermost/mattermost."""
         said = answer.json().get("id")
         if said == "api.post.create_post.can_not_post_to_deleted.error":
-            return Rejected(f"{self._host}: the channel is archived", whole_lane=True)
+            reason = f"{self._host}: the channel is archived; unarchive it or choose another one, {self._resume}"
+            return Rejected(reason, whole_lane=True)
         if isinstance(said, str) and said in _MENDABLE:
             return Unavailable(f"{self._host}: {_MENDABLE[said]}", whole_lane=True)
+        # An answer that broke off is still one.
+        if 200 <= answer.status <= 299 and answer.body.strip() not in (b"ok", b""):  # noqa: PLR2004 - statuses
+            return unconfirmed(self._host, answer)
         return None
 
 

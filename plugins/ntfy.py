@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
     Block,
@@ -30,6 +30,7 @@ from router import (
     SinkContext,
     Style,
     Unavailable,
+    Written,
     check_url,
     exact_json,
     fitted,
@@ -47,6 +48,13 @@ _MOST: Final = 3600
 _AROUND: Final = 10
 #: On ntfy.sh, whoever guesses a topic that has no owner reads along.
 _HARD_TO_GUESS: Final = 16
+_NO_TAG: Final = (
+    "is no tag: 50 characters at most, no blanks or commas; write several as a list, like [telephone_receiver, sales]"
+)
+_NO_ADDRESS: Final = (
+    "is no address; write all of it, like https://crm.example.com or tel:+4921112345, with %20 for a blank and 500 "
+    "characters at most"
+)
 
 
 def _topic(topic: SecretStr) -> SecretStr:
@@ -56,9 +64,9 @@ def _topic(topic: SecretStr) -> SecretStr:
     return topic
 
 
-def _visible(secret: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]+", secret.get_secret_value()):
-        message = "is empty, or has blanks or characters that no token has"
+def _token(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"tk_[A-Za-z0-9]+", secret.get_secret_value()):
+        message = "is no access token of ntfy, which begins with tk_; a password goes with a `user` into `password`"
         raise ValueError(message)
     return secret
 
@@ -73,7 +81,7 @@ class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
     """The topic. Without a login it is as good as a password: who knows it can read along."""
     server: HttpUrl | None = None
     """A server of your own; https://ntfy.sh where it is left out."""
-    token: Annotated[SecretStr, AfterValidator(_visible)] | None = None
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = None
     """An access token (`tk_…`), for a topic that is protected."""
     user: str | None = None
     """The name of a user, instead of a token."""
@@ -82,12 +90,12 @@ class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
     priority: Annotated[int, Field(ge=1, le=5)] = 3
     """From 1 (no sound, no vibration) to 5 (does not stop before somebody looks)."""
     tags: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=r"^[^\s,]{1,50}$")], ...],
+        tuple[Annotated[str, Written(r"[^\s,]{1,50}", _NO_TAG)], ...],
         OneOrSeveral(),
         Field(max_length=5),
     ] = ()
     """Tags of each message; names of emoji, like `telephone_receiver`, are shown as such before the title."""
-    click: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]*:[^\s]{1,500}$")] | None = None
+    click: Annotated[str, Written(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S{1,500}", _NO_ADDRESS)] | None = None
     """The address that opens when somebody taps a message, the same for all of them."""
 
     @model_validator(mode="after")
@@ -104,6 +112,9 @@ class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
             problem = "`user` and `password` go together"
         elif ":" in (self.user or ""):
             problem = "`user` has a colon in it, which no login by name and password can have"
+        elif parts.scheme.lower() == "http" and (self.token or self.user) and not self.allow_networks:
+            # Without `allow_networks` it goes through the internet.
+            problem = "`server` has no TLS, so that everybody in between could read the login; write https://"
         elif (
             not (self.token or self.user)
             and (parts.hostname or "").rstrip(".") == "ntfy.sh"

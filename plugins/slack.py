@@ -67,8 +67,8 @@ _SECTION = 120
 # --- what Slack answers: docs.slack.dev/reference/methods/chat.postMessage#errors, …/chat.update, and for webhooks
 # docs.slack.dev/messaging/sending-messages-using-incoming-webhooks#handling_errors ---
 
-_NEW_URL = "make a new webhook in Slack and write its URL into routes.yaml"
-_TOKEN = "write a token that is valid into routes.yaml; Slack shows it under OAuth & Permissions (xoxb-…)"  # noqa: S105
+_NEW_URL = "make a new webhook in Slack and write its URL into the configuration"
+_TOKEN = "write a token that is valid into the configuration; Slack shows it under OAuth & Permissions (xoxb-…)"  # noqa: S105
 _INVITE = "check the channel's id, and invite the app to the channel (/invite)"
 _ADMIN = "ask an administrator of the workspace to allow it"
 _SCOPE = "give the app the scope chat:write and install it again"
@@ -106,9 +106,11 @@ _REMOTE_ID: Final = re.compile(r"([A-Z][A-Z0-9]+):([0-9]+\.[0-9]+)")
 
 
 def _token(token: SecretStr) -> SecretStr:
-    if re.fullmatch(r"xox[!-~]+", token.get_secret_value()):
+    if re.fullmatch(r"(xoxe\.)?xoxb-[!-~]+", token.get_secret_value()):
         return token
-    message = "is no token of a Slack app; it begins with xoxb-, and Slack shows it under OAuth & Permissions"
+    found = re.match(r"(?:xoxe\.)?(xoxp|xapp|xoxe|xoxa|xoxc|xoxs)-", token.get_secret_value())
+    what = f"begins with {found[1]}-, and is not the token of the app's bot" if found else "is no token of a Slack app"
+    message = f"{what}; that begins with xoxb-, and Slack shows it under OAuth & Permissions as Bot User OAuth Token"
     raise ValueError(message)
 
 
@@ -130,6 +132,9 @@ def _webhook(url: SecretStr) -> SecretStr:
         return url
     if parts.path.startswith(("/triggers/", "/workflows/")):
         message = "starts a workflow, which takes no messages; make an incoming webhook instead"
+    elif parts.scheme.lower() == "http" and re.fullmatch(r"/services/[^/]+/[^/]+/[^/]+/?", parts.path):
+        message = "begins with http://, where a webhook of Slack begins with https://"
+        raise ValueError(message)
     else:
         message = f"is no webhook but a page of {host}; make an incoming webhook"
     message += ", whose URL is like https://hooks.slack.com/services/T…/B…/…"
@@ -206,6 +211,7 @@ class Slack:
         self._writer = config.writer(context)
         self._log = context.log
         self._host = host_of(config.endpoint())
+        self._resume = f"then `aftercall resume {context.name}`"
 
     async def deliver(self, delivery: Delivery) -> str | None:
         """Post it, or revise the call's first message where that is asked for and the message is still there."""
@@ -270,7 +276,7 @@ class Slack:
         if word in _TO_MEND:
             return Unavailable(f"{reason}; {_TO_MEND[word]}", whole_lane=True)
         if word in _GONE:
-            return Rejected(f"{reason}; name another channel", whole_lane=True)
+            return Rejected(f"{reason}; name another channel, {self._resume}", whole_lane=True)
         if word in _BUSY or word in _FAILED:
             return Unavailable(reason, whole_lane=word in _BUSY)
         for words, error in ((_WRONG, Rejected), (_WRONG_BLOCKS, _WrongBlocks), (_NO_FIRST, _NoFirst)):

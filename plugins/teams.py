@@ -35,6 +35,7 @@ from router import (
     fitted,
     hookimpl,
     host_of,
+    unconfirmed,
 )
 
 #: Bytes of a body. Microsoft says 28 KB, of the message as Teams keeps it; 21 KB were measured to be taken.
@@ -43,6 +44,8 @@ BUDGET: Final = 20_000
 #: Office 365 connectors: https://devblogs.microsoft.com/microsoft365dev/retirement-of-office-365-connectors-within-microsoft-teams/
 _CONNECTOR = re.compile(r"(.+\.)?webhook\.office\.com|outlook\.office(365)?\.com", re.IGNORECASE)
 _WORKFLOW = re.compile(r".+\.(logic\.azure\.com|powerplatform\.com)", re.IGNORECASE)
+#: What "Copy link" of a channel gives.
+_LINK = re.compile(r"teams\.(microsoft|live|cloud\.microsoft)(\.com)?", re.IGNORECASE)
 _HOW = "make a workflow in Teams (Workflows > Send webhook alerts to a channel), and write its URL"
 
 
@@ -62,6 +65,9 @@ class TeamsConfig(MessageSinkConfig, HttpSinkConfig):
         host = url.hostname or ""
         if _CONNECTOR.fullmatch(host):
             message = f"`url` is that of an Office 365 connector ({host}), which Microsoft has retired; {_HOW}"
+            raise ValueError(message)
+        if _LINK.fullmatch(host):
+            message = f"`url` is a link to a channel or a page of Teams ({host}), which takes no messages; {_HOW}"
             raise ValueError(message)
         if _WORKFLOW.fullmatch(host) and not parse_qs(url.query).get("sig"):
             message = "`url` has no `sig=…`: copy all of it, and let `Anyone` trigger the workflow"
@@ -85,6 +91,7 @@ class Teams:
     def __init__(self, config: TeamsConfig, client: HttpClient, context: SinkContext) -> None:
         self._url = config.url.get_secret_value()
         self._host = config.recipient()
+        self._resume = f"then `aftercall resume {context.name}`"
         self._client = client
         self._writer = config.writer(context)
 
@@ -101,12 +108,17 @@ class Teams:
         error = answer.json().get("error")
         code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
         if code == _OFF and "'Deleted'" in str(message):
-            return Rejected(f"{self._host}: the workflow was deleted; {_HOW}", whole_lane=True)
+            return Rejected(f"{self._host}: the workflow was deleted; {_HOW}, {self._resume}", whole_lane=True)
         if isinstance(code, str) and code in _MENDABLE:
             return Unavailable(f"{self._host}: {_MENDABLE[code]}", whole_lane=True)
+        if answer.status == _GONE:
+            return Rejected(f"{self._host} answered 410: the workflow is gone; {_HOW}, {self._resume}", whole_lane=True)
+        if 200 <= answer.status <= 299 and answer.body.lstrip()[:1] == b"<":  # noqa: PLR2004 - statuses
+            return unconfirmed(self._host, answer)
         return None
 
 
+_GONE = 410
 #: https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using#rate-limiting-for-connectors
 _TEAMS_SAID = re.compile(rb"Microsoft Teams endpoint returned HTTP error (\d{3})")
 _REFUSED: Final = frozenset({b"400", b"413"})

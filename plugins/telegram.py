@@ -13,7 +13,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
     Block,
@@ -32,6 +32,7 @@ from router import (
     Span,
     Style,
     Unavailable,
+    Written,
     check_url,
     exact_json,
     fitted,
@@ -46,6 +47,10 @@ _LONGEST: Final = 4096
 #: The server forgets what more there is, and would find names and links again that we had covered.
 _MOST_ENTITIES: Final = 100
 _LONGEST_LINK: Final = 2048
+_NO_CHAT: Final = (
+    'is no chat; write its number, which begins with a minus for a group (-1001234567890), or "@name" of a public group '
+    "or channel, in quotes"
+)
 
 
 def _token(token: SecretStr) -> SecretStr:
@@ -61,7 +66,7 @@ class TelegramConfig(MessageSinkConfig, HttpSinkConfig):
     kind: Literal["telegram"]
     token: Annotated[SecretStr, AfterValidator(_token)]
     """The bot's token, as @BotFather shows it."""
-    chat: Annotated[str, StringConstraints(pattern=r"^(-?[0-9]{1,19}|@[A-Za-z][A-Za-z0-9_]{3,31})$")]
+    chat: Annotated[str, Written("-?[0-9]{1,19}|@[A-Za-z][A-Za-z0-9_]{3,31}", _NO_CHAT)]
     """The number of the chat (that of a group begins with a minus), or `@name` of a public group or channel."""
     thread: Annotated[int, Field(ge=1)] | None = None
     """The number of a topic in a group that has topics."""

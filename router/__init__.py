@@ -17,9 +17,9 @@ from router.page import markdown_page
 from router.paths import safe_name, safe_segment
 from router.pem import check_ca_file, trusting
 from router.people import Wording, duration, masked
-from router.reach import HttpSinkConfig
+from router.reach import HttpSinkConfig, unconfirmed
 from router.sample import bare_event, sample_event
-from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size
+from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size, Written
 from router.signing import SigningSecret, sign
 from router.sink import (
     HttpAnswer,
@@ -92,6 +92,7 @@ __all__ = [
     "Verdict",
     "Wording",
     "Writer",
+    "Written",
     "address_of",
     "as_json",
     "as_vcon",
@@ -124,6 +125,7 @@ __all__ = [
     "sign",
     "strip_audio",
     "trusting",
+    "unconfirmed",
     "utf8",
     "utf16",
     "without_audio",

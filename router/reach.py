@@ -6,9 +6,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
 
+from router.errors import Unavailable
 from router.pem import check_ca_file
 from router.scalars import FilePath
-from router.sink import HttpClient, SinkConfig, SinkContext
+from router.sink import HttpAnswer, HttpClient, SinkConfig, SinkContext
 from router.targets import Networks
 
 
@@ -30,3 +31,10 @@ class HttpSinkConfig(SinkConfig):
         """A client of this sink's own, with a connection for each attempt that may run at the same time."""
         ca_file = self.ca_file and context.folder / self.ca_file
         return context.http(allow_networks=self.allow_networks, ca_file=ca_file, connections=self.concurrency)
+
+
+def unconfirmed(host: str, answer: HttpAnswer, key: str = "url") -> Unavailable:
+    """What a 2xx is that the vendor would not give: something else answers there, like a proxy or a login page."""
+    return Unavailable(
+        f"{host} answered {answer.status}, but not that it has the message: check `{key}`", whole_lane=True
+    )

@@ -140,6 +140,29 @@ class OneOrSeveral:
         return {"anyOf": [several["items"], several]}
 
 
+class Written:
+    """Marks a text that has a form; where it does not, the sentence says which, and the text is not quoted."""
+
+    def __init__(self, pattern: str, otherwise: str) -> None:
+        self._pattern = pattern
+        self._otherwise = otherwise
+
+    def _checked(self, text: str) -> str:
+        if not re.fullmatch(self._pattern, text):
+            raise ValueError(self._otherwise)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Checked once it is known to be a text."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The text, with its pattern."""
+        return {**handler(schema), "pattern": f"^(?:{self._pattern})$"}
+
+
 def between(least: timedelta, most: timedelta) -> AfterValidator:
     """Marks a duration that has bounds; both are allowed."""
 

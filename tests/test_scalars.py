@@ -16,6 +16,7 @@ from router.scalars import (
     OneOrSeveral,
     Rate,
     Size,
+    Written,
     between,
     parse_duration,
     parse_size,
@@ -32,6 +33,7 @@ class Model(BaseModel):
     rate: Rate = Rate(1, SECOND)
     names: Annotated[tuple[str, ...], OneOrSeveral()] = ()
     short: Annotated[Duration, between(SECOND, 5 * SECOND)] = SECOND
+    tag: Annotated[str, Written("a+|b+", "is no tag; write a or b")] = "a"
 
 
 # ------------------------------------------------------------------------------------------------------------ durations
@@ -188,6 +190,15 @@ def test_one_of_several_needs_no_list(given_: Any, names: tuple[str, ...]) -> No
 def test_what_is_neither_one_nor_several_is_refused(odd: Any) -> None:
     with pytest.raises(ValidationError):
         Model(names=odd)
+
+
+@pytest.mark.parametrize("odd", ["", "ab", "aa\n", "c"])
+def test_a_text_without_its_form_is_told_what_to_write(odd: str) -> None:
+    assert Model(tag="bb").tag == "bb"
+    with pytest.raises(ValidationError, match="is no tag; write a or b") as caught:
+        Model(tag=odd)
+    assert "a+" not in str(caught.value)
+    assert Model.model_json_schema()["properties"]["tag"]["pattern"] == "^(?:a+|b+)$"
 
 
 def test_fields_come_back_from_json_as_they_went() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import threading
 from importlib import import_module
@@ -14,6 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from router import ConfigError, Part, SinkConfig, Unavailable
+from router.config import load
 from router.testing import (
     HANG,
     Answer,
@@ -214,9 +216,30 @@ def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> Non
 async def test_without_the_package_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     made = config("nonsense://x")
-    with pytest.raises(ConfigError, match=r"pip install 'aftercall\[apprise\]'"):
+    advice = f"takes the package apprise; install it: {sys.executable} -m pip install 'apprise'"
+    with pytest.raises(ConfigError, match=re.escape(advice)) as caught:
         async with made.open(sink_context(Path())):
             pass
+    assert caught.value.at == ("kind",)
+    with pytest.raises(ConfigError, match=re.escape(advice)) as caught:
+        made.check(Path())
+    assert caught.value.at == ("kind",)
+
+
+def test_with_the_package_there_is_nothing_to_check(tmp_path: Path) -> None:
+    assert config("json://example.com").check(tmp_path) is None
+
+
+def test_check_says_at_which_line_the_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        "sources: {sipgate: {}}\nsinks:\n  boss: {kind: apprise, url: 'json://example.com'}\nalways: boss\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"routes\.yaml:3:16: sinks\.boss\.kind: takes the package apprise; install it:"
+    ):
+        load(file, {})
 
 
 async def test_a_url_that_the_package_does_not_know_is_found_when_it_opens(monkeypatch: pytest.MonkeyPatch) -> None:

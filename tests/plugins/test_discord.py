@@ -177,7 +177,7 @@ async def test_it_waits_for_the_message_and_keeps_the_rest_of_the_url(endpoint: 
     assert endpoint.requests[-1].path == f"{PATH}?thread_id=7&wait=true"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"id": 3}', b'{"id": "<x>"}', b"\xff", b"[" * 60_000])
+@pytest.mark.parametrize("body", [b"", b'{"id": 3}', b'{"id": "<x>"}', b'{"id": "11'])
 async def test_an_answer_without_an_id_is_one_too(body: bytes, endpoint: FakeEndpoint) -> None:
     endpoint.answer(Answer(body=body))
     async with config(endpoint.url(PATH), allow_networks="127.0.0.0/8").open(sink_context(Path())) as sink:
@@ -227,6 +227,16 @@ async def test_what_refusals_mean(
     assert not re.search("Brückner|t0ken", str(caught.value))
 
 
+@pytest.mark.parametrize(
+    "body", [b"<html>t0ken login</html>", b"ok", b'{"message": "t0ken"}', b"[]", b"\xff", b"[" * 60_000]
+)
+async def test_only_a_message_with_an_id_says_that_it_has_it(body: bytes, endpoint: FakeEndpoint) -> None:
+    endpoint.answer(Answer(status=200, body=body))
+    with pytest.raises(Unavailable, match=r"answered 200, but not that it has the message: check `url`$") as caught:
+        await post(endpoint)
+    assert caught.value.whole_lane
+
+
 async def test_it_waits_as_long_as_it_is_told(endpoint: FakeEndpoint) -> None:
     endpoint.answer(Answer(status=429, body=b'{"message": "x", "retry_after": 64.57, "global": true}'))
     with pytest.raises(Unavailable, match="no more messages") as caught:
@@ -243,7 +253,7 @@ async def test_it_waits_as_long_as_it_is_told(endpoint: FakeEndpoint) -> None:
         ({"url": "https://discord.com/channels/1/2"}, "is no webhook of Discord"),
         ({"url": f"https://discord.com{PATH}/slack"}, "is no webhook of Discord"),
         ({"url": f"http://127.0.0.1{PATH}"}, "not public"),
-        ({"thread_id": "general"}, "thread_id"),
+        ({"thread_id": "general"}, "is no ID of a thread, which is a number"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:

@@ -178,7 +178,13 @@ async def test_long_texts_are_cut_with_a_mark(endpoint: FakeEndpoint) -> None:
         (403, "web.incoming_webhook.channel_locked.app_error", Unavailable, True, "leave out channel"),
         (403, "web.incoming_webhook.permissions.app_error", Unavailable, True, "may not write"),
         (400, "web.incoming_webhook.user.app_error", Unavailable, True, "no such user"),
-        (400, "api.post.create_post.can_not_post_to_deleted.error", Rejected, True, "archived"),
+        (
+            400,
+            "api.post.create_post.can_not_post_to_deleted.error",
+            Rejected,
+            True,
+            "archived; .*, then `aftercall resume",
+        ),
         (400, "web.incoming_webhook.text.app_error", Rejected, False, "answered 400"),
         (400, ["x"], Rejected, False, "answered 400"),
         (500, "Brückner", Unavailable, False, "answered 500"),
@@ -203,12 +209,24 @@ async def test_what_refusals_mean(
     assert not re.search("Brückner|t0ken", str(caught.value))
 
 
+@pytest.mark.parametrize("body", [b"<html>t0ken login</html>", b"{}", b'{"ok": true}'])
+async def test_only_ok_says_that_it_has_the_message(body: bytes, endpoint: FakeEndpoint) -> None:
+    endpoint.answer(Answer(status=200, body=body))
+    with pytest.raises(Unavailable, match=r"answered 200, but not that it has the message: check `url`$") as caught:
+        await post(endpoint)
+    assert caught.value.whole_lane
+    endpoint.answer(Answer(status=200, body=b"ok\n"), Answer(status=200))
+    await post(endpoint)
+    await post(endpoint)
+
+
 async def test_a_server_of_ones_own_with_an_authority_of_ones_own(tmp_path: Path) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     async with FakeEndpoint(ssl_context=context) as endpoint:
+        endpoint.answer(Answer(body=b"ok"))
         made = config(endpoint.url(PATH), allow_networks="127.0.0.0/8", ca_file="ca.pem")
         async with made.open(sink_context(tmp_path)) as sink:
             await sink.deliver(make_delivery())
@@ -223,7 +241,10 @@ async def test_a_server_of_ones_own_with_an_authority_of_ones_own(tmp_path: Path
     [
         ({"url": "https://chat.example/vertrieb/channels/anrufe"}, "is no incoming webhook"),
         ({"url": f"http://10.1.2.3{PATH}"}, r"allow_networks: \[10.1.2.3/32\]"),
-        ({"channel": ""}, "channel"),
+        ({"channel": ""}, "is no name of a channel"),
+        ({"channel": "Town Square"}, "is no name of a channel; write the one in its URL"),
+        ({"channel": "https://chat.example/vertrieb/channels/anrufe"}, "is no name of a channel"),
+        ({"channel": "x" * 65}, "is no name of a channel"),
         ({"username": "x" * 65}, "username"),
         ({"icon_url": "ohr.png"}, "is no URL"),
     ],

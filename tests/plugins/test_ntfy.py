@@ -262,6 +262,10 @@ def test_a_short_topic_is_fine_where_not_everybody_can_read_it() -> None:
     config(topic="anrufe", server="https://push.example")
 
 
+def test_a_login_may_go_without_tls_where_it_stays_in_the_house() -> None:
+    config(topic="anrufe", token=TOKEN, server="http://push.intern", allow_networks="10.0.0.0/8")
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
@@ -275,14 +279,17 @@ def test_a_short_topic_is_fine_where_not_everybody_can_read_it() -> None:
         ({"server": "https://u:hunter2@ntfy.sh"}, "a login into `token`"),
         ({"server": "http://10.1.2.3"}, "allow_networks"),
         ({"token": "tk_hunter2", "user": "a", "password": "b"}, "write one of them"),
-        ({"token": ""}, "is empty"),
-        ({"token": "hunter2\r\nX: y"}, "is empty, or has blanks"),
+        ({"token": ""}, "begins with tk_"),
+        ({"token": "tk_hunter2\r\nX: y"}, "begins with tk_"),
+        ({"token": "hunter2"}, "begins with tk_; a password goes with a `user`"),
+        ({"token": "tk_hunter2", "server": "http://push.example.com"}, "`server` has no TLS"),
+        ({"user": "a", "password": "hunter2", "server": "HTTP://push.example.com"}, "`server` has no TLS"),
         ({"user": "a"}, "go together"),
         ({"password": "hunter2"}, "go together"),
         ({"user": "a:b", "password": "hunter2"}, "colon"),
         ({"priority": 6}, "less than or equal to 5"),
-        ({"tags": "a,b"}, "pattern"),
-        ({"click": "crm.example.com"}, "pattern"),
+        ({"tags": "a,b"}, "is no tag"),
+        ({"click": "crm.example.com"}, "is no address; write all of it"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> None:

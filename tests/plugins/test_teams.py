@@ -257,6 +257,21 @@ async def test_what_teams_said_counts_also_with_a_status_of_success(
         assert (caught.value.whole_lane, caught.value.retry_after) == (True, timedelta(seconds=7))
 
 
+async def test_a_workflow_that_is_gone_ends_the_lane_and_says_what_is_next(endpoint: FakeEndpoint) -> None:
+    endpoint.answer(Answer(status=410, body=b"Br\xc3\xbcckner"))
+    with pytest.raises(Rejected, match=r"answered 410: .*make a workflow.*, then `aftercall resume \w+`$") as caught:
+        await post(endpoint)
+    assert caught.value.whole_lane
+
+
+@pytest.mark.parametrize("body", [b"<html>t0ken login</html>", b"\r\n <!doctype html>"])
+async def test_a_page_is_no_answer_of_a_workflow(body: bytes, endpoint: FakeEndpoint) -> None:
+    endpoint.answer(Answer(status=200, body=body))
+    with pytest.raises(Unavailable, match=r"answered 200, but not that it has the message: check `url`$") as caught:
+        await post(endpoint)
+    assert caught.value.whole_lane
+
+
 @pytest.mark.parametrize("body", [b"", b"1", b"[]", b'{"error": "x"}', b"\xff", b"[" * 60_000])
 async def test_other_answers_of_success_are_one(body: bytes, endpoint: FakeEndpoint) -> None:
     endpoint.answer(Answer(status=200, body=body))
@@ -278,6 +293,8 @@ GUIDED = "retired; make a workflow in Teams"
         ("https://prod-1.westeurope.logic.azure.com/workflows/t0ken", "has no `sig=…`"),
         ("https://default1.2.environment.api.powerplatform.com/powerautomate/t0ken?sig=", "has no `sig=…`"),
         (f"http://10.1.2.3{PATH}", "not public"),
+        ("https://teams.microsoft.com/l/channel/19%3at0ken%40thread.tacv2/Anrufe?groupId=x", "is a link to a channel"),
+        ("https://teams.cloud.microsoft/l/channel/t0ken", "takes no messages; make a workflow in Teams"),
     ],
 )
 def test_urls_that_do_not_fit(url: str, problem: str) -> None:

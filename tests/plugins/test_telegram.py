@@ -367,9 +367,9 @@ def test_the_record_says_where_it_went() -> None:
     [
         ({"token": "hunter2"}, "no token of a bot"),
         ({"token": f"bot{TOKEN}/x"}, "no token of a bot"),
-        ({"chat": "anrufe"}, "pattern"),
-        ({"chat": "https://t.me/x"}, "pattern"),
-        ({"chat": "1\n"}, "pattern"),
+        ({"chat": "anrufe"}, "is no chat; write its number"),
+        ({"chat": "https://t.me/x"}, "is no chat"),
+        ({"chat": "1\n"}, "is no chat"),
         ({"thread": 0}, "greater than or equal to 1"),
         ({"api": "http://10.1.2.3:8081"}, "allow_networks"),
         ({"parse_mode": "HTML"}, "parse_mode"),
