@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from ssl import SSLContext
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -90,6 +90,20 @@ def _server(text: str) -> str:
     return text
 
 
+#: Ports that are for one of the two only (RFC 8314), and what belongs there.
+_PORTS: Final = {
+    ("smtp", 465): "is TLS from the start on: write smtps://",
+    ("smtps", 587): "is STARTTLS: write smtp://",
+}
+#: Keys that other programs have, and where that goes here.
+_ELSEWHERE: Final = {
+    "port": "`port` goes into `server`, like smtp://user@mail.example.com:587",
+    "host": "`host` goes into `server`, like smtps://user@mail.example.com",
+    "user": "`user` goes into `server`, like smtps://user@mail.example.com",
+    "username": "`username` goes into `server`, like smtps://user@mail.example.com",
+}
+
+
 def _subject(text: str) -> str:
     if text not in ("call", "headline"):
         check_template(text)
@@ -133,9 +147,19 @@ class EmailConfig(MessageSinkConfig):
     rate: Rate | None = Rate(30, timedelta(minutes=1))
     """How many attempts may begin in which time, like `1/s`."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_elsewhere(cls, given: Any) -> Any:
+        for key, advice in _ELSEWHERE.items():
+            if isinstance(given, dict) and key in given:
+                raise ValueError(advice)
+        return given
+
     @model_validator(mode="after")
     def _fits(self) -> EmailConfig:
-        scheme, user, host = self._server_parts()[:3]
+        scheme, user, host, port = self._server_parts()
+        if wrong := _PORTS.get((scheme, port or 0)):
+            raise ValueError(f"`server`: port {port} {wrong}")
         if self.tls == "none" and scheme == "smtps":
             raise ValueError("`tls: none` goes with smtp://; smtps:// is TLS")
         if self.password is not None and self.token_file is not None:

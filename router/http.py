@@ -30,7 +30,7 @@ from router import targets
 from router.about import NAME, version
 from router.errors import Rejected, Unavailable
 from router.guard import Blocked, Resolver, SocketFactory
-from router.pem import trusting
+from router.pem import not_accepted, trusting
 from router.retry import LONGEST_RETRY_AFTER
 from router.sink import HttpAnswer
 
@@ -231,8 +231,7 @@ def _translated(error: Exception, host: str) -> Unavailable:
     whole_lane = True
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            cause = getattr(error.certificate_error, "verify_message", None) or type(error.certificate_error).__name__
-            reason = f"the certificate of {host} was not accepted: {cause}; name its authority in ca_file"
+            reason = not_accepted(host, error.certificate_error)
         case aiohttp.ClientSSLError():
             cause = getattr(error.os_error, "reason", None) or type(error.os_error).__name__
             reason = f"no TLS with {host}: {cause}"

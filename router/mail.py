@@ -25,7 +25,7 @@ from router.text import cut, one_line
 
 # --- mailboxes ---
 
-_NAMED: Final = re.compile(r'(?:"([^"<>@,;:\\()\[\]]*)"\s*<|([^"<>@,;:\\()\[\]]*?)\s*<|)([^<>\s]+?)>?')
+_NAMED: Final = re.compile(r'(?:"([^"<>@;:\\()\[\]]*)"\s*<|([^"<>@,;:\\()\[\]]*?)\s*<|)([^<>\s]+?)>?')
 #: RFC 5321 has quoted ones as well; nobody has one, and much could be hidden in it.
 _LOCAL: Final = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -38,7 +38,7 @@ _LONGEST_NAME: Final = 80
 def mailbox(text: str) -> str:
     """As it will be written: `chef@example.com`, or `Die Chefin <chef@example.com>`; the domain in ASCII.
 
-    Raises ValueError for what is none.
+    A name with a comma in it is in quotes. Raises ValueError for what is none.
     """
     named = _NAMED.fullmatch(text.strip())
     name = (named[1] or named[2] or "").strip() if named else ""
@@ -57,8 +57,19 @@ def mailbox(text: str) -> str:
     )
     if not usable:
         shown = cut(one_line(text), _LONGEST_NAME)
-        raise ValueError(f"{shown!r} is no mailbox; write one like chef@example.com or Chefin <chef@example.com>")
+        raise ValueError(f"{shown!r} is no mailbox; {_instead(text)}")
+    if "," in name:
+        name = f'"{name}"'
     return f"{name} <{local}@{domain}>" if name else f"{local}@{domain}"
+
+
+def _instead(text: str) -> str:
+    """What to write."""
+    if "," in text and text.count("@") == 1:
+        return """write a name with a comma in quotes: '"Muster, Anna" <anna@example.com>'"""
+    if re.search("[,;]", text) and text.count("@") > 1:
+        return "write several as a list: [anna@example.com, chef@example.com]"
+    return "write one like chef@example.com or Chefin <chef@example.com>"
 
 
 def address_of(box: str) -> str:
@@ -75,6 +86,8 @@ Mailboxes = Annotated[tuple[Mailbox, ...], OneOrSeveral()]
 #: Characters of a subject.
 _LONGEST_SUBJECT: Final = 200
 _MESSAGE_ID: Final = re.compile(r"<[\x21-\x3b\x3d\x3f\x41-\x7e]{1,200}@[A-Za-z0-9.-]{1,253}>")
+#: Not the comma of a name in quotes.
+_BETWEEN_MAILBOXES: Final = re.compile(r', (?=(?:[^"]*"[^"]*")*[^"]*\Z)')
 _WITH_MAILBOXES: Final = frozenset({"From", "To", "Cc"})
 
 
@@ -132,12 +145,13 @@ def _safe(text: str, length: int) -> str:
 
 def _written(name: str, value: str) -> str:
     if name in _WITH_MAILBOXES:
-        return ",\r\n ".join(map(_written_mailbox, value.split(", ")))
+        return ",\r\n ".join(map(_written_mailbox, _BETWEEN_MAILBOXES.split(value)))
     return value if name != "Subject" or _is_simple(value) else "\r\n ".join(_encoded_words(value))
 
 
 def _written_mailbox(box: str) -> str:
     name, _, address = box.rpartition(" <")
+    name = name.strip('"')
     if not name:
         return box
     return (f'"{name}"' if _is_simple(name) else "\r\n ".join(_encoded_words(name))) + f" <{address}"

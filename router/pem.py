@@ -52,6 +52,21 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def not_accepted(whose: str, error: Exception) -> str:
+    """Why a server's certificate was not accepted, and what to do about that."""
+    cause = (getattr(error, "verify_message", None) or type(error).__name__).rstrip(".")
+    match getattr(error, "verify_code", None):
+        case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+            advice = "write the name that is in the certificate"
+        case 10:  # X509_V_ERR_CERT_HAS_EXPIRED
+            advice = "who runs the server has to renew it"
+        case 9:  # X509_V_ERR_CERT_NOT_YET_VALID
+            advice = "look at the clock of this machine"
+        case _:
+            advice = "name its authority in ca_file"
+    return f"the certificate of {whose} was not accepted: {cause}; {advice}"
+
+
 def certificates(value: str, folder: Path) -> list[Certificate]:
     """One at least, in their order."""
     from cryptography.x509 import load_pem_x509_certificates

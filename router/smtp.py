@@ -23,6 +23,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from router.errors import Rejected, Unavailable
+from router.pem import not_accepted
 
 if TYPE_CHECKING:
     import aiosmtplib
@@ -92,6 +93,8 @@ class Refusal:
         if not 200 <= self.code <= 599:  # noqa: PLR2004 - RFC 5321
             return "an answer that is not SMTP"
         words = _OF_ENHANCED_CODES.get(self.enhanced.partition(".")[2]) or _OF_CODES.get(self.code)
+        if words and self.for_good:
+            words = words.removesuffix(", or greylisted")
         codes = f"{self.code} {self.enhanced}".rstrip()
         return f"{codes} ({words})" if words else codes
 
@@ -268,6 +271,7 @@ class MailSession:
 # --- what went wrong ---
 
 _CLOSING: Final = 421
+_WHICH: Final = "smtps:// is TLS from the start on (port 465), smtp:// is STARTTLS (port 587)"
 
 
 def _not_connected(error: Exception, server: MailServer) -> Unavailable:
@@ -284,7 +288,7 @@ def _not_connected(error: Exception, server: MailServer) -> Unavailable:
         case aiosmtplib.SMTPResponseException():
             reason = f"{server} does not work with us: {Refusal.of(error.code, error.message)}"
         case aiosmtplib.SMTPTimeoutError():
-            reason = f"{server} cannot be connected to: no answer in time"
+            reason = f"{server} cannot be connected to: no answer in time; {_WHICH}"
         case aiosmtplib.SMTPServerDisconnected():
             reason = f"{server} closed the connection before it took a mail"
         case OSError():
@@ -304,11 +308,9 @@ def _no_connection(error: BaseException, server: MailServer) -> str:
 
     match error:
         case ssl.SSLCertVerificationError():
-            return (
-                f"the certificate of {server} was not accepted: {error.verify_message}; name its authority in ca_file"
-            )
+            return not_accepted(str(server), error)
         case ssl.SSLError():
-            return f"no TLS with {server}: {error.reason}; smtps:// is TLS from the start on, smtp:// is STARTTLS"
+            return f"no TLS with {server}: {error.reason}; {_WHICH}"
         case socket.gaierror():
             return f"{server.host} cannot be looked up"
         case OSError(errno=int(number)):

@@ -64,6 +64,8 @@ class PostOffice:
     logins: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     stalled: bool = False
+    #: Its certificate, if not one for 127.0.0.1.
+    tls: ssl.SSLContext | None = None
     #: Breaks the connection once it has a mail, instead of saying so.
     breaks: bool = False
     port: int = 0
@@ -82,7 +84,7 @@ class PostOffice:
         return f"{'smtps' if self.implicit else 'smtp'}://{f'{USER}@' if self.login else ''}127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        tls = server_tls() if self.implicit else None
+        tls = (self.tls or server_tls()) if self.implicit else None
         self._server = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -127,7 +129,7 @@ class PostOffice:
                 loop=asyncio.get_running_loop(),
                 data_size_limit=self.size,
                 enable_SMTPUTF8=self.smtputf8,
-                tls_context=server_tls() if self.starttls else None,
+                tls_context=(self.tls or server_tls()) if self.starttls else None,
                 require_starttls=self.starttls,
                 auth_required=self.login,
                 auth_require_tls=False if self.implicit else self.starttls,
