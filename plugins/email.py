@@ -48,7 +48,7 @@ from router import (
     address_of,
     as_vcon,
     check_ca_file,
-    check_template,
+    check_line,
     cut,
     exact_json,
     hookimpl,
@@ -57,7 +57,6 @@ from router import (
     mailbox,
     markdown_page,
     one_line,
-    plain,
     strip_audio,
     trusting,
 )
@@ -105,8 +104,11 @@ _ELSEWHERE: Final = {
 
 
 def _subject(text: str) -> str:
-    if text not in ("call", "headline"):
-        check_template(text)
+    if text.strip().casefold() in ("call", "headline"):
+        return text.strip().casefold()
+    if "{{" not in text and "{%" not in text:
+        raise ValueError("says the same for every call; write call, headline or a template with {{ … }}")
+    check_line(text)
     return text
 
 
@@ -135,7 +137,7 @@ class EmailConfig(MessageSinkConfig):
     ca_file: FilePath | None = None
     """A certificate authority of your own (PEM), besides those of the system."""
     subject: Annotated[str, AfterValidator(_subject)] = "call"
-    """`call`: channel and time, no names; `headline`; or a template of your own, like `{{ event.channel.name }}`."""
+    """`call`: channel and time, no names; `headline`; or a template of your own, like `{{ event.channel.name }}: {{ title }}`."""
     attach: Annotated[tuple[Attachment, ...], OneOrSeveral()] = ()
     """Files to attach: `received` (all that came in), `vcon`, `markdown` (both with the parts in `send`)."""
     numbers: Numbers = Numbers.FULL
@@ -307,14 +309,14 @@ class Email:
             sender=config.sender(),
             to=config.to,
             cc=config.cc,
-            subject=answer + (self._said(message) or self._neutral(message.event)),
+            subject=answer + (self._said(message, delivery) or self._neutral(message.event)),
             key=delivery.id,
             follows=delivery.follows,
             date=format_datetime(wording.local(self._context.clock.now())),
             language=wording.language,
         )
 
-    def _said(self, message: Message) -> str:
+    def _said(self, message: Message, delivery: Delivery) -> str:
         """The subject that is asked for; empty where that comes to nothing."""
         match self._config.subject:
             case "call":
@@ -322,7 +324,7 @@ class Email:
             case "headline":
                 return message.title
             case _:
-                return one_line(self._subject.render(event=plain(message.event)))
+                return self._writer.line(self._subject, message, delivery)
 
     def _neutral(self, event: Event) -> str:
         """`Anruf auf Support · 10.03.2026, 09:15`: what may stand on a locked screen."""

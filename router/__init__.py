@@ -12,7 +12,7 @@ from router.jws import Signer, VconSigning
 from router.mail import Mailbox, Mailboxes, MailFile, MailHeader, address_of, mail_bytes, mailbox
 from router.markdown import Markdown
 from router.markup import Block, Document, Line, Span, Style, plain_line, plain_text
-from router.message import Message, MessageSinkConfig, Writer
+from router.message import Message, MessageSinkConfig, Writer, check_line
 from router.page import markdown_page
 from router.paths import safe_name, safe_segment
 from router.pem import check_ca_file, trusting
@@ -98,6 +98,7 @@ __all__ = [
     "as_vcon",
     "bare_event",
     "check_ca_file",
+    "check_line",
     "check_template",
     "check_url",
     "cut",

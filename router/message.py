@@ -26,7 +26,7 @@ from router.markup import Block, Document, Span, Style, parse
 from router.people import Wording
 from router.sample import bare_event, hostile_event, sample_event
 from router.sink import Part, PeopleSinkConfig, Revisions, SinkContext, Template
-from router.text import cut
+from router.text import cut, one_line
 
 #: Characters of a call that templates are given, of its transcript last; and of one text.
 _MOST: Final = 400_000
@@ -118,22 +118,51 @@ def _marked(document: Document, values: Mapping[str, Any], names: Collection[str
     return (*document[:at], Block(Style.TEXT, lines), *document[at:])
 
 
+def _samples() -> Iterator[dict[str, Any]]:
+    """What a template sees of a call that has everything, of one that has nothing, and of a hostile one."""
+    for event in (sample_event(), bare_event(), hostile_event()):
+        late = event.received_at + timedelta(days=1)
+        yield _values(event, ("a route",), Wording("de", "UTC"), late, updated=event.revision > 1)
+
+
+def _look_at_names(template: Template, source: str) -> None:
+    """Raises ValueError for names that no template sees."""
+    from router.render import lines_of
+
+    known = _values(sample_event(), (), Wording("de", "UTC"), sample_event().received_at, updated=False)
+    for name in sorted({name.partition(".")[0] for name in template.names} - known.keys() - _FUNCTIONS):
+        where = lines_of(rf"\b{re.escape(name)}\b", source)
+        message = f"template: {where}there is no {name}; there is {', '.join(known)}"
+        raise ValueError(message)
+
+
+def check_line(source: str) -> None:
+    """Try a template of `Writer.line`. Raises ValueError with what is wrong.
+
+    What is in `event.raw` only the operator knows, so a template that asks it is compiled and no more.
+    """
+    from router.render import Renderer
+
+    template = Renderer(ZoneInfo("UTC")).compile(source)
+    _look_at_names(template, source)
+    asks_raw = any(name == "event.raw" or name.startswith("event.raw.") for name in template.names)
+    for values in () if asks_raw else _samples():
+        try:
+            template.render(**values)
+        except Rejected as error:
+            raise ValueError(str(error)) from None
+
+
 def _checked(source: str) -> str:
-    """Filled for a call that has everything, one that has nothing, and a hostile one."""
+    """Filled for each of the samples."""
     from router.render import Renderer, lines_of
 
     if "{{" not in source and "{%" not in source:
         message = "template: nothing of a call is in it; write {{ title }} into it, or name a file as ${file:sales.md}"
         raise ValueError(message)
     template = Renderer(ZoneInfo("UTC")).compile_message(source)
-    known = _values(sample_event(), (), Wording("de", "UTC"), sample_event().received_at, updated=False)
-    for name in sorted({name.partition(".")[0] for name in template.names} - known.keys() - _FUNCTIONS):
-        where = lines_of(rf"\b{re.escape(name)}\b", source)
-        message = f"template: {where}there is no {name}; there is {', '.join(known)}"
-        raise ValueError(message)
-    for event in (sample_event(), bare_event(), hostile_event()):
-        late = event.received_at + timedelta(days=1)
-        values = _values(event, ("a route",), Wording("de", "UTC"), late, updated=event.revision > 1)
+    _look_at_names(template, source)
+    for values in _samples():
         try:
             document = _filled(template, values)
         except Rejected as error:
@@ -221,3 +250,12 @@ class Writer:
         values = _values(event, delivery.routes, self.wording, self._clock.now(), updated=updated)
         document = _marked(_filled(self._template, values), values, self._template.names, self.wording)
         return Message(values["title"], document, event, updated)
+
+    def line(self, template: Template, message: Message, delivery: Delivery) -> str:
+        """One line about the same call by a template of text, which sees what that of the message does.
+
+        Raises `Rejected` where it cannot be filled.
+        """
+        now = self._clock.now()
+        values = _values(message.event, delivery.routes, self.wording, now, updated=message.updated)
+        return one_line(template.render(**values))
