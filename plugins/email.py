@@ -34,6 +34,7 @@ from router import (
     MessageSinkConfig,
     Numbers,
     OneOrSeveral,
+    PeopleSinkConfig,
     Rate,
     Refusal,
     Rejected,
@@ -65,8 +66,11 @@ from router import (
 _MOST_RECIPIENTS: Final = 50
 _LARGEST_TOKEN: Final = 64 * 1024
 _LONGEST_CHANNEL: Final = 80
-#: Deliveries that some have got and others have not.
+#: Calls that some have got and others have not.
 _REMEMBERED: Final = 1000
+#: Who has which call already, by the configuration's folder, the sink and the event: here, and not in the sink, because
+#: to mend an address is to open the sink anew.
+_SERVED: Final[dict[tuple[Path, str, str], frozenset[str]]] = {}
 
 _WORDS: Final = {
     "de": {"on": "auf", "left_out": "Ohne Anhang: Dem Mailserver ist er zu groß"},
@@ -103,8 +107,11 @@ _ELSEWHERE: Final = {
 }
 
 
+_SUBJECTS: Final = ("call", "headline")
+
+
 def _subject(text: str) -> str:
-    if text.strip().casefold() in ("call", "headline"):
+    if text.strip().casefold() in _SUBJECTS:
         return text.strip().casefold()
     if "{{" not in text and "{%" not in text:
         raise ValueError("says the same for every call; write call, headline or a template with {{ … }}")
@@ -229,8 +236,9 @@ class EmailConfig(MessageSinkConfig):
         return ", ".join(self.recipients())
 
     def parts(self) -> tuple[str, ...]:
-        """A received body has everything."""
-        return (*super().parts(), *(["received"] if "received" in self.attach else []))
+        """A received body has everything; the other files have all of `send`, and so may a subject of one's own."""
+        written = super().parts() if not self.attach and self.subject in _SUBJECTS else PeopleSinkConfig.parts(self)
+        return (*written, *(["received"] if "received" in self.attach else []))
 
 
 def _token(file: Path) -> str:
@@ -256,20 +264,22 @@ class Email:
         self._tls = tls
         self._writer = config.writer(context)
         self._subject = context.templates.compile(config.subject)
-        #: Who has a delivery already that others shall still get.
-        self._served: dict[str, frozenset[str]] = {}
 
     async def deliver(self, delivery: Delivery) -> str:
         """Send it to who does not have it yet; the Message-ID, which is the same for every attempt.
 
-        Done when nobody is left who may get it later; who was refused for good is logged. Who has it is remembered
-        while this sink is open: after a restart between two attempts all get it again, with the same Message-ID.
+        Done when everybody has it. Where some were refused for good it is `Rejected`, and says who: a dead letter is seen,
+        and replayed once the address is mended. Who has the call is remembered until then, while this process runs:
+        after a restart in between all get it again.
         """
         config, message = self._config, self._writer.write(delivery)
         header = self._header(delivery, message)
         mail = await asyncio.to_thread(self._mail, header, message, delivery)
-        served = self._served.get(delivery.id, frozenset())
+        served = _SERVED.get(self._call(delivery), frozenset())
         missing = [address for address in config.recipients() if address not in served]
+        if not missing:  # who was refused is no recipient any more
+            self._settle(delivery, served, {})
+            return header.message_id
         login = await asyncio.to_thread(config.login, self._context.folder)
         domain = address_of(header.sender).rpartition("@")[2]
         async with mail_session(config.mail_server(), self._tls, login, domain) as session:
@@ -290,16 +300,24 @@ class Email:
         reason = "; ".join(
             f"recipient {everyone.index(address) + 1} of {len(everyone)}: {why}" for address, why in refused.items()
         )
-        self._served.pop(delivery.id, None)
+        _SERVED.pop(self._call(delivery), None)
+        if not refused:
+            return
+        if served:
+            _SERVED[self._call(delivery)] = served
+            while len(_SERVED) > _REMEMBERED:
+                del _SERVED[next(iter(_SERVED))]
         if not all(why.for_good for why in refused.values()):
-            self._served[delivery.id] = served
-            while len(self._served) > _REMEMBERED:
-                del self._served[next(iter(self._served))]
             raise Unavailable(f"{server} does not take it for everybody yet: {reason}")
         if not served:
             raise Rejected(f"{server} takes it for nobody: {reason}")
-        if refused:
-            self._context.log.warning("delivery.recipients_refused", delivery_id=delivery.id, reason=reason)
+        raise Rejected(
+            f"{len(everyone) - len(refused)} of {len(everyone)} have it; {reason}; mend that, then replay: it goes "
+            "to who lacks it"
+        )
+
+    def _call(self, delivery: Delivery) -> tuple[Path, str, str]:
+        return self._context.folder, self._context.name, delivery.event.id
 
     def _header(self, delivery: Delivery, message: Message) -> MailHeader:
         config, wording = self._config, self._writer.wording

@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from mailserver import PASSWORD, TOKEN, USER, Mail, PostOffice, Scripted, authority, ca_file
 from router import ConfigError, Numbers, Part, Rejected, SinkConfig, Unavailable, as_vcon, outgoing
 from router.testing import (
-    CapturedLog,
     ManualClock,
     MessageContract,
     hostile_deliveries,
@@ -427,16 +426,60 @@ async def test_a_header_that_would_be_read_in_another_way_is_not_sent(
 # --- who takes it ---
 
 
-async def test_who_is_refused_for_good_keeps_nobody_from_it(office: PostOffice, tmp_path: Path) -> None:
+async def test_who_is_refused_for_good_keeps_nobody_from_it_and_is_a_dead_letter(
+    office: PostOffice, tmp_path: Path
+) -> None:
+    """Delivered would say that everybody has it, and the log is read by nobody."""
     office.answer(SALES, "550 5.1.1 <sales@example.org> Frau Brückner unknown")
-    log = CapturedLog()
-    async with for_office(office, tmp_path, cc=[SALES], bcc=[OTHER]).open(sink_context(tmp_path, log=log)) as sink:
-        assert await sink.deliver(make_delivery())
+    async with for_office(office, tmp_path, cc=[SALES], bcc=[OTHER]).open(sink_context(tmp_path)) as sink:
+        with pytest.raises(Rejected) as caught:
+            await sink.deliver(make_delivery())
+    assert str(caught.value) == (
+        "2 of 3 have it; recipient 2 of 3: 550 5.1.1 (no such mailbox); mend that, then replay: it goes to who lacks it"
+    )
+    assert not caught.value.whole_lane
     assert office.mails[0].recipients == (CHEF, OTHER)
-    reason = "recipient 2 of 3: 550 5.1.1 (no such mailbox)"
-    assert log.lines == [
-        ("warning", "delivery.recipients_refused", {"delivery_id": make_delivery().id, "reason": reason})
-    ]
+
+
+async def test_a_replay_goes_only_to_who_lacks_it_also_at_a_mended_address(office: PostOffice, tmp_path: Path) -> None:
+    office.answer(SALES, "550 5.1.1 unknown", "550 5.1.1 unknown")
+    old = for_office(office, tmp_path, to=[CHEF, SALES, OTHER])
+    for number in range(2):
+        async with old.open(sink_context(tmp_path)) as sink:
+            with pytest.raises(Rejected, match=r"2 of 3 have it; recipient 2 of 3: 550 5\.1\.1"):
+                await sink.deliver(make_delivery(id=f"id-{number}"))
+    mended = for_office(office, tmp_path, to=[CHEF, "verkauf@example.org", OTHER])
+    async with mended.open(sink_context(tmp_path)) as sink:
+        assert await sink.deliver(make_delivery(id="id-2", replay_of="id-1")) == "<id-2@example.com>"
+        await sink.deliver(make_delivery(id="id-3"))
+    everybody = (CHEF, "verkauf@example.org", OTHER)
+    assert [mail.recipients for mail in office.mails] == [(CHEF, OTHER), ("verkauf@example.org",), everybody]
+
+
+async def test_a_replay_is_done_where_who_was_refused_is_no_recipient_any_more(
+    office: PostOffice, tmp_path: Path
+) -> None:
+    office.answer(SALES, "550 5.1.1 unknown")
+    async with for_office(office, tmp_path, to=[CHEF, SALES]).open(sink_context(tmp_path)) as sink:
+        with pytest.raises(Rejected):
+            await sink.deliver(make_delivery())
+    async with for_office(office, tmp_path).open(sink_context(tmp_path)) as sink:
+        await sink.deliver(make_delivery(id="again"))
+        assert len(office.mails) == 1
+        await sink.deliver(make_delivery(id="and again"))
+    assert [mail.recipients for mail in office.mails] == [(CHEF,), (CHEF,)]
+
+
+async def test_other_sinks_and_calls_do_not_count(office: PostOffice, tmp_path: Path) -> None:
+    office.answer(SALES, "450 busy")
+    made = for_office(office, tmp_path, to=[CHEF, SALES])
+    async with made.open(sink_context(tmp_path, name="one")) as sink:
+        with pytest.raises(Unavailable):
+            await sink.deliver(make_delivery())
+        await sink.deliver(make_delivery(event=make_event(id="other")))
+    async with made.open(sink_context(tmp_path, name="two")) as sink:
+        await sink.deliver(make_delivery())
+    assert [mail.recipients for mail in office.mails] == [(CHEF,), (CHEF, SALES), (CHEF, SALES)]
 
 
 async def test_who_has_it_does_not_get_it_again(office: PostOffice, tmp_path: Path) -> None:
@@ -453,8 +496,8 @@ async def test_who_has_it_does_not_get_it_again(office: PostOffice, tmp_path: Pa
         assert not caught.value.whole_lane
         with pytest.raises(Unavailable):
             await sink.deliver(make_delivery(attempt=2))
-        await sink.deliver(make_delivery(attempt=3))
-        assert sink._served == {}
+        with pytest.raises(Rejected, match=r"2 of 3 have it; recipient 3 of 3: 550 5\.2\.1"):
+            await sink.deliver(make_delivery(attempt=3))
     assert [mail.recipients for mail in office.mails] == [(CHEF,), (SALES,)]
 
 
@@ -462,12 +505,14 @@ async def test_it_is_not_remembered_for_ever_who_has_what(
     office: PostOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email, "_REMEMBERED", 2)
+    served: dict[tuple[Path, str, str], frozenset[str]] = {}
+    monkeypatch.setattr(email, "_SERVED", served)
     async with for_office(office, tmp_path, to=[CHEF, SALES]).open(sink_context(tmp_path)) as sink:
         for number in range(4):
             office.answer(SALES, "450 busy")
             with pytest.raises(Unavailable):
-                await sink.deliver(make_delivery(id=f"id-{number}"))
-        assert list(sink._served) == ["id-2", "id-3"]
+                await sink.deliver(make_delivery(event=make_event(id=f"id-{number}")))
+    assert [event for *_, event in served] == ["id-2", "id-3"]
 
 
 async def test_where_nobody_is_accepted_nothing_is_handed_in(office: PostOffice, tmp_path: Path) -> None:
@@ -825,6 +870,12 @@ def test_what_is_kept_of_a_delivery() -> None:
     made = config(to=["Chefin <a@b.de>"], cc="c@d.de", bcc=["a@b.de", "e@f.de"])
     assert made.recipient() == "a@b.de, c@d.de, e@f.de"
     assert made.parts() == ("headline", "summary", "action_items", "note")
+
+
+def test_what_a_file_or_a_subject_holds_is_kept_as_sent_though_the_template_leaves_it_out() -> None:
+    assert config(template="{{ title }}").parts() == ("headline",)
+    for more in ({"attach": "vcon"}, {"subject": "{{ event.summary }}"}):
+        assert "summary" in config(template="{{ title }}", **more).parts()
 
 
 def test_the_context_is_not_needed_to_know_the_defaults() -> None:
