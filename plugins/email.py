@@ -367,7 +367,7 @@ class Email:
                     return MailFile("call.json", "application/json", body)
                 return MailFile("call.bin", "application/octet-stream", body)
             case "vcon":
-                document = as_vcon(message.event, self._config.send, self._config.numbers)
+                document = as_vcon(delivery.event, self._config.send, self._config.numbers)
                 return MailFile("call.vcon", "application/vcon", exact_json(document))
             case "markdown":
                 page = markdown_page(message.event, self._writer.wording)

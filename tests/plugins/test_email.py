@@ -238,6 +238,15 @@ async def test_attachments_are_what_they_say(office: PostOffice, tmp_path: Path)
     assert config(attach="received").parts() == ("headline", "summary", "action_items", "note", "received")
 
 
+async def test_numbers_of_a_vcon_are_masked_once(office: PostOffice, tmp_path: Path) -> None:
+    """It is made of the event itself, of which the message has only a part."""
+    event = make_event(raw={"assist": {"provider": {"llm": "a model"}}}, format="sipgate-ci")
+    settings = {"attach": "vcon", "send": ["summary"], "numbers": "masked"}
+    (vcon,) = (await sent(office, tmp_path, make_delivery(event=event), **settings)).iter_attachments()
+    assert json.loads(content_of(vcon)) == as_vcon(event, [Part.SUMMARY], Numbers.MASKED)
+    assert b"a model" in content_of(vcon)
+
+
 async def test_what_is_no_json_is_attached_as_bytes(office: PostOffice, tmp_path: Path) -> None:
     message = await sent(office, tmp_path, make_delivery(body=b"\xff\x00eyJ.x.y"), attach="received")
     (part,) = message.iter_attachments()
