@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import threading
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -68,6 +70,8 @@ class PostOffice:
     tls: ssl.SSLContext | None = None
     #: Breaks the connection once it has a mail, instead of saying so.
     breaks: bool = False
+    #: Does not answer a farewell.
+    stays: bool = False
     port: int = 0
     _server: asyncio.Server | None = None
     _connections: set[SMTP] = field(default_factory=set)
@@ -200,15 +204,51 @@ class PostOffice:
             server.transport.abort()
         return "250 taken"
 
+    async def handle_QUIT(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        if self.stays:
+            await asyncio.Event().wait()
+        return "221 Bye"
+
+
+class Hanging:
+    """Greets over TLS, hears a line, and from then on reads bytes without doing anything about them."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.heard = threading.Event()
+
+    def until_it_is_left(self, patience: float = 5) -> bool:
+        """Whether the other side closes its connection, and not only TLS."""
+        with self._socket:
+            plain, _ = self._socket.accept()
+        with server_tls().wrap_socket(plain, server_side=True) as encrypted:
+            encrypted.sendall(b"220 hi\r\n")
+            encrypted.recv(1024)
+            below = socket.socket(fileno=encrypted.detach())
+        with below:
+            below.settimeout(patience)
+            self.heard.set()
+            try:
+                while below.recv(1024):
+                    pass
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                pass
+            return True
+
 
 class Scripted:
-    """Says what it is told to: first the greeting, then an answer for each line that comes; without TLS."""
+    """Says what it is told to: first the greeting, then an answer for each line that comes; TLS once STARTTLS has its."""
 
     def __init__(self, *answers: bytes, forever: bytes = b"") -> None:
         self.answers = answers
         #: Said again and again once there is no other answer.
         self.forever = forever
         self.lines: list[bytes] = []
+        #: How many of them came in the clear, once there is TLS.
+        self.in_the_clear: int | None = None
         self.port = 0
         self._talking: set[asyncio.StreamWriter] = set()
 
@@ -231,6 +271,9 @@ class Scripted:
                 if number:
                     self.lines.append(await reader.readline())
                 writer.write(answer)
+                if number and self.lines[-1] == b"STARTTLS\r\n" and answer.startswith(b"220"):
+                    self.in_the_clear = len(self.lines)
+                    await writer.start_tls(server_tls())
             while self.forever:
                 writer.write(self.forever)
                 await writer.drain()
