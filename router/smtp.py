@@ -5,7 +5,8 @@ because that may be our own mail coming back. It sets no timeout but the one for
 aiosmtplib (32 KiB).
 
 Until there is a mail to speak of (greeting, TLS, login, sender) a refusal is about the server or the account, and holds
-the lane. From then on 4xx is another try, and 5xx is the end. Codes: RFC 5321 4.2.3, RFC 4954 6, RFC 3463.
+the lane. From then on 4xx is another try, and 5xx is the end; but where the account has sent too much, that holds the
+lane as well. Codes: RFC 5321 4.2.3, RFC 4954 6, RFC 3463.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 15.0
 #: Who tries a wrong password every few seconds is locked out.
 _AFTER_A_REFUSED_LOGIN: Final = timedelta(minutes=5)
+#: An account that has sent enough for a day is not asked again for each mail that waits.
+_AFTER_A_LIMIT: Final = timedelta(hours=1)
 
 # --- what an answer means ---
 
@@ -66,12 +69,14 @@ _OF_ENHANCED_CODES: Final = {
     "2.2": "the mailbox is full",
     "2.3": "the mail is too big for the mailbox",
     "3.4": "the mail is too big",
+    "4.5": "it is too much for now",
     "7.1": "not allowed, or greylisted",
     "7.8": "user or password is wrong",
     "7.9": "it wants another way of logging in, like an app password",
     "7.23": "SPF does not allow this server for the address in `from`",
     "7.26": "SPF and DKIM do not vouch for the address in `from`",
 }
+_CLOSING: Final = 421
 _ENHANCED: Final = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?!\S)", re.ASCII)
 
 
@@ -101,7 +106,22 @@ class Refusal:
     @property
     def for_good(self) -> bool:
         """Whether it will be the same next time; what is no SMTP at all may be a stroke of bad luck."""
-        return 500 <= self.code <= 599  # noqa: PLR2004 - RFC 5321
+        return 500 <= self.code <= 599 and not self._too_much  # noqa: PLR2004 - RFC 5321
+
+    @property
+    def whole_lane(self) -> bool:
+        """Whether another mail would hear the same."""
+        return self.code == _CLOSING or self._too_much
+
+    @property
+    def wait(self) -> timedelta | None:
+        """How long to leave it alone: Gmail says 550 5.4.5 to who has sent enough for a day."""
+        return _AFTER_A_LIMIT if self._too_much and self.code >= 500 else None  # noqa: PLR2004 - RFC 5321
+
+    @property
+    def _too_much(self) -> bool:
+        """RFC 3463 3.5: a system that is congested, which passes."""
+        return self.enhanced.partition(".")[2] == "4.5"
 
 
 class Tls(Enum):
@@ -245,9 +265,10 @@ class MailSession:
                     await self._client.rcpt(recipient, encoding=encoding)
                     accepted += 1
                 except aiosmtplib.SMTPRecipientRefused as error:
-                    if error.code == _CLOSING:
+                    refusal = Refusal.of(error.code, error.message)
+                    if refusal.whole_lane:
                         raise
-                    refused[recipient] = Refusal.of(error.code, error.message)
+                    refused[recipient] = refusal
             if accepted:
                 handing_in = True
                 await self._client.data(mail)
@@ -270,7 +291,6 @@ class MailSession:
 
 # --- what went wrong ---
 
-_CLOSING: Final = 421
 _WHICH: Final = "smtps:// is TLS from the start on (port 465), smtp:// is STARTTLS (port 587)"
 
 
@@ -333,7 +353,8 @@ def _not_sent(error: Exception, server: MailServer, *, handing_in: bool) -> Unav
         )
     if refusal.for_good:
         return Rejected(f"{server} refused the mail: {refusal}")
-    return Unavailable(f"{server} did not take the mail: {refusal}", whole_lane=error.code == _CLOSING)
+    reason = f"{server} did not take the mail: {refusal}"
+    return Unavailable(reason, retry_after=refusal.wait, whole_lane=refusal.whole_lane)
 
 
 _TOO_BIG: Final = frozenset({523, 552})

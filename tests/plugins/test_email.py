@@ -578,6 +578,26 @@ async def test_what_an_answer_means(
     assert office.mails == []
 
 
+@pytest.mark.parametrize("at", ["MAIL", SALES, "DATA"])
+@pytest.mark.parametrize(
+    ("answer", "wait"),
+    [("550 5.4.5 Daily user sending limit exceeded", timedelta(hours=1)), ("451 4.4.5 Server busy", None)],
+)
+async def test_who_has_sent_too_much_is_held_and_not_dead(
+    at: str, answer: str, wait: timedelta | None, office: PostOffice, tmp_path: Path
+) -> None:
+    office.answer(at, answer)
+    async with for_office(office, tmp_path, cc=[SALES]).open(sink_context(tmp_path)) as sink:
+        with pytest.raises(Unavailable) as caught:
+            await sink.deliver(make_delivery())
+        reason = f"did not take the mail: {answer[:9]} (it is too much for now)"
+        assert str(caught.value) == f"127.0.0.1:{office.port} {reason}"
+        assert (caught.value.whole_lane, caught.value.retry_after) == (True, wait)
+        assert office.mails == []
+        await sink.deliver(make_delivery(attempt=2))
+    assert [mail.recipients for mail in office.mails] == [(CHEF, SALES)]
+
+
 async def test_a_break_after_the_mail_is_another_try_with_the_same_id(office: PostOffice, tmp_path: Path) -> None:
     """MAIL-07: the server may have it."""
     office.breaks = True
