@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from ssl import SSLContext
 from typing import Annotated, Any, ClassVar, Final, Literal
-from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -30,21 +30,21 @@ from router import (
     MailFile,
     MailHeader,
     MailServer,
+    MailUrl,
     Message,
     MessageSinkConfig,
     Numbers,
     OneOrSeveral,
     PeopleSinkConfig,
     Rate,
-    Refusal,
     Rejected,
     Sink,
     SinkConfig,
     SinkContext,
+    SmtpAnswer,
     Span,
     Style,
     Timeout,
-    Tls,
     Unavailable,
     address_of,
     as_vcon,
@@ -68,9 +68,6 @@ _LARGEST_TOKEN: Final = 64 * 1024
 _LONGEST_CHANNEL: Final = 80
 #: Calls that some have got and others have not.
 _REMEMBERED: Final = 1000
-#: Who has which call already, by the configuration's folder, the sink and the event: here, and not in the sink, because
-#: to mend an address is to open the sink anew.
-_SERVED: Final[dict[tuple[Path, str, str], frozenset[str]]] = {}
 
 _WORDS: Final = {
     "de": {"on": "auf", "left_out": "Ohne Anhang: Dem Mailserver ist er zu groß"},
@@ -79,25 +76,7 @@ _WORDS: Final = {
 
 # --- the configuration ---
 
-_SERVER = re.compile(r"(smtps?)://(?:(.*)@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
 Attachment = Literal["received", "vcon", "markdown"]
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def _server(text: str) -> str:
-    found = _SERVER.fullmatch(text)
-    if found is None or int(found[4] or 25) not in range(1, 65536):
-        raise ValueError("is no server like smtps://user@mail.example.com or smtp://user@mail.example.com:587")
-    if ":" in (found[2] or ""):
-        raise ValueError("has a password in it; write it as `password`, and a colon of the user as %3A")
-    return text
-
-
-#: Ports that are for one of the two only (RFC 8314), and what belongs there.
-_PORTS: Final = {
-    ("smtp", 465): "is TLS from the start on: write smtps://",
-    ("smtps", 587): "is STARTTLS: write smtp://",
-}
 #: Keys that other programs have, and where that goes here.
 _ELSEWHERE: Final = {
     "port": "`port` goes into `server`, like smtp://user@mail.example.com:587",
@@ -133,7 +112,7 @@ class EmailConfig(MessageSinkConfig):
     """Who gets a copy that the others do not see."""
     from_: Annotated[Mailbox | None, Field(alias="from")] = None
     """Who it comes from; the user of `server` where that is a mailbox."""
-    server: Annotated[str, AfterValidator(_server), Field(json_schema_extra={"examples": ["smtps://user@example.com"]})]
+    server: MailUrl
     """Who takes mail from us: `smtps://user@host` (TLS, port 465) or `smtp://user@host` (STARTTLS, port 587)."""
     password: SecretStr | None = None
     """The user's password, best an app password of its own."""
@@ -166,17 +145,14 @@ class EmailConfig(MessageSinkConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> EmailConfig:
-        scheme, user, host, port = self._server_parts()
-        if wrong := _PORTS.get((scheme, port or 0)):
-            raise ValueError(f"`server`: port {port} {wrong}")
-        if self.tls == "none" and scheme == "smtps":
+        if self.tls == "none" and self.server.scheme == "smtps":
             raise ValueError("`tls: none` goes with smtp://; smtps:// is TLS")
         if self.password is not None and self.token_file is not None:
             raise ValueError("`password` and `token_file` are both there; write one of them")
         secret = self.password is not None or self.token_file is not None
-        if secret is not bool(user):
+        if secret is not bool(self.server.user):
             raise ValueError("a login takes a user in `server` (smtps://user@host) and a `password` or `token_file`")
-        if self.tls == "none" and secret and host not in _LOOPBACK:
+        if self.tls == "none" and secret and not self.server.is_loopback:
             raise ValueError("`tls: none` would send the password in the clear; leave one of them out")
         if len(self.recipients()) > _MOST_RECIPIENTS:
             raise ValueError(f"`to`, `cc` and `bcc` are more than {_MOST_RECIPIENTS}; write a mailing list's address")
@@ -185,15 +161,10 @@ class EmailConfig(MessageSinkConfig):
         self.sender()
         return self
 
-    def _server_parts(self) -> tuple[str, str, str, int | None]:
-        found = _SERVER.fullmatch(self.server)
-        scheme, user, host, port = found.groups() if found else ("", "", "", None)
-        return scheme, unquote(user or ""), host.strip("[]"), int(port) if port else None
-
     def sender(self) -> str:
         """Who it comes from. Raises ValueError where nobody is named."""
         try:
-            return self.from_ or mailbox(self._server_parts()[1])
+            return self.from_ or mailbox(self.server.user)
         except ValueError:
             raise ValueError("the user in `server` is no mailbox, so write who the mail comes from as `from`") from None
 
@@ -203,21 +174,13 @@ class EmailConfig(MessageSinkConfig):
 
     def mail_server(self) -> MailServer:
         """Where to connect to."""
-        scheme, _, host, port = self._server_parts()
-        if scheme == "smtps":
-            return MailServer(host, port or 465, Tls.IMPLICIT)
-        return (
-            MailServer(host, port or 587, Tls.STARTTLS)
-            if self.tls == "required"
-            else MailServer(host, port or 25, Tls.NONE)
-        )
+        return self.server.connecting(in_the_clear=self.tls == "none")
 
     def login(self, folder: Path) -> Login | None:
         """Read anew where it is in a file."""
-        user = self._server_parts()[1]
         if self.token_file is not None:
-            return Login(user, _token(folder / self.token_file), oauth=True)
-        return Login(user, self.password.get_secret_value()) if self.password else None
+            return Login(self.server.user, _token(folder / self.token_file), oauth=True)
+        return Login(self.server.user, self.password.get_secret_value()) if self.password else None
 
     def check(self, folder: Path) -> datetime | None:
         """The authority; a token may well be written later."""
@@ -255,6 +218,54 @@ def _token(file: Path) -> str:
     return token
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call has come: who has it, and what the others were answered."""
+
+    served: frozenset[str] = frozenset()
+    refused: Mapping[str, SmtpAnswer] = field(default_factory=dict)
+
+    def missing(self, everyone: Iterable[str]) -> list[str]:
+        """Who is to be asked: neither has it, nor was refused for good."""
+        return [one for one in everyone if one not in self.served and not self._is_lost(one)]
+
+    def _is_lost(self, one: str) -> bool:
+        return one in self.refused and self.refused[one].for_good
+
+    def after(self, asked: Iterable[str], refused: Mapping[str, SmtpAnswer]) -> Progress:
+        """Once these were asked."""
+        served = self.served | (set(asked) - refused.keys())
+        return Progress(served, {one: why for one, why in {**self.refused, **refused}.items() if one not in served})
+
+    def problem(self, server: MailServer, everyone: Sequence[str]) -> Unavailable | Rejected | None:
+        """What is wrong, in the order of `everyone`. Recipients are called by their place: no log holds addresses."""
+        refused = [(place, self.refused[one]) for place, one in enumerate(everyone, 1) if one in self.refused]
+        reason = "; ".join(f"recipient {place} of {len(everyone)}: {why}" for place, why in refused)
+        if not refused:
+            return None
+        if not all(why.for_good for _, why in refused):
+            return Unavailable(f"{server} does not take it for everybody yet: {reason}")
+        if len(refused) == len(everyone):
+            return Rejected(f"{server} takes it for nobody: {reason}")
+        have = f"{len(everyone) - len(refused)} of {len(everyone)} have it"
+        return Rejected(f"{have}; {reason}; mend that, then replay: it goes to who lacks it")
+
+    def kept(self, problem: Unavailable | Rejected | None) -> Progress:
+        """What is worth remembering. Who was refused for good is asked again by a replay, and not by another attempt."""
+        match problem:
+            case None:
+                return Progress()
+            case Unavailable():
+                return self
+            case Rejected():
+                return Progress(self.served)
+
+
+#: By the configuration's folder, the sink and the event: here, and not in the sink, because to mend an address is to open
+#: the sink anew.
+_PROGRESS: Final[dict[tuple[Path, str, str], Progress]] = {}
+
+
 class Email:
     """One list of recipients, by one server."""
 
@@ -273,16 +284,24 @@ class Email:
         after a restart in between all get it again.
         """
         config, message = self._config, self._writer.write(delivery)
-        header = self._header(delivery, message)
+        header, everyone = self._header(delivery, message), config.recipients()
+        progress = _PROGRESS.get(self._call(delivery), Progress())
+        if missing := progress.missing(everyone):
+            progress = progress.after(missing, await self._send(header, message, delivery, missing))
+        problem = progress.problem(config.mail_server(), everyone)
+        self._remember(delivery, progress.kept(problem))
+        if problem is not None:
+            raise problem
+        return header.message_id
+
+    async def _send(
+        self, header: MailHeader, message: Message, delivery: Delivery, recipients: Sequence[str]
+    ) -> Mapping[str, SmtpAnswer]:
+        """On a connection of its own; who does not take it, and why."""
+        config, sender = self._config, address_of(header.sender)
         mail = await asyncio.to_thread(self._mail, header, message, delivery)
-        served = _SERVED.get(self._call(delivery), frozenset())
-        missing = [address for address in config.recipients() if address not in served]
-        if not missing:  # who was refused is no recipient any more
-            self._settle(delivery, served, {})
-            return header.message_id
         login = await asyncio.to_thread(config.login, self._context.folder)
-        domain = address_of(header.sender).rpartition("@")[2]
-        async with mail_session(config.mail_server(), self._tls, login, domain) as session:
+        async with mail_session(config.mail_server(), self._tls, login, sender.rpartition("@")[2]) as session:
             if config.attach and len(mail) > session.most:
                 mail = await asyncio.to_thread(self._mail, header, message)
             if len(mail) > session.most:
@@ -290,31 +309,14 @@ class Email:
                     f"the mail has {len(mail)} bytes, and {config.mail_server()} takes {session.most}; "
                     "leave parts out of `send`"
                 )
-            refused = await session.send(address_of(header.sender), missing, mail)
-        self._settle(delivery, served | (set(missing) - refused.keys()), refused)
-        return header.message_id
+            return await session.send(sender, recipients, mail)
 
-    def _settle(self, delivery: Delivery, served: frozenset[str], refused: Mapping[str, Refusal]) -> None:
-        """What becomes of a delivery that some have got. Recipients are called by their place: no log holds addresses."""
-        server, everyone = self._config.mail_server(), self._config.recipients()
-        reason = "; ".join(
-            f"recipient {everyone.index(address) + 1} of {len(everyone)}: {why}" for address, why in refused.items()
-        )
-        _SERVED.pop(self._call(delivery), None)
-        if not refused:
-            return
-        if served:
-            _SERVED[self._call(delivery)] = served
-            while len(_SERVED) > _REMEMBERED:
-                del _SERVED[next(iter(_SERVED))]
-        if not all(why.for_good for why in refused.values()):
-            raise Unavailable(f"{server} does not take it for everybody yet: {reason}")
-        if not served:
-            raise Rejected(f"{server} takes it for nobody: {reason}")
-        raise Rejected(
-            f"{len(everyone) - len(refused)} of {len(everyone)} have it; {reason}; mend that, then replay: it goes "
-            "to who lacks it"
-        )
+    def _remember(self, delivery: Delivery, progress: Progress) -> None:
+        _PROGRESS.pop(self._call(delivery), None)
+        if progress != Progress():
+            _PROGRESS[self._call(delivery)] = progress
+        while len(_PROGRESS) > _REMEMBERED:
+            del _PROGRESS[next(iter(_PROGRESS))]
 
     def _call(self, delivery: Delivery) -> tuple[Path, str, str]:
         return self._context.folder, self._context.name, delivery.event.id

@@ -35,7 +35,9 @@ from router.sink import (
     Timeout,
     Verdict,
 )
-from router.smtp import Login, MailServer, MailSession, Refusal, Tls, mail_session
+from router.smtp import MailSession, mail_session
+from router.smtp_answers import SmtpAnswer
+from router.smtp_url import Login, MailServer, MailUrl, Tls
 from router.targets import HttpUrl, Network, Networks, check_url, host_of
 from router.templates import check_template
 from router.text import cut, one_line
@@ -61,6 +63,7 @@ __all__ = [
     "MailHeader",
     "MailServer",
     "MailSession",
+    "MailUrl",
     "Mailbox",
     "Mailboxes",
     "Markdown",
@@ -73,7 +76,6 @@ __all__ = [
     "Part",
     "PeopleSinkConfig",
     "Rate",
-    "Refusal",
     "Rejected",
     "Revisions",
     "Signer",
@@ -82,6 +84,7 @@ __all__ = [
     "SinkConfig",
     "SinkContext",
     "Size",
+    "SmtpAnswer",
     "Span",
     "Style",
     "Template",

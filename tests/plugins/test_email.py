@@ -58,6 +58,11 @@ def _no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email, "_PROGRESS", {})
+
+
 @pytest.fixture
 async def office() -> AsyncIterator[PostOffice]:
     async with PostOffice() as office:
@@ -516,18 +521,44 @@ async def test_who_has_it_does_not_get_it_again(office: PostOffice, tmp_path: Pa
     assert [mail.recipients for mail in office.mails] == [(CHEF,), (SALES,)]
 
 
+async def test_who_is_refused_for_good_is_not_asked_again_while_others_wait(office: PostOffice, tmp_path: Path) -> None:
+    """A replay asks: somebody may have mended the mailbox, and not the address."""
+    office.answer(SALES, "450 4.7.1 greylisted")
+    office.answer(OTHER, "550 5.1.1 unknown")
+    async with for_office(office, tmp_path, to=[CHEF, SALES, OTHER]).open(sink_context(tmp_path)) as sink:
+        with pytest.raises(Unavailable):
+            await sink.deliver(make_delivery())
+        office.commands.clear()
+        with pytest.raises(Rejected, match=r"2 of 3 have it; recipient 3 of 3: 550 5\.1\.1"):
+            await sink.deliver(make_delivery(attempt=2))
+        assert office.commands == [f"RCPT {SALES}"]
+        await sink.deliver(make_delivery(id="again"))
+    assert [mail.recipients for mail in office.mails] == [(CHEF,), (SALES,), (OTHER,)]
+
+
+async def test_that_nobody_gets_it_says_all_that_was_answered(office: PostOffice, tmp_path: Path) -> None:
+    office.answer(CHEF, "550 5.1.1 unknown")
+    office.answer(SALES, "450 busy", "552 5.2.2 full")
+    async with for_office(office, tmp_path, to=[CHEF, SALES]).open(sink_context(tmp_path)) as sink:
+        with pytest.raises(Unavailable, match=r"recipient 1 of 2: 550 5\.1\.1 .*; recipient 2 of 2: 450"):
+            await sink.deliver(make_delivery())
+        with pytest.raises(
+            Rejected, match=r"for nobody: recipient 1 of 2: 550 5\.1\.1 .*; recipient 2 of 2: 552 5\.2\.2"
+        ):
+            await sink.deliver(make_delivery(attempt=2))
+    assert email._PROGRESS == {}
+
+
 async def test_it_is_not_remembered_for_ever_who_has_what(
     office: PostOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email, "_REMEMBERED", 2)
-    served: dict[tuple[Path, str, str], frozenset[str]] = {}
-    monkeypatch.setattr(email, "_SERVED", served)
     async with for_office(office, tmp_path, to=[CHEF, SALES]).open(sink_context(tmp_path)) as sink:
         for number in range(4):
             office.answer(SALES, "450 busy")
             with pytest.raises(Unavailable):
                 await sink.deliver(make_delivery(event=make_event(id=f"id-{number}")))
-    assert [event for *_, event in served] == ["id-2", "id-3"]
+    assert [event for *_, event in email._PROGRESS] == ["id-2", "id-3"]
 
 
 async def test_where_nobody_is_accepted_nothing_is_handed_in(office: PostOffice, tmp_path: Path) -> None:
