@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import ssl
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from mailserver import PASSWORD, TOKEN, USER, Hanging, Mail, PostOffice, Scripted, authority, ca_file
+from mailserver import PASSWORD, TOKEN, USER, Mail, PostOffice, ca_file
 from router import ConfigError, Numbers, Part, Rejected, SinkConfig, Unavailable, as_vcon, outgoing
 from router.testing import (
     ManualClock,
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from router import Delivery
 
 email = import_module("router.plugins.email")
+pytestmark = pytest.mark.usefixtures("no_authorities")
 
 CHEF, SALES, OTHER = "chef@example.org", "sales@example.org", "other@example.net"
 ALL = ["headline", "summary", "action_items", "note", "smart_answers", "transcript", "small_talk", "participants"]
@@ -49,13 +48,6 @@ def for_office(office: PostOffice, folder: Path, **settings: Any) -> Any:
     if not office.login:
         login["from"] = USER
     return config(**{"server": office.url, "ca_file": ca_file(folder), **login, **settings})
-
-
-@pytest.fixture(autouse=True)
-def _no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading those of the system takes longer than most of these tests."""
-    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
-    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
 
 
 @pytest.fixture(autouse=True)
@@ -574,61 +566,6 @@ async def test_where_nobody_is_accepted_nothing_is_handed_in(office: PostOffice,
     assert office.mails == []
 
 
-@pytest.mark.parametrize(
-    ("at", "answer", "error", "whole_lane", "reason"),
-    [
-        ("MAIL", "451 4.3.0 Jana", Unavailable, False, "did not take the mail: 451 4.3.0 (an error of its own, or greylisted)"),
-        ("MAIL", "421 Jana", Unavailable, True, "did not take the mail: 421 (it is closing, or busy)"),
-        ("MAIL", "552 5.3.4 Jana", Rejected, False, "refused the mail: 552 5.3.4 (the mail is too big)"),
-        ("MAIL", "553 5.7.1 Jana", Unavailable, True,
-         "does not let us send: 553 5.7.1 (not allowed); look at `from`, user and password"),
-        ("MAIL", "530 Jana", Unavailable, True,
-         "does not let us send: 530 (it wants a login or TLS); look at `from`, user and password"),
-        (CHEF, "421 4.7.0 Jana", Unavailable, True, "did not take the mail: 421 4.7.0 (it is closing, or busy)"),
-        ("DATA", "450 Jana", Unavailable, False, "did not take the mail: 450 (mailbox busy, or greylisted)"),
-        ("DATA", "421 4.3.2 Jana", Unavailable, True, "did not take the mail: 421 4.3.2 (it is closing, or busy)"),
-        ("DATA", "554 5.7.1 Jana", Rejected, False, "refused the mail: 554 5.7.1 (not allowed)"),
-        ("DATA", "550 5.7.26 Jana", Rejected, False,
-         "refused the mail: 550 5.7.26 (SPF and DKIM do not vouch for the address in `from`)"),
-        ("DATA", "552 Jana", Rejected, False, "refused the mail: 552 (mailbox full, or the mail is too big)"),
-        ("DATA", "599 4.9.9 Jana", Rejected, False, "refused the mail: 599"),
-        ("DATA", "654 Jana", Unavailable, False, "did not take the mail: an answer that is not SMTP"),
-    ],
-)  # fmt: skip
-async def test_what_an_answer_means(
-    at: str, answer: str, error: type[Exception], whole_lane: bool, reason: str, office: PostOffice, tmp_path: Path
-) -> None:
-    """In words of ours: what the server says may be our own mail."""
-    office.answer(at, answer)
-    with pytest.raises(error) as caught:
-        await sent(office, tmp_path)
-    assert str(caught.value) == f"127.0.0.1:{office.port} {reason}"
-    assert caught.value.whole_lane is whole_lane  # type: ignore[attr-defined]
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    assert office.mails == []
-
-
-@pytest.mark.parametrize("at", ["MAIL", SALES, "DATA"])
-@pytest.mark.parametrize(
-    ("answer", "wait"),
-    [("550 5.4.5 Daily user sending limit exceeded", timedelta(hours=1)), ("451 4.4.5 Server busy", None)],
-)
-async def test_who_has_sent_too_much_is_held_and_not_dead(
-    at: str, answer: str, wait: timedelta | None, office: PostOffice, tmp_path: Path
-) -> None:
-    office.answer(at, answer)
-    async with for_office(office, tmp_path, cc=[SALES]).open(sink_context(tmp_path)) as sink:
-        with pytest.raises(Unavailable) as caught:
-            await sink.deliver(make_delivery())
-        reason = f"did not take the mail: {answer[:9]} (it is too much for now)"
-        assert str(caught.value) == f"127.0.0.1:{office.port} {reason}"
-        assert (caught.value.whole_lane, caught.value.retry_after) == (True, wait)
-        assert office.mails == []
-        await sink.deliver(make_delivery(attempt=2))
-    assert [mail.recipients for mail in office.mails] == [(CHEF, SALES)]
-
-
 async def test_a_break_after_the_mail_is_another_try_with_the_same_id(office: PostOffice, tmp_path: Path) -> None:
     """MAIL-07: the server may have it."""
     office.breaks = True
@@ -644,122 +581,7 @@ async def test_a_break_after_the_mail_is_another_try_with_the_same_id(office: Po
     assert first == second
 
 
-async def test_who_does_not_answer_a_farewell_has_the_mail_all_the_same(office: PostOffice, tmp_path: Path) -> None:
-    """A timeout would be another attempt, and a second mail."""
-    office.stays = True
-    async with asyncio.timeout(5):
-        assert await sent(office, tmp_path)
-    assert len(office.mails) == 1
-
-
-async def test_who_hangs_is_left_at_once_when_the_time_is_over(tmp_path: Path) -> None:
-    """Without a farewell of TLS, for which asyncio would wait half a minute."""
-    server = Hanging()
-    left = asyncio.create_task(asyncio.to_thread(server.until_it_is_left))
-    made = config(server=f"smtps://{USER}@127.0.0.1:{server.port}", ca_file=ca_file(tmp_path))
-    async with made.open(sink_context(tmp_path)) as sink:
-        delivering = asyncio.create_task(sink.deliver(make_delivery()))
-        await asyncio.to_thread(server.heard.wait, 5)
-        delivering.cancel()
-        await asyncio.wait({delivering})
-    assert delivering.cancelled()
-    assert await left
-
-
 # --- TLS and logins ---
-
-
-async def test_starttls_comes_before_the_login(tmp_path: Path) -> None:
-    async with PostOffice(implicit=False, starttls=True) as office:
-        await sent(office, tmp_path)
-        assert (office.mails[0].encrypted, office.mails[0].user, office.logins) == (True, USER, ["PLAIN"])
-
-
-@pytest.mark.parametrize("starttls", [False, True])
-async def test_a_certificate_of_somebody_else_is_not_accepted(starttls: bool, tmp_path: Path) -> None:
-    """MAIL-06: and nothing is said before."""
-    async with PostOffice(implicit=not starttls, starttls=starttls) as office:
-        with pytest.raises(
-            Unavailable, match=r"certificate of 127.* was not accepted: .*name its authority in ca_file"
-        ) as caught:
-            await sent(office, tmp_path, ca_file=None)
-        assert caught.value.whole_lane
-        assert (office.mails, office.logins) == ([], [])
-
-
-@pytest.mark.parametrize("starttls", [False, True])
-async def test_a_certificate_of_another_name_says_to_write_its_name(starttls: bool, tmp_path: Path) -> None:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority().issue_cert("other.example").configure_cert(tls)
-    async with PostOffice(implicit=not starttls, starttls=starttls, tls=tls) as office:
-        with pytest.raises(
-            Unavailable, match=r"IP address mismatch, [^.]*'127\.0\.0\.1'; write the name that is in the"
-        ):
-            await sent(office, tmp_path)
-        assert (office.mails, office.logins) == ([], [])
-
-
-async def test_who_says_nothing_may_speak_tls_from_the_start_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("router.smtp.CONNECT_SECONDS", 0.05)
-    async with Scripted(b"") as server:
-        async with config(server=f"smtp://{USER}@127.0.0.1:{server.port}").open(sink_context(tmp_path)) as sink:
-            with pytest.raises(Unavailable, match="no answer in time; smtps:// is TLS from the start on") as caught:
-                await sink.deliver(make_delivery())
-        assert caught.value.whole_lane
-
-
-async def test_without_starttls_nothing_is_told(tmp_path: Path) -> None:
-    """MAIL-06: somebody in between may have taken it away."""
-    async with PostOffice(implicit=False, login=False) as office:
-        url = f"smtp://{USER}@127.0.0.1:{office.port}"
-        with pytest.raises(Unavailable, match="offers no TLS, so it was told nothing") as caught:
-            await sent(office, tmp_path, server=url, password=PASSWORD)
-        assert caught.value.whole_lane
-        assert (office.mails, office.logins, office.commands) == ([], [], [])
-
-
-async def test_what_was_slipped_in_before_tls_is_not_believed(tmp_path: Path) -> None:
-    """MAIL-06: GHSA-vxj7-4xrp-5vr4. What counts is the answer to the question that is asked again over TLS."""
-    answers = [
-        b"220 hi\r\n",
-        b"250-hi\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n",
-        b"220 go\r\n250-hi\r\n250 AUTH PLAIN\r\n",
-        b"250-hi\r\n250 AUTH LOGIN\r\n",
-        b"454 4.7.0 later\r\n",
-    ]
-    async with Scripted(*answers) as server:
-        made = config(server=f"smtp://{USER}@127.0.0.1:{server.port}", ca_file=ca_file(tmp_path))
-        async with made.open(sink_context(tmp_path)) as sink:
-            with pytest.raises(Unavailable, match=r"did not accept the login: 454 4\.7\.0"):
-                await sink.deliver(make_delivery())
-    assert server.in_the_clear == 2
-    assert [line.split()[:2] for line in server.lines] == [
-        [b"EHLO", b"example.com"],
-        [b"STARTTLS"],
-        [b"EHLO", b"example.com"],
-        [b"AUTH", b"LOGIN"],
-    ]
-
-
-async def test_a_login_that_is_refused_is_tried_once_and_then_waits(office: PostOffice, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable) as caught:
-        await sent(office, tmp_path, password="wrong")
-    assert str(caught.value) == (
-        f"127.0.0.1:{office.port} did not accept the login: 535 5.7.8 (user or password is wrong); "
-        "look at user and password, then `aftercall resume`"
-    )
-    assert (caught.value.whole_lane, caught.value.retry_after) == (True, timedelta(minutes=5))
-    assert office.logins == ["PLAIN"]
-
-
-async def test_a_server_without_a_login_gets_no_password(tmp_path: Path) -> None:
-    async with PostOffice(login=False) as office:
-        url = f"smtps://{USER}@127.0.0.1:{office.port}"
-        with pytest.raises(Unavailable, match="offers no login by PLAIN or LOGIN") as caught:
-            await sent(office, tmp_path, server=url, password=PASSWORD)
-        assert caught.value.whole_lane
 
 
 async def test_a_token_is_read_anew_for_each_mail(office: PostOffice, tmp_path: Path) -> None:
@@ -798,53 +620,7 @@ async def test_an_authority_that_is_none_is_found_by_check_and_when_the_sink_is_
             pass
 
 
-# --- servers that are none ---
-
-
-@pytest.mark.parametrize(
-    ("answers", "forever", "reason"),
-    [
-        ([b"554 5.3.2 Jana\r\n"], b"", "does not work with us: 554 5.3.2 (refused)"),
-        ([b"421 Jana\r\n"], b"", "does not work with us: 421 (it is closing, or busy)"),
-        ([b"220 hi\r\n", b"502 Jana\r\n"], b"", "does not work with us: 502"),
-        ([b"HTTP/1.1 400 Jana\r\n"], b"", "does not work with us: an answer that is not SMTP"),
-        ([b"220 hi\r\n"], b"250-Jana\r\n", "does not work with us: an answer that is not SMTP"),
-        ([], b"220-Jana\r\n", "does not work with us: an answer that is not SMTP"),
-        ([], b"x" * 1000, "does not work with us: an answer that is not SMTP"),
-    ],
-)
-async def test_a_server_that_is_none_holds_the_lane(
-    answers: list[bytes], forever: bytes, reason: str, tmp_path: Path
-) -> None:
-    """Also one that talks for ever: it is heard for 32 KiB."""
-    async with Scripted(*answers, forever=forever) as server:
-        async with config(server=f"smtp://{USER}@127.0.0.1:{server.port}").open(sink_context(tmp_path)) as sink:
-            with pytest.raises(Unavailable) as caught:
-                await sink.deliver(make_delivery())
-        assert str(caught.value) == f"127.0.0.1:{server.port} {reason}"
-        assert caught.value.whole_lane
-        assert caught.value.__context__ is None
-
-
-async def test_who_hangs_up_or_is_not_there_holds_the_lane(office: PostOffice, tmp_path: Path) -> None:
-    async with Scripted(b"") as server:
-        port = server.port
-    await office.stop()
-    for url, reason in (
-        (office.url, f"127.0.0.1:{office.port} cannot be connected to: Connection refused"),
-        (f"smtp://{USER}@127.0.0.1:{port}", f"127.0.0.1:{port} cannot be connected to: Connection refused"),
-    ):
-        with pytest.raises(Unavailable) as caught:
-            await sent(office, tmp_path, server=url)
-        assert (str(caught.value), caught.value.whole_lane) == (reason, True)
-
-
-async def test_tls_where_there_is_none(tmp_path: Path) -> None:
-    async with PostOffice(implicit=False, login=False) as office:
-        url = f"smtps://{USER}@127.0.0.1:{office.port}"
-        with pytest.raises(Unavailable, match=r"no TLS with 127.*smtps:// is TLS from the start on") as caught:
-            await sent(office, tmp_path, server=url, password=PASSWORD)
-        assert caught.value.whole_lane
+# --- addresses ---
 
 
 async def test_addresses_beyond_ascii(tmp_path: Path) -> None:
