@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from router import (
     Mailboxes,
     MailFile,
     MailHeader,
+    MailProgress,
     MailServer,
     MailUrl,
     Message,
@@ -218,52 +218,9 @@ def _token(file: Path) -> str:
     return token
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a call has come: who has it, and what the others were answered."""
-
-    served: frozenset[str] = frozenset()
-    refused: Mapping[str, SmtpAnswer] = field(default_factory=dict)
-
-    def missing(self, everyone: Iterable[str]) -> list[str]:
-        """Who is to be asked: neither has it, nor was refused for good."""
-        return [one for one in everyone if one not in self.served and not self._is_lost(one)]
-
-    def _is_lost(self, one: str) -> bool:
-        return one in self.refused and self.refused[one].for_good
-
-    def after(self, asked: Iterable[str], refused: Mapping[str, SmtpAnswer]) -> Progress:
-        """Once these were asked."""
-        served = self.served | (set(asked) - refused.keys())
-        return Progress(served, {one: why for one, why in {**self.refused, **refused}.items() if one not in served})
-
-    def problem(self, server: MailServer, everyone: Sequence[str]) -> Unavailable | Rejected | None:
-        """What is wrong, in the order of `everyone`. Recipients are called by their place: no log holds addresses."""
-        refused = [(place, self.refused[one]) for place, one in enumerate(everyone, 1) if one in self.refused]
-        reason = "; ".join(f"recipient {place} of {len(everyone)}: {why}" for place, why in refused)
-        if not refused:
-            return None
-        if not all(why.for_good for _, why in refused):
-            return Unavailable(f"{server} does not take it for everybody yet: {reason}")
-        if len(refused) == len(everyone):
-            return Rejected(f"{server} takes it for nobody: {reason}")
-        have = f"{len(everyone) - len(refused)} of {len(everyone)} have it"
-        return Rejected(f"{have}; {reason}; mend that, then replay: it goes to who lacks it")
-
-    def kept(self, problem: Unavailable | Rejected | None) -> Progress:
-        """What is worth remembering. Who was refused for good is asked again by a replay, and not by another attempt."""
-        match problem:
-            case None:
-                return Progress()
-            case Unavailable():
-                return self
-            case Rejected():
-                return Progress(self.served)
-
-
 #: By the configuration's folder, the sink and the event: here, and not in the sink, because to mend an address is to open
 #: the sink anew.
-_PROGRESS: Final[dict[tuple[Path, str, str], Progress]] = {}
+_PROGRESS: Final[dict[tuple[Path, str, str], MailProgress]] = {}
 
 
 class Email:
@@ -285,7 +242,7 @@ class Email:
         """
         config, message = self._config, self._writer.write(delivery)
         header, everyone = self._header(delivery, message), config.recipients()
-        progress = _PROGRESS.get(self._call(delivery), Progress())
+        progress = _PROGRESS.get(self._call(delivery), MailProgress())
         if missing := progress.missing(everyone):
             progress = progress.after(missing, await self._send(header, message, delivery, missing))
         problem = progress.problem(config.mail_server(), everyone)
@@ -311,9 +268,9 @@ class Email:
                 )
             return await session.send(sender, recipients, mail)
 
-    def _remember(self, delivery: Delivery, progress: Progress) -> None:
+    def _remember(self, delivery: Delivery, progress: MailProgress) -> None:
         _PROGRESS.pop(self._call(delivery), None)
-        if progress != Progress():
+        if progress != MailProgress():
             _PROGRESS[self._call(delivery)] = progress
         while len(_PROGRESS) > _REMEMBERED:
             del _PROGRESS[next(iter(_PROGRESS))]

@@ -10,6 +10,7 @@ from router.fitting import MARK, fitted, parted, shortened, utf8, utf16
 from router.hookspecs import hookimpl
 from router.jws import Signer, VconSigning
 from router.mail import Mailbox, Mailboxes, MailFile, MailHeader, address_of, mail_bytes, mailbox
+from router.mail_progress import MailProgress
 from router.markdown import Markdown
 from router.markup import Block, Document, Line, Span, Style, plain_line, plain_text
 from router.message import Message, MessageSinkConfig, Writer, check_line
@@ -61,6 +62,7 @@ __all__ = [
     "Login",
     "MailFile",
     "MailHeader",
+    "MailProgress",
     "MailServer",
     "MailSession",
     "MailUrl",
