@@ -214,7 +214,13 @@ class Slack:
         self._resume = f"then `aftercall resume {context.name}`"
 
     async def deliver(self, delivery: Delivery) -> str | None:
-        """Post it, or revise the call's first message where that is asked for and the message is still there."""
+        """Post it, or revise the call's first message where that is asked for and the message is still there.
+
+        With `updates: replace`, what a later revision overtook is not sent: it would stand over what is newer.
+        """
+        if delivery.superseded and self._config.updates == "replace":
+            self._log.info("delivery.superseded", delivery_id=delivery.id)
+            return delivery.follows
         message = self._writer.write(delivery)
         payload = self._payload(message)
         if message.updated and (first := self._first(delivery)):

@@ -39,6 +39,8 @@ class Delivery:
     replay_of: str | None = None
     #: The remote id of the first revision of this call that this sink delivered: what an update belongs to.
     follows: str | None = None
+    #: Whether this sink had already delivered a later revision of the call when this one was claimed.
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

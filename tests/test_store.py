@@ -467,6 +467,46 @@ async def test_a_revision_that_is_born_claimed_follows_too(store: Store) -> None
     assert [claim.delivery.follows for claim in answer.claims] == ["msg-1", None]
 
 
+async def test_a_revision_is_superseded_once_a_later_one_was_delivered(store: Store) -> None:
+    """While that is only owed, or dead, it is not; and the later one never is."""
+    for text in ("one", "two", "three"):
+        await accepted(store, arrival(text=text, owed=("screen",)))
+    claims = (await store.claim("screen", limit=3, now=at(0), until=at(60))).claims
+    one, two, three = sorted(claims, key=lambda claim: claim.delivery.event.revision)
+    assert [each.delivery.superseded for each in (one, two, three)] == [False] * 3
+    await store.settle(one, settlement(Done("msg-1")))
+    await store.settle(three, settlement(Dead("no")))
+    await store.settle(two, settlement(Again(at(1), "busy")))
+    again = await claim_one(store, when=1)
+    assert (again.delivery.event.revision, again.delivery.superseded) == (2, False)
+    await store.settle(again, settlement(Again(at(2), "busy")))
+    await store.replay(three.delivery.id, now=at(1))
+    replayed = await claim_one(store, when=1)
+    assert (replayed.delivery.event.revision, replayed.delivery.superseded) == (3, False)
+    await store.settle(replayed, settlement(Done()))
+    last = await claim_one(store, when=2)
+    assert (last.delivery.event.revision, last.delivery.superseded) == (2, True)
+    assert last.delivery.follows == "msg-1"
+
+
+async def test_a_revision_is_superseded_by_nothing_of_another_sink_call_or_source(store: Store) -> None:
+    await accepted(store, arrival(text="one", owed=("screen",)))
+    others: list[dict[str, Any]] = [{"sink": "mail"}, {"call_id": "call-2"}, {"source": "bonn"}, {"call_id": None}]
+    held = await claim_one(store)
+    for n, other in enumerate(others):
+        await revision(store, f"one-{n}", **other)
+        await revision(store, f"two-{n}", **other)
+    await store.settle(held, settlement(Again(at(1), "busy")))
+    assert not (await claim_one(store, when=1)).delivery.superseded
+
+
+async def test_a_revision_that_is_born_claimed_is_the_last(store: Store) -> None:
+    await revision(store, "one", "msg-1")
+    await revision(store, "two", "msg-2")
+    answer = await accepted(store, arrival(text="three", owed=(Owed("screen", at(60)),)))
+    assert [claim.delivery.superseded for claim in answer.claims] == [False]
+
+
 async def test_what_was_purged_is_followed_no_more(store: Store) -> None:
     await revision(store, "one", "msg-1")
     await store.purge(events=at(100), quarantine=None, seen=None, limit=500)

@@ -399,6 +399,19 @@ async def test_an_update_replaces_the_first_message_where_that_is_asked_for(far:
     assert far.problems == []
 
 
+async def test_an_older_revision_replaces_no_newer_one(far: FakeSlack) -> None:
+    """Held by a retry, and overtaken: nothing is sent, and the log says so. In a thread it is an answer like any other."""
+    log = CapturedLog()
+    late = replace(revision(), superseded=True)
+    for follows in (FIRST, None):
+        config = by_token(far, revisions="mark", updates="replace")
+        assert await post(config, replace(late, follows=follows), log=log) == follows
+    assert far.requests == []
+    assert [(level, event) for level, event, _ in log.lines] == [("info", "delivery.superseded")] * 2
+    await post(by_token(far, revisions="mark"), late)
+    assert far.payloads()[0]["thread_ts"] == FIRST.split(":")[1]
+
+
 @pytest.mark.parametrize("updates", ["thread", "replace"])
 @pytest.mark.parametrize("word", [*slack._NO_FIRST])
 async def test_where_the_first_message_is_gone_an_update_is_a_new_one(word: str, updates: str, far: FakeSlack) -> None:

@@ -114,7 +114,12 @@ SELECT
         WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision < events.revision
             AND earlier.sink = deliveries.sink AND earlier.remote_id IS NOT NULL
         ORDER BY seen.revision, earlier.id LIMIT 1
-    ) END AS follows
+    ) END AS follows,
+    EXISTS (
+        SELECT 1 FROM seen JOIN deliveries AS later ON later.event_id = seen.event_id
+        WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision > events.revision
+            AND later.sink = deliveries.sink AND later.state = 'delivered'
+    ) AS superseded
 FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
 WHERE deliveries.id = :id;
 

@@ -172,6 +172,7 @@ def claim_of(row: sqlite3.Row, until: datetime, parse: Callable[[bytes], Any]) -
             attempt=row["attempt"],
             replay_of=row["replay_of"],
             follows=row["follows"],
+            superseded=bool(row["superseded"]),
         )
         return Claim(delivery, until, moment(row["accepted_at"]), row["retries"])
 
