@@ -1,6 +1,7 @@
 """aftercall's public API: what a sink plugin imports. Everything else in this package is private."""
 
 from router.audio import strip_audio, without_audio
+from router.blockkit import slack_blocks, slack_escaped
 from router.delivery import Delivery
 from router.errors import ConfigError, Rejected, Unavailable
 from router.event import Event, other_party, plain
@@ -129,6 +130,8 @@ __all__ = [
     "sample_event",
     "shortened",
     "sign",
+    "slack_blocks",
+    "slack_escaped",
     "strip_audio",
     "trusting",
     "unconfirmed",
