@@ -36,6 +36,7 @@ from router import (
     host_of,
     slack_blocks,
     slack_escaped,
+    unconfirmed,
 )
 
 # --- what Slack answers: docs.slack.dev/reference/methods/chat.postMessage#errors, …/chat.update, and for webhooks
@@ -61,8 +62,12 @@ _TO_MEND: Final = {
 #: The channel is closed for good.
 _GONE: Final = ("channel_is_archived", "is_archived")
 #: It is busy or away; or it failed by itself.
-_BUSY: Final = ("ratelimited", "rate_limited", "message_limit_exceeded", "service_unavailable")
-_FAILED: Final = ("fatal_error", "internal_error", "request_timeout", "rollup_error", "team_added_to_org")
+_BUSY: Final = (
+    "ratelimited", "rate_limited", "message_limit_exceeded", "service_unavailable", "external_channel_migrating",
+)  # fmt: skip
+_FAILED: Final = (
+    "fatal_error", "internal_error", "request_timeout", "rollup_error", "team_added_to_org", "update_failed",
+)  # fmt: skip
 #: The message is wrong; or its blocks are.
 _WRONG: Final = (
     "invalid_payload", "invalid_json", "json_not_object", "invalid_arguments", "invalid_form_data", "invalid_charset",
@@ -72,9 +77,12 @@ _WRONG_BLOCKS: Final = ("invalid_blocks", "invalid_blocks_format", "msg_blocks_t
 #: There is no message (any more) that could be answered or written anew.
 _NO_FIRST: Final = (
     "message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed", "cannot_reply_to_message",
-    "restricted_action_thread_locked", "restricted_action_non_threadable_channel",
+    "restricted_action_thread_locked", "restricted_action_non_threadable_channel", "is_inactive",
 )  # fmt: skip
 
+#: What an error looks like, also one that is in no table.
+_WORD: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
+_SLACK: Final = re.compile(r"(.+\.)?slack(-gov)?\.com", re.IGNORECASE)
 _CHANNEL_ID: Final = re.compile(r"[CG][A-Z0-9]{6,}")
 _REMOTE_ID: Final = re.compile(r"([A-Z][A-Z0-9]+):([0-9]+\.[0-9]+)")
 
@@ -100,7 +108,7 @@ def _channel(channel: str) -> str:
 def _webhook(url: SecretStr) -> SecretStr:
     """Elsewhere than at Slack, others that take Slack's messages may be found under any URL."""
     host, parts = host_of(url), urlsplit(url.get_secret_value())
-    if not re.fullmatch(r"(.+\.)?slack(-gov)?\.com", host, re.IGNORECASE):
+    if not _SLACK.fullmatch(host):
         return url
     if re.fullmatch(r"https://hooks\.[^/]+/services/[^/]+/[^/]+/[^/]+/?", url.get_secret_value(), re.IGNORECASE):
         return url
@@ -228,12 +236,16 @@ class Slack:
         return {"text": text, "blocks": blocks, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 
     async def _send(self, method: str, payload: dict[str, Any], delivery: Delivery) -> str | None:
-        """The remote id. Of blocks that Slack does not take, the text is left: its limits are not all written down."""
+        """The remote id. Of blocks that Slack does not take, the text is left: its limits are not all written down.
+
+        A message that is replaced keeps its blocks where none are named (docs.slack.dev/reference/methods/chat.update).
+        """
         try:
             return await self._post(method, payload)
         except _WrongBlocks as error:
             self._log.warning("delivery.shortened", delivery_id=delivery.id, reason=str(error))
-            return await self._post(method, {name: value for name, value in payload.items() if name != "blocks"})
+            text = {name: value for name, value in payload.items() if name != "blocks"}
+            return await self._post(method, {**text, "blocks": []} if method == "chat.update" else text)
 
     async def _post(self, method: str, payload: dict[str, Any]) -> str | None:
         url = self._config.endpoint().get_secret_value()
@@ -249,23 +261,36 @@ class Slack:
         return remote_id if _REMOTE_ID.fullmatch(remote_id) else None
 
     def _verdict(self, answer: HttpAnswer) -> Unavailable | Rejected | None:
-        """The API says with 200 that it failed. Nothing that it says goes on but a word of the tables."""
+        """The API says with 200 that it failed, and so may others that take Slack's messages."""
         said = _said(answer.body)
-        word = said.get("error")
-        reason = f"{self._host} answered {word}"
-        if word in _TO_MEND:
-            return Unavailable(f"{reason}; {_TO_MEND[word]}", whole_lane=True)
-        if word in _GONE:
-            return Rejected(f"{reason}; name another channel, {self._resume}", whole_lane=True)
-        if word in _BUSY or word in _FAILED:
-            return Unavailable(reason, whole_lane=word in _BUSY)
-        for words, error in ((_WRONG, Rejected), (_WRONG_BLOCKS, _WrongBlocks), (_NO_FIRST, _NoFirst)):
-            if word in words:
-                return error(reason)
-        # Others that take Slack's messages at a webhook say what they like.
-        if said.get("ok") is True or answer.status >= 300 or (not self._config.token and word is None):  # noqa: PLR2004
+        word = str(said.get("error", ""))
+        if wrong := _meaning(word, f"{self._host} answered {word}", self._resume):
+            return wrong
+        strangers = not self._config.token and not _SLACK.fullmatch(self._host)
+        if said.get("ok") is True or answer.status >= 300 or (strangers and _taken(said)):  # noqa: PLR2004 - a status
             return None
-        return Unavailable(f"{self._host} answered {answer.status}, but not that it has the message")
+        if _WORD.fullmatch(word):
+            return Unavailable(f"{self._host} answered with an error that this version of aftercall does not know")
+        return unconfirmed(self._host, answer, "api" if self._config.token else "url")
+
+
+def _meaning(word: str, reason: str, resume: str) -> Unavailable | Rejected | None:
+    """What an error of Slack's is; None where it is in no table. Nothing that Slack says goes on but such a word."""
+    if word in _TO_MEND:
+        return Unavailable(f"{reason}; {_TO_MEND[word]}", whole_lane=True)
+    if word in _GONE:
+        return Rejected(f"{reason}; name another channel, {resume}", whole_lane=True)
+    if word in _BUSY or word in _FAILED:
+        return Unavailable(reason, whole_lane=word in _BUSY)
+    for words, error in ((_WRONG, Rejected), (_WRONG_BLOCKS, _WrongBlocks), (_NO_FIRST, _NoFirst)):
+        if word in words:
+            return error(reason)
+    return None
+
+
+def _taken(said: dict[str, Any]) -> bool:
+    """Whether somebody else's answer can mean that: it says something, and nothing of a failure."""
+    return bool(said) and "error" not in said and not any(said.get(name) is False for name in ("ok", "success"))
 
 
 def _said(body: bytes) -> dict[str, Any]:
@@ -276,6 +301,8 @@ def _said(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {"ok": True} if text == "ok" else {"error": text} if text else {}
     found = parsed if isinstance(parsed, dict) else {}
+    if found.get("error", "") is None:
+        del found["error"]
     if "error" in found and not isinstance(found["error"], str):
         found["error"] = ""
     return found

@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import ValidationError
 from slack_sdk.models.blocks import Block as SlackBlock
 
-from router import MARK, Delivery, Part, Rate, Rejected, SinkConfig, Unavailable, utf16
+from router import MARK, Delivery, HttpAnswer, HttpClient, Part, Rate, Rejected, SinkConfig, Unavailable, utf16
 from router.event import ActionItem, Segment, SmallTalk, SmartAnswer, Speaker
 from router.sample import hostile_event
 from router.testing import (
@@ -133,6 +133,8 @@ class FakeSlack(FakeEndpoint):
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[str] = []
+        #: The messages of its channel, by their time.
+        self.shown: dict[str, dict[str, Any]] = {}
         self.answer(self.behave)
 
     async def behave(self, _request: web.BaseRequest) -> web.Response:
@@ -142,20 +144,24 @@ class FakeSlack(FakeEndpoint):
         try:
             demand(request.headers["content-type"] == "application/json; charset=utf-8", request.headers)
             demand(hook or request.headers.get("authorization") == f"Bearer {TOKEN}", "authorization")
-            check_payload("webhook" if hook else method, json.loads(request.body))
+            payload = json.loads(request.body)
+            check_payload("webhook" if hook else method, payload)
         except Exception as problem:  # noqa: BLE001 - slack_sdk's own errors, too
             self.problems.append(f"{type(problem).__name__}: {problem}")
             return web.Response(status=400, text="invalid_blocks") if hook else said("invalid_blocks")
-        return web.Response(text="ok") if hook else said(number=len(self.requests))
+        if hook:
+            return web.Response(text="ok")
+        ts = payload.get("ts", f"1710000000.{len(self.requests):06}")
+        # What an update does not name stays as it is.
+        self.shown[ts] = {**self.shown.get(ts, {}), **payload}
+        return web.json_response({"ok": True, "channel": "C0123ABCD", "ts": ts})
 
     def payloads(self) -> list[dict[str, Any]]:
         return [json.loads(request.body) for request in self.requests]
 
 
-def said(error: str | None = None, number: int = 1) -> web.Response:
-    if error:
-        return web.json_response({"ok": False, "error": error})
-    return web.json_response({"ok": True, "channel": "C0123ABCD", "ts": f"1710000000.{number:06}"})
+def said(error: str) -> web.Response:
+    return web.json_response({"ok": False, "error": error})
 
 
 def api_error(error: str, **headers: str) -> Answer:
@@ -477,10 +483,12 @@ def test_the_tables_hold_the_words_that_are_known() -> None:
         assert table[word] == (Unavailable, True)
     for word in ("invalid_payload", "no_text", "too_many_attachments", "msg_too_long", "invalid_blocks"):
         assert table[word] == (Rejected, False)
-    for word in ("fatal_error", "internal_error", "request_timeout", "rollup_error"):
+    for word in ("fatal_error", "internal_error", "request_timeout", "rollup_error", "update_failed"):
         assert table[word] == (Unavailable, False)
     assert table["channel_is_archived"] == table["is_archived"] == (Rejected, True)
-    assert table["ratelimited"] == table["service_unavailable"] == (Unavailable, True)
+    for word in ("ratelimited", "service_unavailable", "external_channel_migrating"):
+        assert table[word] == (Unavailable, True)
+    assert "is_inactive" in slack._NO_FIRST
 
 
 @pytest.mark.parametrize(("word", "kind", "lane"), VERDICTS)
@@ -505,9 +513,7 @@ async def test_each_word_of_slack_has_its_meaning(word: str, kind: type, lane: b
         (Answer(status=500), Unavailable, False),
         (Answer(status=429), Unavailable, True),
         (Answer(status=302, body=b"ok"), Unavailable, False),
-        (Answer(body=b"something_new"), Unavailable, False),
-        (Answer(body=b"<!doctype html><title>Anmelden</title>"), Unavailable, False),
-        (api_error("something_new"), Unavailable, False),
+        (Answer(body=b"<!doctype html><title>Anmelden</title>"), Unavailable, True),
     ],
 )
 async def test_what_is_not_known_is_left_to_the_status(answer: Answer, kind: type, lane: bool, far: FakeSlack) -> None:
@@ -517,6 +523,18 @@ async def test_what_is_not_known_is_left_to_the_status(answer: Answer, kind: typ
     assert "Anmelden" not in str(error)
 
 
+async def test_an_error_that_is_not_known_is_said_to_be_one(far: FakeSlack) -> None:
+    for config, answer in (
+        (by_webhook(far), Answer(body=b"something_new")),
+        (by_webhook(far), api_error("something_new")),
+        (by_token(far), api_error("something_new")),
+    ):
+        error = await failure(config, answer, far=far)
+        assert isinstance(error, Unavailable)
+        assert not error.whole_lane
+        assert "answered with an error that this version of aftercall does not know" in str(error)
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"[" * 60_000, b"<html>", b"{}", b'{"ok": 1}', b'{"error": ["x"]}', b"\xff"]
 )
@@ -524,7 +542,29 @@ async def test_the_api_has_the_message_only_if_it_says_so(body: bytes, far: Fake
     assert isinstance(await failure(by_token(far), Answer(body=body), far=far), Unavailable)
 
 
-@pytest.mark.parametrize("body", [b"ok", b"ok\n", b"", b'{"success": true}', b'{"ok": true}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"null", b"[]", b"7", b'"ok"', b"{}", b'{"ok": false}', b'{"success": false}', b'{"ok": false, "x": 1}',
+        b'{"error": null}', b'{"error": ["x"]}', b"<html>", b"OK, but no",
+    ],
+)  # fmt: skip
+async def test_a_webhook_that_does_not_say_that_it_has_the_message_is_asked_again(body: bytes, far: FakeSlack) -> None:
+    error = await failure(by_webhook(far), Answer(body=body), far=far)
+    assert isinstance(error, Unavailable)
+    assert str(error).endswith("answered 200, but not that it has the message: check `url`")
+
+
+@pytest.mark.parametrize("body", [b'{"success": true}', b'{"result": "success"}', b"", b"OK"])
+def test_at_slack_only_ok_is_a_message_that_arrived(body: bytes) -> None:
+    sink = slack.Slack(made(url=HOOK), HttpClient, sink_context(Path()))
+    assert sink._verdict(HttpAnswer(200, b"ok")) is None
+    assert isinstance(sink._verdict(HttpAnswer(200, body)), Unavailable)
+
+
+@pytest.mark.parametrize(
+    "body", [b"ok", b"ok\n", b'{"success": true}', b'{"ok": true}', b'{"success": true, "error": null}']
+)
 async def test_others_may_take_the_message_in_their_own_words(body: bytes, far: FakeSlack) -> None:
     far.answer(Answer(body=body))
     assert await post(by_webhook(far)) is None
@@ -559,6 +599,20 @@ async def test_of_blocks_that_slack_does_not_take_the_text_is_left(word: str, fa
     ((level, event, fields),) = log.lines
     assert (level, event, fields["delivery_id"]) == ("warning", "delivery.shortened", make_delivery().id)
     assert word in fields["reason"]
+    assert far.problems == []
+
+
+@pytest.mark.parametrize("word", slack._WRONG_BLOCKS)
+async def test_the_text_that_is_left_of_an_update_stands_below_no_old_blocks(word: str, far: FakeSlack) -> None:
+    """Slack keeps a message's blocks where an update names none."""
+    config = by_token(far, revisions="mark", updates="replace")
+    first = await post(config)
+    assert first is not None
+    far.answer(api_error(word), far.behave)
+    again = replace(revision(), follows=first, event=make_event(revision=2, headline="Doch nicht"))
+    assert await post(config, again) == first
+    (message,) = far.shown.values()
+    assert (message["blocks"], message["text"].split("\n")[0]) == ([], "Doch nicht (aktualisiert)")
     assert far.problems == []
 
 
