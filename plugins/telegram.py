@@ -165,6 +165,10 @@ class Telegram:
         for words in _WRONG:
             if words in description:
                 return Rejected(f"{said_so}: {words}")
+        if answer.status == 400:  # noqa: PLR2004 - a status
+            # More is wrong with chats than with messages, there is no list of it, and what waits is not lost.
+            reason = f"{said_so}, with a reason that this version of aftercall does not know; check `chat` and `thread`"
+            return Unavailable(reason, whole_lane=True)
         return None
 
 

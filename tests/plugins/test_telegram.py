@@ -186,6 +186,46 @@ async def test_what_telegram_would_make_alive_is_shown_letter_by_letter(word: st
     assert said(body, "code") == [shown, shown]
 
 
+def alive_outside(body: dict[str, Any], kinds: set[str]) -> list[str]:
+    """What Telegram would make something of, as far as no entity of these kinds covers all of it, in its own units."""
+    text: str = body["text"]
+    covered = {
+        unit
+        for entity in body["entities"]
+        if entity["type"] in kinds
+        for unit in range(entity["offset"], entity["offset"] + entity["length"])
+    }
+    return [
+        found[0]
+        for found in telegram._ALIVE.finditer(text)
+        if not covered.issuperset(range(utf16(text[: found.start()]), utf16(text[: found.end()])))
+    ]
+
+
+ASTRAL = [
+    "😀 Bitte a😀b@😀c.example und #😀tag, 😀😀😀 dann https://evil.example/😀?y=1 😀 /start 😀.",
+    "😀😀@anna_b😀 😀evil.example😀 t.me/😀 😀10.1.2.3 " * 9,
+    "👩‍👩‍👧 " * 40 + "x@anna_b",
+]
+
+
+@pytest.mark.parametrize("text", ASTRAL)
+async def test_what_is_alive_is_covered_to_the_last_unit_beside_emoji(text: str, endpoint: FakeEndpoint) -> None:
+    """An emoji is two of the units that Telegram counts: what stands behind one is not to slip out of its cover."""
+    event = make_event(headline=f"😀 {text[:60]}", summary=text, note=f"😀 {text}")
+    body = await post(endpoint, make_delivery(event=event))
+    assert telegram._ALIVE.search(body["text"])
+    assert alive_outside(body, {"code"}) == []
+    assert said(body, "bold")[-2:] == ["Aufgaben", "Notiz"]
+
+
+async def test_a_link_of_the_template_covers_its_label_beside_emoji(endpoint: FakeEndpoint) -> None:
+    template = "# {{ title }}\n\n😀 [😀 @crm 😀](https://crm.example.com/) 😀 **{{ event.summary }}** [Ende](https://e.example/)"
+    body = await post(endpoint, make_delivery(event=make_event(summary=ASTRAL[0])), template=template)
+    assert said(body, "text_link") == ["😀 @crm 😀", "Ende"]
+    assert alive_outside(body, {"code", "text_link"}) == []
+
+
 @pytest.mark.parametrize("text", ["z.B. und/oder d.h. 10.03.2026, 09:15 Uhr", "Ja...und dann? 3.5 % / 5 €", "5 @ 3"])
 async def test_plain_german_is_left_alone(text: str, endpoint: FakeEndpoint) -> None:
     body = await post(endpoint, make_delivery(event=make_event(summary=text)))
@@ -279,6 +319,18 @@ async def outcome(endpoint: FakeEndpoint, answer: Answer) -> Unavailable | Rejec
         (400, "Bad Request: TOPIC_CLOSED", "`thread`"),
         (400, "Bad Request: TOPIC_DELETED", "`thread`"),
         (400, "Logged out", "`api`"),
+        *(
+            (400, f"Bad Request: {word}", "check `chat` and `thread`")
+            for word in (
+                "CHAT_SEND_PLAIN_FORBIDDEN",
+                "USER_IS_BLOCKED",
+                "INPUT_USER_DEACTIVATED",
+                "CHANNEL_PRIVATE",
+                "TOPIC_ID_INVALID",
+                "ALLOW_PAYMENT_REQUIRED_50",
+                "BirneXY",
+            )
+        ),
     ],
 )
 async def test_what_somebody_can_mend_holds_the_lane(
@@ -302,15 +354,13 @@ async def test_a_chat_that_is_gone_ends_the_lane(description: str, endpoint: Fak
     [
         "message is too long", "Text is too long", "message text is empty", "text must be non-empty",
         "can't parse entities: BirneXY", "can't parse MessageEntity: BirneXY", "entity URL 'BirneXY' is invalid",
-        "BirneXY",
     ],
 )  # fmt: skip
 async def test_a_message_that_is_wrong_is_refused(description: str, endpoint: FakeEndpoint) -> None:
     error = await outcome(endpoint, refusal(400, f"Bad Request: {description}"))
     assert isinstance(error, Rejected)
     assert not error.whole_lane
-    if description != "BirneXY":
-        assert description.partition(":")[0].partition("'")[0].strip().casefold() in str(error)
+    assert description.partition(":")[0].partition("'")[0].strip().casefold() in str(error)
 
 
 async def test_a_group_that_was_upgraded_is_named(endpoint: FakeEndpoint) -> None:
@@ -349,8 +399,8 @@ async def test_an_answer_that_breaks_off_is_one(body: bytes, endpoint: FakeEndpo
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"parameters":[1],"description":7}', b"[" * 60_000])
 async def test_an_answer_of_no_shape_is_left_to_its_status(body: bytes, endpoint: FakeEndpoint) -> None:
-    for status, kind in ((400, Rejected), (500, Unavailable), (502, Unavailable)):
-        assert isinstance(await outcome(endpoint, Answer(status=status, body=body)), kind)
+    for status in (400, 500, 502):
+        assert isinstance(await outcome(endpoint, Answer(status=status, body=body)), Unavailable)
 
 
 # --- the configuration ---
