@@ -15,7 +15,7 @@ import warnings
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
@@ -27,6 +27,7 @@ from router import (
     ConfigError,
     Delivery,
     MessageSinkConfig,
+    Rate,
     Sink,
     SinkConfig,
     SinkContext,
@@ -81,6 +82,8 @@ class AppriseConfig(MessageSinkConfig):
     """The service and its secrets in one, as Apprise writes them, like `pover://user@token`."""
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
     """How many attempts may run at the same time, each in a thread of its own."""
+    rate: Rate | None = Rate(1, timedelta(seconds=1))
+    """How many attempts may begin in which time; Apprise does not say what a service bears."""
 
     def check(self, folder: Path) -> datetime | None:
         """Whether the package is there. See `SinkConfig.check`."""

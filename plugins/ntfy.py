@@ -24,6 +24,7 @@ from router import (
     HttpUrl,
     MessageSinkConfig,
     OneOrSeveral,
+    Rate,
     Rejected,
     Sink,
     SinkConfig,
@@ -97,12 +98,15 @@ class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
     """Tags of each message; names of emoji, like `telephone_receiver`, are shown as such before the title."""
     click: Annotated[str, Written(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S{1,500}", _NO_ADDRESS)] | None = None
     """The address that opens when somebody taps a message, the same for all of them."""
+    rate: Rate | None = Rate(12, timedelta(minutes=1))
+    """How many attempts may begin in which time; ntfy.sh takes one in 5 seconds. On a server of your own: no limit."""
 
     @model_validator(mode="after")
     def _fits(self) -> NtfyConfig:
         server = self.server or _NTFY_SH
         check_url(server, self.allow_networks)
         parts = urlsplit(server.get_secret_value())
+        public = (parts.hostname or "").rstrip(".") == "ntfy.sh"
         problem = None
         if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
             problem = "`server` is https:// and a host; the topic belongs into `topic`, a login into `token`"
@@ -115,17 +119,15 @@ class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
         elif parts.scheme.lower() == "http" and (self.token or self.user) and not self.allow_networks:
             # Without `allow_networks` it goes through the internet.
             problem = "`server` has no TLS, so that everybody in between could read the login; write https://"
-        elif (
-            not (self.token or self.user)
-            and (parts.hostname or "").rstrip(".") == "ntfy.sh"
-            and len(self.topic.get_secret_value()) < _HARD_TO_GUESS
-        ):
+        elif not (self.token or self.user) and public and len(self.topic.get_secret_value()) < _HARD_TO_GUESS:
             problem = (
                 f"`topic` is too easy to guess: on ntfy.sh everybody can read it; write {_HARD_TO_GUESS} characters "
                 "or more, best random ones, or reserve the topic there and write a `token`"
             )
         if problem:
             raise ValueError(problem)
+        if "rate" not in self.model_fields_set and not public:
+            object.__setattr__(self, "rate", None)  # it is frozen from here on
         return self
 
     @asynccontextmanager

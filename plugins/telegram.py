@@ -74,11 +74,13 @@ class TelegramConfig(MessageSinkConfig, HttpSinkConfig):
     """Messages arrive without a sound."""
     api: HttpUrl | None = None
     """A Bot API server of your own; https://api.telegram.org where it is left out."""
-    rate: Rate | None = Rate(1, timedelta(seconds=1))
-    """How many attempts may begin in which time; Telegram bears one a second in a chat, and 20 a minute in a group."""
+    rate: Rate | None = Rate(20, timedelta(minutes=1))
+    """How many attempts may begin in which time; Telegram bears 20 a minute in a group. In a chat with one person: `1/s`."""
 
     @model_validator(mode="after")
-    def _reaches(self) -> TelegramConfig:
+    def _fits(self) -> TelegramConfig:
+        if "rate" not in self.model_fields_set and self.chat.isdecimal():
+            object.__setattr__(self, "rate", Rate(1, timedelta(seconds=1)))  # it is frozen from here on
         check_url(self.api or _TELEGRAM, self.allow_networks)
         return self
 

@@ -193,6 +193,7 @@ def threads(name: str) -> list[str]:
 
 def test_the_record_says_where_it_went() -> None:
     assert config("json://hunter2/x").recipient() == "json"
+    assert str(config("json://hunter2/x").rate) == "1/s"
 
 
 @pytest.mark.parametrize(

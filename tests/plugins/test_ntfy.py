@@ -256,6 +256,12 @@ def test_the_record_says_where_it_went() -> None:
     assert config(server="https://push.example:8443/").recipient() == "push.example:8443"
 
 
+def test_ntfy_sh_bears_less_than_a_server_of_ones_own() -> None:
+    assert str(config().rate) == str(config(server="https://ntfy.sh").rate) == "12/m"
+    assert config(server="https://push.example").rate is None
+    assert str(config(server="https://push.example", rate="2/s").rate) == str(config(rate="2/s").rate) == "2/s"
+
+
 def test_a_short_topic_is_fine_where_not_everybody_can_read_it() -> None:
     config(topic="anrufe", token=TOKEN)
     config(topic="anrufe", user="anna", password="x")

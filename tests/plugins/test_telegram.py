@@ -409,7 +409,12 @@ async def test_an_answer_of_no_shape_is_left_to_its_status(body: bytes, endpoint
 def test_the_record_says_where_it_went() -> None:
     assert config().recipient() == f"api.telegram.org {CHAT}"
     assert config(api="https://bots.example:8081/x", chat="@anrufe").recipient() == "bots.example:8081 @anrufe"
-    assert str(config().rate) == "1/s"
+
+
+def test_a_group_bears_less_than_a_person() -> None:
+    rates = [str(config(chat=chat).rate) for chat in (CHAT, "-123456", "@anrufe", "123456")]
+    assert rates == ["20/m", "20/m", "20/m", "1/s"]
+    assert str(config(chat="123456", rate="2/s").rate) == str(config(chat=CHAT, rate="2/s").rate) == "2/s"
 
 
 @pytest.mark.parametrize(
