@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,6 +15,7 @@ from pydantic import model_validator
 from router import (
     Block,
     Delivery,
+    Document,
     HttpAnswer,
     HttpClient,
     HttpSinkConfig,
@@ -26,6 +28,7 @@ from router import (
     Sink,
     SinkConfig,
     SinkContext,
+    Span,
     Style,
     Unavailable,
     Written,
@@ -126,7 +129,12 @@ class Discord:
             return Rejected(reason, whole_lane=True)
         if code in _MENDABLE:
             return Unavailable(f"{self._host}: {_MENDABLE[code]}", whole_lane=True)
-        return Rejected(f"{self._host}: {_REFUSED[code]}") if code in _REFUSED else None
+        if code in _REFUSED:
+            return Rejected(f"{self._host}: {_REFUSED[code]}")
+        if code > 0 and answer.status == 400:  # noqa: PLR2004 - a status
+            # It may be about the channel; then nothing is lost, and if it is not, nobody else has to wait.
+            return Unavailable(f"{self._host} answered {code}, a code that this version of aftercall does not know")
+        return None
 
 
 #: Seconds that are still a wait.
@@ -137,6 +145,7 @@ _MENDABLE: Final = {
     40333: "Cloudflare blocks this machine; Discord will have to lift that",
     50001: "the webhook has no access to its channel",
     50013: "the webhook may not write in its channel",
+    50024: "nothing can be posted in a channel of this kind; make a webhook in another one",
     50027: "the token in the URL is not valid; copy the webhook's URL again",
     50083: "the thread is archived; open it again, or write another thread_id",
     160005: "the thread is locked; unlock it, or write another thread_id",
@@ -163,11 +172,22 @@ def _posted(message: Message) -> dict[str, Any]:
         end -= 1
     embed: dict[str, Any] = {}
     if end:
-        embed["description"] = MARKDOWN.write(body[:end], DESCRIPTION)
+        embed["description"] = MARKDOWN.write(_linkable(body[:end]), DESCRIPTION)
     if body[end:]:
         embed["footer"] = {"text": plain_text(fitted(body[end:], FOOTER, _plain_size))}
-    content = MARKDOWN.write((title,), TITLE)
+    content = MARKDOWN.write(_linkable((title,)), TITLE)
     return {"content": content, "embeds": [embed] if embed else [], "allowed_mentions": {"parse": []}}
+
+
+def _linkable(document: Document) -> Document:
+    """Discord shows other links as they are written (`[Anruf](tel:+49…)`): their address stands behind the label."""
+    return tuple(replace(block, lines=tuple(tuple(map(_told, line)) for line in block.lines)) for block in document)
+
+
+def _told(span: Span) -> Span:
+    if span.link is None or span.link.startswith("http"):
+        return span
+    return replace(span, text=f"{span.text} ({span.link})", link=None)
 
 
 def _plain_size(block: Block) -> int:

@@ -150,6 +150,35 @@ async def test_text_of_a_call_is_shown_as_it_was_said(endpoint: FakeEndpoint) ->
     assert "https\\://evil" in sent["embeds"][0]["description"]
 
 
+async def test_links_are_those_that_discord_has(endpoint: FakeEndpoint) -> None:
+    """Of others it shows the brackets, too: their address stands behind the label, as text."""
+    endpoint.answer(Answer(body=b'{"id": "1187"}'))
+    template = (
+        "# {{ title }} [an](mailto:a_b@example.com)\n\n[Kunde](https://crm.example/?q={{ event.note }}) "
+        "**[anrufen](tel:{{ event.caller.e164 }})**\n- [Mail](mailto:a@example.com)\n\n-# [klein](tel:1)"
+    )
+    sent = await post(
+        endpoint, make_delivery(event=make_event(headline="H", note="a b")), template=template, numbers="full"
+    )
+    assert sent["content"] == "**H** **an (mailto:a\\_b\\@example.com)**"
+    (embed,) = sent["embeds"]
+    assert embed["description"] == (
+        "[Kunde](https://crm.example/?q=a%20b) **anrufen (tel:+4915228817386)**\n\n- Mail (mailto:a\\@example.com)"
+    )
+    assert embed["footer"]["text"] == "klein (tel:1)"
+
+
+async def test_the_title_is_as_long_as_notifications_show(endpoint: FakeEndpoint) -> None:
+    """Of 2,000 characters; in units of UTF-16, an emoji is two."""
+    for text in ("x" * 2_500, "😀" * 2_500):
+        sent = await post(
+            endpoint,
+            template="# {{ event.headline }}{{ title }}",
+            delivery=make_delivery(event=make_event(headline=text, summary=text)),
+        )
+        assert 290 < utf16(sent["content"]) <= 300
+
+
 async def test_long_texts_are_cut_with_a_mark(endpoint: FakeEndpoint) -> None:
     event = make_event(headline="*" * 5000, summary="😀*" * 30_000, note="kurz")
     sent = await post(
@@ -202,7 +231,11 @@ async def test_an_answer_without_an_id_is_one_too(body: bytes, endpoint: FakeEnd
         (403, {"code": 200000}, Rejected, False, "AutoMod"),
         (403, {"code": 200001}, Rejected, False, "AutoMod"),
         (403, {"code": 240000}, Rejected, False, "harmful links"),
-        (400, {"code": 99999}, Rejected, False, "answered 400"),
+        (400, {"code": 50024}, Unavailable, True, "a channel of this kind"),
+        (400, {"code": 99999}, Unavailable, False, "answered 99999, a code that this version"),
+        (400, {"code": 0}, Rejected, False, "answered 400"),
+        (403, {"code": 99999}, Unavailable, False, "answered 403"),
+        (500, {"code": 99999}, Unavailable, False, "answered 500"),
         (400, {"code": "50006"}, Rejected, False, "answered 400"),
         (404, {}, Unavailable, False, "answered 404"),
         (500, {"message": "Brückner"}, Unavailable, False, "answered 500"),
