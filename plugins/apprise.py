@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from router import (
+    Alarm,
     Block,
     ConfigError,
     Delivery,
     MessageSinkConfig,
+    Notice,
     Rate,
     Sink,
     SinkConfig,
@@ -75,6 +77,7 @@ def _checked(url: SecretStr) -> SecretStr:
 class AppriseConfig(MessageSinkConfig):
     """Tells one of the services that the library Apprise knows, which is a package of its own."""
 
+    carries_alarms: ClassVar[bool] = True
     built_in: ClassVar[Literal["chat", "mail", "push"]] = "push"
 
     kind: Literal["apprise"]
@@ -126,9 +129,15 @@ class AppriseSink:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Have it sent. After a timeout the thread may still succeed, and the next attempt is a second message."""
-        message = self._writer.write(delivery)
-        title = cut(message.title, min(_LONGEST_TITLE, self._service.title_maxlen or _LONGEST_TITLE))
-        document = tuple(block for block in message.document if block.style is not Style.TITLE)
+        await self._tell(self._writer.write(delivery))
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Have it sent."""
+        await self._tell(self._writer.alarm(alarm))
+
+    async def _tell(self, notice: Notice) -> None:
+        title = cut(notice.title, min(_LONGEST_TITLE, self._service.title_maxlen or _LONGEST_TITLE))
+        document = tuple(block for block in notice.document if block.style is not Style.TITLE)
         budget = max(self._service.body_maxlen - _size_of(title), _SHORTEST)
         text = plain_text(fitted(document, budget, _size)) or title
         loop = asyncio.get_running_loop()

@@ -8,11 +8,12 @@ import select
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
 from router import (
+    Alarm,
     Delivery,
     Event,
     PeopleSinkConfig,
@@ -21,6 +22,7 @@ from router import (
     SinkContext,
     Unavailable,
     Wording,
+    alarm_notice,
     duration,
     hookimpl,
     markdown_page,
@@ -30,6 +32,8 @@ from router import (
 
 class ConsoleConfig(PeopleSinkConfig):
     """Writes one line for each call to standard output: when, who with whom, how long, which event."""
+
+    carries_alarms: ClassVar[bool] = True
 
     kind: Literal["console"]
     content: bool = False
@@ -81,7 +85,14 @@ class Console:
     async def deliver(self, delivery: Delivery) -> None:
         """Write it. A pipe that nobody reads keeps this attempt waiting, and not the router."""
         event = outgoing(delivery.event, self._config.send, self._config.numbers)
-        text = markdown_page(event, self._wording) if self._config.content else self._line(event)
+        await self._show(markdown_page(event, self._wording) if self._config.content else self._line(event))
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """A line: when it began or was over, and what."""
+        time = self._wording.moment(alarm.cleared or alarm.since)
+        await self._show(f"{time}  {alarm_notice(alarm, self._wording).title}")
+
+    async def _show(self, text: str) -> None:
         async with self._one_at_a_time:
             try:
                 await self._write(f"{text}\n")

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import model_validator
 
 from router import (
+    Alarm,
     Block,
     Delivery,
     Document,
@@ -21,8 +22,8 @@ from router import (
     HttpSinkConfig,
     HttpUrl,
     Markdown,
-    Message,
     MessageSinkConfig,
+    Notice,
     Rate,
     Rejected,
     Sink,
@@ -58,6 +59,8 @@ _NO_THREAD: Final = (
 
 class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
     """Posts each call to a channel of Discord."""
+
+    carries_alarms: ClassVar[bool] = True
 
     kind: Literal["discord"]
     url: HttpUrl
@@ -106,7 +109,14 @@ class Discord:
 
     async def deliver(self, delivery: Delivery) -> str | None:
         """Post it; the id of the message."""
-        body = exact_json(_posted(self._writer.write(delivery)))
+        return await self._post(self._writer.write(delivery))
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Post it."""
+        await self._post(self._writer.alarm(alarm))
+
+    async def _post(self, notice: Notice) -> str | None:
+        body = exact_json(_posted(notice))
         answer = await self._client.post(self._url, body, {"Content-Type": "application/json"}, verdict=self._verdict)
         message_id = answer.json().get("id")
         return message_id if isinstance(message_id, str) and message_id.isdecimal() else None
@@ -164,9 +174,9 @@ _REFUSED: Final = {
 # --- how it is written ---
 
 
-def _posted(message: Message) -> dict[str, Any]:
+def _posted(notice: Notice) -> dict[str, Any]:
     """The title as content, which notifications show; the rest as an embed, which has room and unfurls no link."""
-    title, body = message.headed()
+    title, body = notice.headed()
     end = len(body)
     while end and body[end - 1].style is Style.FINE_PRINT:
         end -= 1

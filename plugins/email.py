@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -19,6 +20,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
+    Alarm,
     Block,
     Delivery,
     Event,
@@ -101,6 +103,7 @@ def _subject(text: str) -> str:
 class EmailConfig(MessageSinkConfig):
     """Sends each call as a mail, with text and HTML."""
 
+    carries_alarms: ClassVar[bool] = True
     built_in: ClassVar[Literal["chat", "mail", "push"]] = "mail"
 
     kind: Literal["email"]
@@ -240,27 +243,42 @@ class Email:
         and replayed once the address is mended. Who has the call is remembered until then, while this process runs:
         after a restart in between all get it again.
         """
-        config, message = self._config, self._writer.write(delivery)
-        header, everyone = self._header(delivery, message), config.recipients()
-        progress = _PROGRESS.get(self._call(delivery), MailProgress())
-        if missing := progress.missing(everyone):
-            progress = progress.after(missing, await self._send(header, message, delivery, missing))
-        problem = progress.problem(config.mail_server(), everyone)
-        self._remember(delivery, progress.kept(problem))
-        if problem is not None:
-            raise problem
+        message = self._writer.write(delivery)
+        header = self._header(delivery, message)
+        make = partial(self._mail, header, message)
+        await self._hand_in(delivery.event.id, header, partial(make, delivery), make)
         return header.message_id
 
+    async def alarm(self, alarm: Alarm) -> None:
+        """Send it as `deliver` does; what it says is the subject, too."""
+        notice = self._writer.alarm(alarm)
+        header = self._headed(notice.title, alarm.key)
+        make = partial(mail_bytes, header, notice.document)
+        await self._hand_in(alarm.key, header, make, make)
+
+    async def _hand_in(
+        self, about: str, header: MailHeader, make: Callable[[], bytes], smaller: Callable[[], bytes]
+    ) -> None:
+        """To who lacks the mail about this; `smaller` makes it for a server that takes no attachments of that size."""
+        everyone, call = self._config.recipients(), (self._context.folder, self._context.name, about)
+        progress = _PROGRESS.get(call, MailProgress())
+        if missing := progress.missing(everyone):
+            progress = progress.after(missing, await self._send(header, make, smaller, missing))
+        problem = progress.problem(self._config.mail_server(), everyone)
+        self._remember(call, progress.kept(problem))
+        if problem is not None:
+            raise problem
+
     async def _send(
-        self, header: MailHeader, message: Message, delivery: Delivery, recipients: Sequence[str]
+        self, header: MailHeader, make: Callable[[], bytes], smaller: Callable[[], bytes], recipients: Sequence[str]
     ) -> Mapping[str, SmtpAnswer]:
         """On a connection of its own; who does not take it, and why."""
         config, sender = self._config, address_of(header.sender)
-        mail = await asyncio.to_thread(self._mail, header, message, delivery)
+        mail = await asyncio.to_thread(make)
         login = await asyncio.to_thread(config.login, self._context.folder)
         async with mail_session(config.mail_server(), self._tls, login, sender.rpartition("@")[2]) as session:
             if config.attach and len(mail) > session.most:
-                mail = await asyncio.to_thread(self._mail, header, message)
+                mail = await asyncio.to_thread(smaller)
             if len(mail) > session.most:
                 raise Rejected(
                     f"the mail has {len(mail)} bytes, and {config.mail_server()} takes {session.most}; "
@@ -268,27 +286,28 @@ class Email:
                 )
             return await session.send(sender, recipients, mail)
 
-    def _remember(self, delivery: Delivery, progress: MailProgress) -> None:
-        _PROGRESS.pop(self._call(delivery), None)
+    def _remember(self, call: tuple[Path, str, str], progress: MailProgress) -> None:
+        _PROGRESS.pop(call, None)
         if progress != MailProgress():
-            _PROGRESS[self._call(delivery)] = progress
+            _PROGRESS[call] = progress
         while len(_PROGRESS) > _REMEMBERED:
             del _PROGRESS[next(iter(_PROGRESS))]
 
-    def _call(self, delivery: Delivery) -> tuple[Path, str, str]:
-        return self._context.folder, self._context.name, delivery.event.id
-
     def _header(self, delivery: Delivery, message: Message) -> MailHeader:
-        config, wording = self._config, self._writer.wording
         # Programs show what belongs together only where it is called the same, but for this.
         answer = "Re: " if delivery.follows else ""
+        subject = answer + (self._said(message, delivery) or self._neutral(message.event))
+        return self._headed(subject, delivery.id, delivery.follows)
+
+    def _headed(self, subject: str, key: str, follows: str | None = None) -> MailHeader:
+        config, wording = self._config, self._writer.wording
         return MailHeader(
             sender=config.sender(),
             to=config.to,
             cc=config.cc,
-            subject=answer + (self._said(message, delivery) or self._neutral(message.event)),
-            key=delivery.id,
-            follows=delivery.follows,
+            subject=subject,
+            key=key,
+            follows=follows,
             date=format_datetime(wording.local(self._context.clock.now())),
             language=wording.language,
         )

@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from router import (
+    Alarm,
     Delivery,
     HttpAnswer,
     HttpClient,
     HttpSinkConfig,
     HttpUrl,
     Markdown,
-    Message,
     MessageSinkConfig,
+    Notice,
     Rejected,
     Sink,
     SinkConfig,
@@ -45,6 +46,8 @@ _NO_CHANNEL: Final = (
 
 class MattermostConfig(MessageSinkConfig, HttpSinkConfig):
     """Posts each call to a channel of Mattermost."""
+
+    carries_alarms: ClassVar[bool] = True
 
     kind: Literal["mattermost"]
     url: HttpUrl
@@ -96,7 +99,14 @@ class Mattermost:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Post it."""
-        body = exact_json(_posted(self._writer.write(delivery)) | self._config.named())
+        await self._post(self._writer.write(delivery))
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Post it."""
+        await self._post(self._writer.alarm(alarm))
+
+    async def _post(self, notice: Notice) -> None:
+        body = exact_json(_posted(notice) | self._config.named())
         url = self._config.url.get_secret_value()
         await self._client.post(url, body, {"Content-Type": "application/json"}, verdict=self._verdict)
 
@@ -129,12 +139,12 @@ _MENDABLE: Final = {
 # --- how it is written ---
 
 
-def _posted(message: Message) -> dict[str, Any]:
+def _posted(notice: Notice) -> dict[str, Any]:
     """The title as text, which notifications show; the rest attached, because then no link is previewed.
 
     `getEmbedForPost` in server/channels/app/post_metadata.go: a post with attachments has no other embed.
     """
-    title, body = message.headed()
+    title, body = notice.headed()
     text = MARKDOWN.write((title,), TITLE)
     return {"text": text, "attachments": [{"text": MARKDOWN.write(body, BODY)}]} if body else {"text": text}
 

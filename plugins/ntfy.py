@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
+    Alarm,
     Block,
     Delivery,
     HttpAnswer,
@@ -23,6 +24,7 @@ from router import (
     HttpSinkConfig,
     HttpUrl,
     MessageSinkConfig,
+    Notice,
     OneOrSeveral,
     Rate,
     Rejected,
@@ -75,6 +77,7 @@ def _token(secret: SecretStr) -> SecretStr:
 class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
     """A push message for each call, by ntfy.sh or an ntfy server of your own."""
 
+    carries_alarms: ClassVar[bool] = True
     built_in: ClassVar[Literal["chat", "mail", "push"]] = "push"
 
     kind: Literal["ntfy"]
@@ -153,11 +156,17 @@ class Ntfy:
 
     async def deliver(self, delivery: Delivery) -> str | None:
         """Publish it; the remote id is the message's."""
+        return await self._publish(self._writer.write(delivery))
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Publish it."""
+        await self._publish(self._writer.alarm(alarm))
+
+    async def _publish(self, notice: Notice) -> str | None:
         config = self._config
-        message = self._writer.write(delivery)
         # The server reads the title as a header of a mail, encoded words (=?utf-8?…?=) and all.
-        title = message.title.replace("=?", "= ?")
-        document = tuple(block for block in message.document if block.style is not Style.TITLE)
+        title = notice.title.replace("=?", "= ?")
+        document = tuple(block for block in notice.document if block.style is not Style.TITLE)
         document = fitted(document, _MOST - _AROUND - _json_size(title), _size)
         body: dict[str, Any] = {
             "topic": config.topic.get_secret_value(),

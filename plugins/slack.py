@@ -10,13 +10,15 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, model_validator
 
 from router import (
+    Alarm,
     Delivery,
+    Document,
     HttpAnswer,
     HttpClient,
     HttpSinkConfig,
@@ -126,6 +128,7 @@ def _webhook(url: SecretStr) -> SecretStr:
 class SlackConfig(MessageSinkConfig, HttpSinkConfig):
     """Posts a message about each call to a Slack channel: by an incoming webhook, or as an app with a token."""
 
+    carries_alarms: ClassVar[bool] = True
     kind: Literal["slack"]
     url: Annotated[HttpUrl, AfterValidator(_webhook)] | None = None
     """An incoming webhook; the channel is part of it."""
@@ -209,14 +212,17 @@ class Slack:
             channel, ts = first
             try:
                 if self._config.updates == "replace":
-                    return await self._send("chat.update", {**payload, "channel": channel, "ts": ts}, delivery)
+                    return await self._send("chat.update", {**payload, "channel": channel, "ts": ts}, delivery.id)
                 revised = {**payload, "channel": channel, "thread_ts": ts}
-                return await self._send("chat.postMessage", revised, delivery)
+                return await self._send("chat.postMessage", revised, delivery.id)
             except _NoFirst:
                 pass
-        if self._config.channel:
-            payload["channel"] = self._config.channel
-        return await self._send("chat.postMessage", payload, delivery)
+        return await self._send("chat.postMessage", payload, delivery.id)
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Post it."""
+        notice = self._writer.alarm(alarm)
+        await self._send("chat.postMessage", self._payload_of(notice.title, notice.document), alarm.key)
 
     def _first(self, delivery: Delivery) -> tuple[str, str] | None:
         """Channel and time of the call's first message; None where it is unknown, or in a channel that is no longer ours."""
@@ -229,13 +235,18 @@ class Slack:
     def _payload(self, message: Message) -> dict[str, Any]:
         """What is shown, and in `text` what notifications say: of 4,000 bytes, which `chat.update` takes, far from all."""
         title = f"{message.title} ({self._writer.wording.label('updated')})" if message.updated else message.title
-        text = f"{title}\n{self._writer.wording.facts(message.event)}"
+        return self._payload_of(f"{title}\n{self._writer.wording.facts(message.event)}", message.document)
+
+    def _payload_of(self, text: str, document: Document) -> dict[str, Any]:
         # Others that take Slack's messages look for @all in it.
         text = slack_escaped(text).replace("@", "@\N{WORD JOINER}")
-        blocks = slack_blocks(message.document)
-        return {"text": text, "blocks": blocks, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+        blocks = slack_blocks(document)
+        channel = {"channel": self._config.channel} if self._config.channel else {}
+        return {
+            "text": text, "blocks": blocks, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False, **channel
+        }  # fmt: skip
 
-    async def _send(self, method: str, payload: dict[str, Any], delivery: Delivery) -> str | None:
+    async def _send(self, method: str, payload: dict[str, Any], key: str) -> str | None:
         """The remote id. Of blocks that Slack does not take, the text is left: its limits are not all written down.
 
         A message that is replaced keeps its blocks where none are named (docs.slack.dev/reference/methods/chat.update).
@@ -243,7 +254,7 @@ class Slack:
         try:
             return await self._post(method, payload)
         except _WrongBlocks as error:
-            self._log.warning("delivery.shortened", delivery_id=delivery.id, reason=str(error))
+            self._log.warning("delivery.shortened", delivery_id=key, reason=str(error))
             text = {name: value for name, value in payload.items() if name != "blocks"}
             return await self._post(method, {**text, "blocks": []} if method == "chat.update" else text)
 

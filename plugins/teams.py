@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import model_validator
 
 from router import (
+    Alarm,
     Block,
     Delivery,
     HttpAnswer,
@@ -20,8 +21,8 @@ from router import (
     HttpSinkConfig,
     HttpUrl,
     Line,
-    Message,
     MessageSinkConfig,
+    Notice,
     Rate,
     Rejected,
     Sink,
@@ -51,6 +52,8 @@ _HOW = "make a workflow in Teams (Workflows > Send webhook alerts to a channel),
 
 class TeamsConfig(MessageSinkConfig, HttpSinkConfig):
     """Posts each call to a channel or chat of Microsoft Teams."""
+
+    carries_alarms: ClassVar[bool] = True
 
     kind: Literal["teams"]
     url: HttpUrl
@@ -97,7 +100,14 @@ class Teams:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Post it. A workflow takes a request before it does anything with it: what fails then, only Teams knows."""
-        body = exact_json(_posted(self._writer.write(delivery)))
+        await self._post(self._writer.write(delivery))
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Post it."""
+        await self._post(self._writer.alarm(alarm))
+
+    async def _post(self, notice: Notice) -> None:
+        body = exact_json(_posted(notice))
         await self._client.post(self._url, body, {"Content-Type": "application/json"}, verdict=self._verdict)
 
     def _verdict(self, answer: HttpAnswer) -> Unavailable | Rejected | None:
@@ -137,13 +147,13 @@ _MENDABLE: Final = {
 # --- how it is written ---
 
 
-def _posted(message: Message) -> dict[str, Any]:
+def _posted(notice: Notice) -> dict[str, Any]:
     """An Adaptive Card in the envelope that workflows pass on; nothing in it is read as Markdown.
 
     https://learn.microsoft.com/adaptive-cards/schema-explorer/text-run: the text of a run is plain, and a `TextBlock`,
     whose text is not, is used nowhere. Mentions take an entity that no card of ours has.
     """
-    title, rest = message.headed()
+    title, rest = notice.headed()
     possible = tuple(replace(block, lines=block.lines[:_MOST_LINES]) for block in (title, *rest))
     document = fitted(possible, BUDGET - len(exact_json(_envelope([]))), _size)
     body: list[dict[str, Any]] = []

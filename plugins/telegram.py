@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import groupby
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
+    Alarm,
     Block,
     Delivery,
     Document,
@@ -24,6 +25,7 @@ from router import (
     HttpSinkConfig,
     HttpUrl,
     MessageSinkConfig,
+    Notice,
     Rate,
     Rejected,
     Sink,
@@ -62,6 +64,8 @@ def _token(token: SecretStr) -> SecretStr:
 
 class TelegramConfig(MessageSinkConfig, HttpSinkConfig):
     """A bot writes each call into a chat, a group or a channel of Telegram."""
+
+    carries_alarms: ClassVar[bool] = True
 
     kind: Literal["telegram"]
     token: Annotated[SecretStr, AfterValidator(_token)]
@@ -109,9 +113,17 @@ class Telegram:
 
     async def deliver(self, delivery: Delivery) -> str | None:
         """Write it; the remote id is `chat/message`, and an update answers the message that it belongs to."""
+        chat, _, first = (delivery.follows or "").rpartition("/")
+        ours = chat == self._config.chat and first.isdecimal()
+        return await self._send(self._writer.write(delivery), int(first) if ours else None)
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Write it."""
+        await self._send(self._writer.alarm(alarm))
+
+    async def _send(self, notice: Notice, answered: int | None = None) -> str | None:
         config = self._config
-        message = self._writer.write(delivery)
-        document = message.document or (Block(Style.TEXT, ((Span(message.title),),)),)
+        document = notice.document or (Block(Style.TEXT, ((Span(notice.title),),)),)
         text, entities = _written(fitted(document, _LONGEST, _size))
         body: dict[str, Any] = {
             "chat_id": int(config.chat) if config.chat[0] != "@" else config.chat,
@@ -122,9 +134,8 @@ class Telegram:
         }
         if config.thread is not None:
             body["message_thread_id"] = config.thread
-        chat, _, first = (delivery.follows or "").rpartition("/")
-        if chat == config.chat and first.isdecimal():
-            body["reply_parameters"] = {"message_id": int(first), "allow_sending_without_reply": True}
+        if answered is not None:
+            body["reply_parameters"] = {"message_id": answered, "allow_sending_without_reply": True}
         headers = {"Content-Type": "application/json"}
         answer = await self._client.post(self._url, exact_json(body), headers, verdict=self._verdict)
         result = answer.json().get("result")

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router import (
+    Alarm,
     Delivery,
     Event,
     HttpClient,
@@ -69,6 +70,7 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
 class WebhookConfig(HttpSinkConfig):
     """Posts each call to a URL: the body as it was received, or the event as JSON or as a vCon."""
 
+    carries_alarms: ClassVar[bool] = True
     kind: Literal["webhook"]
     url: HttpUrl
     """Where calls are posted. A user and password in it are sent as basic authorization."""
@@ -142,15 +144,23 @@ class Webhook:
 
     async def deliver(self, delivery: Delivery) -> None:
         """Post it. `webhook-id` is the same for every attempt; time and signature are those of this one."""
-        config = self._config
-        content_type = (delivery.content_type or "") if config.body == "received" else "application/json"
+        content_type = (delivery.content_type or "") if self._config.body == "received" else "application/json"
         if not _HEADER_VALUE.fullmatch(content_type):
             content_type = "application/json"
-        body = await self._body(delivery)
+        await self._post(delivery.id, await self._body(delivery), content_type)
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Post it as JSON, as a receiver of Standard Webhooks tells one type from another."""
+        kind = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
+        said = {"type": kind, "timestamp": alarm.cleared or alarm.since, "data": alarm}
+        await self._post(alarm.key, exact_json(said), "application/json")
+
+    async def _post(self, key: str, body: bytes, content_type: str) -> None:
+        config = self._config
         headers = {name: value.get_secret_value() for name, value in config.headers.items()}
         if "content-type" not in map(str.lower, headers):
             headers["Content-Type"] = content_type
-        headers |= sign(config.signing_secrets(), delivery.id, self._clock.now(), body)
+        headers |= sign(config.signing_secrets(), key, self._clock.now(), body)
         await self._client.post(config.url.get_secret_value(), body, headers)
 
     async def _body(self, delivery: Delivery) -> bytes:

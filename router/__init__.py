@@ -1,5 +1,6 @@
 """aftercall's public API: what a sink plugin imports. Everything else in this package is private."""
 
+from router.alarm import Alarm, Cause
 from router.audio import strip_audio, without_audio
 from router.blockkit import slack_blocks, slack_escaped
 from router.delivery import Delivery
@@ -15,6 +16,7 @@ from router.mail_progress import MailProgress
 from router.markdown import Markdown
 from router.markup import Block, Document, Line, Span, Style, plain_line, plain_text
 from router.message import Message, MessageSinkConfig, Writer, check_line
+from router.notice import Notice, alarm_notice
 from router.page import markdown_page
 from router.paths import safe_name, safe_segment
 from router.pem import check_ca_file, trusting
@@ -24,6 +26,7 @@ from router.sample import bare_event, sample_event
 from router.scalars import Duration, FilePath, OneOrSeveral, Rate, Size, Written
 from router.signing import SigningSecret, sign
 from router.sink import (
+    AlarmSink,
     HttpAnswer,
     HttpClient,
     Numbers,
@@ -47,7 +50,10 @@ from router.vcon import as_vcon
 
 __all__ = [
     "MARK",
+    "Alarm",
+    "AlarmSink",
     "Block",
+    "Cause",
     "ConfigError",
     "Delivery",
     "Document",
@@ -74,6 +80,7 @@ __all__ = [
     "MessageSinkConfig",
     "Network",
     "Networks",
+    "Notice",
     "Numbers",
     "OneOrSeveral",
     "Part",
@@ -100,6 +107,7 @@ __all__ = [
     "Writer",
     "Written",
     "address_of",
+    "alarm_notice",
     "as_json",
     "as_vcon",
     "bare_event",

@@ -11,132 +11,152 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
-from router import formats, http
+from router import formats, lag
 from router.admin import AdminApi
+from router.alarms import Alarms
 from router.clock import SystemClock
 from router.config.settings import Address
+from router.connections import BoundedServer, Connections, parser_is_fast
 from router.errors import ConfigError
+from router.heartbeat import Heartbeat
 from router.housekeeping import Housekeeping
 from router.inbox import Inbox
-from router.lanes import Lane
 from router.log import logger
 from router.metrics import Metrics
 from router.operations import Operations
-from router.render import Renderer
-from router.server import Doors, Ingest
-from router.sink import SinkContext
+from router.reload import Reload
+from router.server import Ingest
 from router.store.sqlite import open_store
-from router.tokens import tokens
+from router.tokens import doors
+from router.ways import Ways
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
     from router.config import Config
-    from router.sink import Sink, SinkConfig
+    from router.doors import Doors
+    from router.lanes import Lane
     from router.store.base import Store
 
 #: Seconds that attempts in flight may take to finish when the router stops.
 GRACE: Final = 10.0
 _DESCRIPTORS: Final = 65_536
+#: Connections of the admin listener at once, and of one address.
+_ADMIN_CONNECTIONS: Final = 100
+_ADMIN_EACH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
     """A running router."""
 
-    config: Config
+    ways: Ways
+    reload: Reload
     store: Store
-    lanes: Mapping[str, Lane]
     inbox: Inbox
     housekeeping: Housekeeping
+    alarms: Alarms
     #: Where the listeners really listen.
     ingest: Address
     admin: Address
     admin_app: web.Application
 
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.ways.now.config
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """Its lanes."""
+        return self.ways.now.lanes
+
 
 @asynccontextmanager
 async def running(
-    config: Config, *, clock: Clock | None = None, log: FilteringBoundLogger | None = None, grace: float = GRACE
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    log: FilteringBoundLogger | None = None,
+    grace: float = GRACE,
+    environ: Mapping[str, str] = os.environ,
+    hold: bool = False,
 ) -> AsyncIterator[Router]:
-    """A router, for as long as the context lasts; leaving it stops gracefully.
+    """A router, for as long as the context lasts; leaving it stops gracefully. With `hold` it sends nothing.
 
     Order: what was left behind goes on before anything comes in; at the end nothing comes in before what is in
-    flight is finished or released. Raises `ConfigError` and `StoreInUse` with what to do.
+    flight is finished or released. `environ` fills `${…}` at reloads. Raises `ConfigError` and `StoreInUse` with what
+    to do.
     """
     clock = clock or SystemClock()
     log = log or logger()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        doors = Doors(tokens(config))
+        way_in = doors(config)
         store = await stack.enter_async_context(open_store(config.database, parse=formats.raw))
-        sinks = {name: await _opened(stack, config, name, clock, log) for name in config.sinks}
-        rows = await store.lanes()
-        lanes = {
-            name: Lane(
-                name,
-                settings,
-                sinks[name],
-                policy=(settings.retry or config.retry).policy(),
-                store=store,
-                clock=clock,
-                log=log,
-                metrics=metrics,
-                row=rows.get(name),
-            )
-            for name, settings in config.sinks.items()
-        }
-        housekeeping = Housekeeping(config, store=store, lanes=lanes, clock=clock, log=log)
+        ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, hold=hold)
+        stack.push_async_callback(ways.close)
+        ways.take(await ways.prepare(config))
+        housekeeping = Housekeeping(ways, store=store, clock=clock, log=log)
         await housekeeping.retake(everything=True)
-        operations = Operations(config, store=store, lanes=lanes, metrics=metrics, clock=clock, log=log)
-        inbox = Inbox(
-            store=store,
-            table=config.table,
-            manners=config.manners,
-            lanes=lanes,
-            clock=clock,
-            log=log,
-            metrics=metrics,
+
+        def open_doors(new: Doors) -> None:
+            ingest.doors = new
+
+        reload = Reload(
+            ways, store=store, open_doors=open_doors, environ=environ, clock=clock, log=log, metrics=metrics
         )
+        alarms = Alarms(ways, store=store, clock=clock, log=log, metrics=metrics, file=config.data / "alarms.json")
+        reload.observers.append(alarms.reloaded)
+        operations = Operations(
+            ways, store=store, reload=reload, alarms=alarms, metrics=metrics, clock=clock, log=log, holding=hold
+        )
+        inbox = Inbox(ways, store=store, clock=clock, log=log, metrics=metrics)
 
         async def ready() -> bool:
             return not await operations.trouble()
 
         ingest = Ingest(
             inbox=inbox,
-            doors=doors,
+            doors=way_in,
             max_body=config.server.max_body,
             ready=ready,
             clock=clock,
             log=log,
             metrics=metrics,
         )
-        admin = AdminApi(operations, admin=config.admin, max_body=config.server.max_body, log=log)
-        await stack.enter_async_context(_working(lanes, housekeeping, grace))
+        heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log)
+        admin = AdminApi(operations, max_body=config.server.max_body, log=log)
+        await stack.enter_async_context(_working(ways, housekeeping, reload, metrics, alarms, heartbeat))
         admin_app = admin.application()
-        admin_runner = web.AppRunner(admin_app, access_log=None, shutdown_timeout=5.0)
-        admin_at = await _listening(stack, admin_runner, config.admin.listen, "admin.listen")
+        admin_at = await _listening(stack, await _bounded(stack, admin_app), config.admin.listen, "admin.listen")
         ingest_runner = web.ServerRunner(ingest.server(), shutdown_timeout=5.0)
         ingest_at = await _listening(stack, ingest_runner, config.server.listen, "server.listen")
-        log.info("router.started", ingest=str(ingest_at), admin=str(admin_at), sinks=list(lanes))
-        yield Router(config, store, lanes, inbox, housekeeping, ingest_at, admin_at, admin_app)
+        if not parser_is_fast():
+            log.warning("http.parser_is_slow", remedy="install a wheel of aiohttp, and unset AIOHTTP_NO_EXTENSIONS")
+        log.info("router.started", ingest=str(ingest_at), admin=str(admin_at), sinks=list(config.sinks))
+        if hold:
+            log.warning("router.holding", hint="calls are taken in and nothing is sent, until a start without --hold")
+        yield Router(ways, reload, store, inbox, housekeeping, alarms, ingest_at, admin_at, admin_app)
         log.info("router.stopping")
     log.info("router.stopped")
 
 
-async def serve(config: Config) -> None:
-    """Run until SIGTERM or SIGINT."""
+async def serve(config: Config, *, hold: bool = False) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reloads."""
     _allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config):
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what was just read need not be read again
+    async with running(config, hold=hold) as router:
+        loop.add_signal_handler(signal.SIGHUP, router.reload.ask)
         await stop.wait()
         # A second signal means it.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,40 +168,27 @@ async def serve(config: Config) -> None:
         os._exit(0)
 
 
-def context(config: Config, name: str, settings: SinkConfig, clock: Clock, log: FilteringBoundLogger) -> SinkContext:
-    """What a sink is given."""
-    return SinkContext(
-        name=name,
-        http=http.open_client,
-        log=log.bind(sink=name),
-        clock=clock,
-        templates=Renderer(config.zone),
-        language=settings.language or config.language,
-        timezone=config.zone.key,
-        folder=config.folder,
-    )
-
-
-async def _opened(stack: AsyncExitStack, config: Config, name: str, clock: Clock, log: FilteringBoundLogger) -> Sink:
-    settings = config.sinks[name]
-    try:
-        return await stack.enter_async_context(settings.open(context(config, name, settings, clock, log)))
-    except ConfigError as error:
-        message = f"{config.file.name}: sinks.{name}: {error}"
-        raise ConfigError(message) from error
-
-
 @asynccontextmanager
-async def _working(lanes: Mapping[str, Lane], housekeeping: Housekeeping, grace: float) -> AsyncIterator[None]:
+async def _working(
+    ways: Ways, housekeeping: Housekeeping, reload: Reload, metrics: Metrics, alarms: Alarms, heartbeat: Heartbeat
+) -> AsyncIterator[None]:
     """The loops. A loop that fails is a bug, and stops the router: a lane that stands still must not go unseen."""
     failure: BaseException | None = None
+
+    def lagged(seconds: float) -> None:
+        metrics.lagged(seconds)
+        alarms.lagged(seconds)
+
     try:
         async with asyncio.TaskGroup() as group:
-            for name, lane in lanes.items():
-                group.create_task(lane.run(), name=f"lane {name}")
+            ways.start(group)
             chores = [
                 group.create_task(housekeeping.retake_for_ever(), name="housekeeping retake"),
                 group.create_task(housekeeping.purge_for_ever(), name="housekeeping purge"),
+                group.create_task(reload.watch(), name="reload"),
+                group.create_task(lag.watch(lagged), name="loop lag"),
+                group.create_task(alarms.watch(), name="alarms"),
+                group.create_task(heartbeat.beat_for_ever(), name="heartbeat"),
             ]
             try:
                 yield
@@ -191,12 +198,21 @@ async def _working(lanes: Mapping[str, Lane], housekeeping: Housekeeping, grace:
             finally:
                 for chore in chores:
                     chore.cancel()
-                await asyncio.gather(*(lane.stop(grace) for lane in lanes.values()))
+                await asyncio.gather(ways.stop(), alarms.stop())
     except BaseExceptionGroup as errors:
         # What failed in the block, and not in a loop, is nobody's group.
         if failure is not None and errors.exceptions == (failure,):
             raise failure from failure.__cause__
         raise
+
+
+async def _bounded(stack: AsyncExitStack, app: web.Application) -> web.ServerRunner:
+    """The admin listener, its connections bounded."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    server = BoundedServer.around(cast("web.Server", runner.server), Connections(_ADMIN_CONNECTIONS, _ADMIN_EACH))
+    return web.ServerRunner(server, shutdown_timeout=5.0)
 
 
 async def _listening(stack: AsyncExitStack, runner: web.BaseRunner, at: Address, key: str) -> Address:

@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from router.delivery import Delivered, Delivery, Outcome, Refused, Retry
 from router.errors import Rejected, Unavailable
 from router.text import cut, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from structlog.typing import FilteringBoundLogger
 
-    from router.sink import Sink
+    from router.alarm import Alarm
+    from router.retry import RetryPolicy
+    from router.sink import AlarmSink, Sink, SinkConfig
 
 #: Characters of a reason that are kept.
 _LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSink:
+    """A sink that is open, and everything that an attempt through it goes by: all of one configuration."""
+
+    sink: Sink
+    config: SinkConfig
+    policy: RetryPolicy
+    #: Kept with each delivery.
+    recipient: str | None
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sink: Sink, config: SinkConfig, policy: RetryPolicy) -> Self:
+        """With what is kept as text, whatever a plugin's configuration gives."""
+        recipient = config.recipient()
+        return cls(sink, config, policy, None if recipient is None else str(recipient), tuple(map(str, config.parts())))
+
+    @property
+    def kind(self) -> str | None:
+        """As routes.yaml has it."""
+        return getattr(self.config, "kind", None)
 
 
 async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: FilteringBoundLogger) -> Outcome:
@@ -25,10 +53,22 @@ async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: Filteri
     A plugin may raise anything, also SystemExit or a CancelledError of its own: that is a bug of the sink, which
     costs this delivery one attempt and nobody else anything.
     """
+    about = {"sink": delivery.sink, "delivery_id": delivery.id}
+    return await _tried(lambda: sink.deliver(delivery), limit, log, about)
+
+
+async def told(sink: AlarmSink, alarm: Alarm, limit: timedelta, log: FilteringBoundLogger) -> Outcome:
+    """As `attempt`, of an alarm."""
+    return await _tried(lambda: sink.alarm(alarm), limit, log, {"cause": alarm.cause, "subject": alarm.subject})
+
+
+async def _tried(
+    act: Callable[[], Awaitable[str | None]], limit: timedelta, log: FilteringBoundLogger, about: Mapping[str, str]
+) -> Outcome:
     timer = asyncio.timeout(limit.total_seconds())
     try:
         async with timer:
-            remote_id = await sink.deliver(delivery)
+            remote_id = await act()
     except Unavailable as error:
         retry_after = error.retry_after if isinstance(error.retry_after, timedelta) else None
         return Retry(_reason(error), retry_after, bool(error.whole_lane))
@@ -40,10 +80,10 @@ async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: Filteri
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
-        log.error("sink.failed", sink=delivery.sink, delivery_id=delivery.id, exc_info=error)
+        log.error("sink.failed", **about, exc_info=error)
         return Retry(f"bug in the sink: {type(error).__name__}; the traceback is in the log")
     if remote_id is not None and not isinstance(remote_id, str):
-        log.error("sink.failed", sink=delivery.sink, delivery_id=delivery.id, returned=type(remote_id).__name__)
+        log.error("sink.failed", **about, returned=type(remote_id).__name__)
         return Retry(f"bug in the sink: it returned {type(remote_id).__name__}, not None or text")
     return Delivered(None if remote_id is None else _storable(remote_id))
 

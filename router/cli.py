@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from router import about, asking
+from router import about, acting, asking
 from router.errors import AftercallError, Unreadable
 from router.options import (
     ITEMS,
@@ -44,7 +44,7 @@ def cli() -> None:
     """One URL for what the phone company says after a call: kept, routed by rules, delivered."""
 
 
-for _command in asking.COMMANDS:
+for _command in (*asking.COMMANDS, *acting.COMMANDS):
     cli.add_command(_command)
 
 
@@ -103,7 +103,8 @@ def init(folder: Path) -> None:
 @config_option
 @click.option("--log", "form", type=click.Choice(["json", "text"]), envvar="AFTERCALL_LOG", show_envvar=True,
               help="Form of the log; left out: text on a terminal, JSON elsewhere.")  # fmt: skip
-def serve(file: Path, form: Literal["json", "text"] | None) -> None:
+@click.option("--hold", is_flag=True, help="Take calls in, and send nothing: to look at what a backup brought back.")
+def serve(*, file: Path, form: Literal["json", "text"] | None, hold: bool) -> None:
     """Run the router, until SIGTERM or Ctrl-C."""
     import asyncio
 
@@ -113,7 +114,7 @@ def serve(file: Path, form: Literal["json", "text"] | None) -> None:
     config = load_config(file)
     for warning in config.warnings:
         log.logger().warning("config.warned", warning=str(warning))
-    asyncio.run(app.serve(config))
+    asyncio.run(app.serve(config, hold=hold))
 
 
 @cli.command()
@@ -281,6 +282,24 @@ def test_sink(name: str, file: Path) -> None:
         message = f"there is no sink {name!r} {did_you_mean(name, config.sinks)}"
         raise AftercallError(message)
     click.echo(asyncio.run(trial(config, name)))
+
+
+@cli.command()
+@click.argument("backup_file", metavar="FILE", type=click.Path(path_type=Path))
+@config_option
+def backup(backup_file: Path, file: Path) -> None:
+    """Write all that the router keeps into FILE (a tar), whole and verified, also while it runs.
+
+    It holds calls and secrets. What routes.yaml names is not in it: neither that file nor what sinks wrote.
+    """
+    import signal
+
+    from router.backup import back_up
+    from router.show import backup_text
+
+    # What is begun is removed then, as it is at Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    click.echo(backup_text(back_up(load_config(file), backup_file)))
 
 
 # --- what there is ---

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 
 class Clock(Protocol):
@@ -39,3 +36,11 @@ class SystemClock:
                 await signal.wait()
         except TimeoutError:
             return
+
+
+async def pause(clock: Clock, span: timedelta) -> None:
+    """Wait for nothing but time; a clock that is set back makes nobody wait longer."""
+    began = clock.now()
+    never = asyncio.Event()
+    while began <= clock.now() < began + span:
+        await clock.wait(never, began + span)

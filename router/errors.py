@@ -49,6 +49,10 @@ class StoreBusy(StoreError):
     """Too many writes are waiting; try again in a moment."""
 
 
+class QuarantineFull(StoreError):
+    """The source has as much in quarantine as it may have."""
+
+
 class StoreInUse(StoreError):
     """Another process has this data folder open."""
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from router.alarm import Alarm, Cause
 from router.delivery import Delivery
 from router.event import Event
 from router.http import open_client
@@ -42,6 +43,12 @@ def make_delivery(**changes: Any) -> Delivery:
         "routes": ("everything",),
     }
     return Delivery(**fields | changes)
+
+
+def make_alarm(cause: Cause = Cause.DOWN, **changes: Any) -> Alarm:
+    """An alarm that was raised at the time of `make_event()`, with `changes` to its fields."""
+    fields: dict[str, Any] = {"subject": "crm", "since": make_event().received_at}
+    return Alarm(cause=cause, **fields | changes)
 
 
 # --- time ---

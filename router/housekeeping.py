@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from router.clock import pause
 from router.errors import StoreError
 
 if TYPE_CHECKING:
@@ -15,9 +14,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
-    from router.config import Config
-    from router.lanes import Lane
     from router.store.base import Retaken, Store
+    from router.ways import Ways
 
 #: How long a claim that ran out may go unnoticed.
 RETAKE_EVERY: Final = timedelta(seconds=1)
@@ -29,19 +27,16 @@ _PURGE_PAUSE: Final = timedelta(milliseconds=50)
 class Housekeeping:
     """The chores of one router."""
 
-    def __init__(
-        self, config: Config, *, store: Store, lanes: Mapping[str, Lane], clock: Clock, log: FilteringBoundLogger
-    ) -> None:
-        self._config = config
+    def __init__(self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger) -> None:
+        self._ways = ways
         self._store = store
-        self._lanes = lanes
         self._clock = clock
         self._log = log
 
     async def retake_for_ever(self) -> NoReturn:
         """Look for claims that ran out, every second."""
         while True:
-            await self._pause(RETAKE_EVERY)
+            await pause(self._clock, RETAKE_EVERY)
             try:
                 await self.retake()
             except StoreError as error:
@@ -52,10 +47,10 @@ class Housekeeping:
         while True:
             try:
                 while await self.purge():
-                    await self._pause(_PURGE_PAUSE)
+                    await pause(self._clock, _PURGE_PAUSE)
             except StoreError as error:
                 self._log.warning("housekeeping.store_failed", chore="purge", reason=str(error))
-            await self._pause(PURGE_EVERY)
+            await pause(self._clock, PURGE_EVERY)
 
     async def retake(self, *, everything: bool = False) -> None:
         """Make claims due again that ran out (or all: what an earlier run of this router held)."""
@@ -64,8 +59,9 @@ class Housekeeping:
             self._log.warning("claims.lost", count=taken.lost, sinks=sorted(taken.sinks))
         for sink, delivery_id in taken.poison:
             self._log.warning("delivery.dead", sink=sink, delivery_id=delivery_id, reason="poison")
-        for sink in taken.sinks & self._lanes.keys():
-            self._lanes[sink].wake()
+        lanes = self._ways.now.lanes
+        for sink in taken.sinks & lanes.keys():
+            lanes[sink].wake()
 
     async def purge(self) -> bool:
         """Remove one portion of what was kept long enough; whether there was any."""
@@ -74,7 +70,7 @@ class Housekeeping:
         def before(kept: timedelta | None) -> datetime | None:
             return None if kept is None else now - kept
 
-        config = self._config
+        config = self._ways.now.config
         purged = await self._store.purge(
             events=before(config.keep_events),
             quarantine=before(config.keep_quarantine),
@@ -89,10 +85,3 @@ class Housekeeping:
                 seen=purged.seen,
             )
         return bool(purged)
-
-    async def _pause(self, span: timedelta) -> None:
-        """Nothing wakes a chore but time; a clock that is set back makes it wait no longer."""
-        began = self._clock.now()
-        never = asyncio.Event()
-        while began <= self._clock.now() < began + span:
-            await self._clock.wait(never, began + span)

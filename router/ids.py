@@ -9,6 +9,12 @@ from datetime import UTC, datetime, timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def first_id(time: datetime) -> str:
+    """What no id of this millisecond or of a later one is below: a list of ids can begin or end at a time."""
+    milliseconds = max((time - _EPOCH) // timedelta(milliseconds=1), 0)
+    return str(uuid.UUID(int=(milliseconds & ((1 << 48) - 1)) << 80))
+
+
 def new_id(now: datetime, entropy: bytes | None = None) -> str:
     """A UUID version 7: milliseconds of `now`, then 74 random bits (from `entropy`, 10 bytes, where it is given)."""
     milliseconds = (now - _EPOCH) // timedelta(milliseconds=1)

@@ -15,7 +15,6 @@ from router.sink import Revisions
 from router.store.base import Accepted, Arrival, Duplicate, Owed, RoutedAs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from structlog.typing import FilteringBoundLogger
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from router.lanes import Lane
     from router.metrics import Metrics
     from router.store.base import Store
+    from router.ways import InForce, Ways
 
 #: Bytes; larger bodies, and those that may take long, are understood on a thread: they hold nobody up.
 _LARGE = 128 * 1024
@@ -84,23 +84,11 @@ Receipt = Accepted | Duplicate | Unread
 
 
 class Inbox:
-    """The way in. `table`, `manners` (how each source is read) and `lanes` are those of one configuration."""
+    """The way in. Everything about one body is decided by what is in force when it is complete."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        table: RoutingTable,
-        lanes: Mapping[str, Lane],
-        clock: Clock,
-        log: FilteringBoundLogger,
-        metrics: Metrics,
-        manners: Mapping[str, Manner] | None = None,
-    ) -> None:
-        self.table = table
-        self._manners = manners or {}
+    def __init__(self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger, metrics: Metrics) -> None:
+        self._ways = ways
         self._store = store
-        self._lanes = lanes
         self._clock = clock
         self._log = log
         self._metrics = metrics
@@ -110,27 +98,28 @@ class Inbox:
     async def accept(self, source: str, body: bytes, *, content_type: str | None = None) -> Receipt:
         """Keep a body, and what it is owed. When this returns, both are on stable storage.
 
-        Raises `StoreError` where that is not known to be so.
+        Raises `StoreError` where that is not known to be so, `QuarantineFull` among them.
         """
-        now, manner = self._clock.now(), self._manners.get(source)
+        now, by = self._clock.now(), self._ways.now
+        table, manner = by.config.table, by.config.manners.get(source)
         if len(body) > _LARGE or bodies.may_take_long(body):
             async with self._understanding:
-                read = await asyncio.to_thread(understand, body, source, manner, self.table, now)
+                read = await asyncio.to_thread(understand, body, source, manner, table, now)
         else:
-            read = understand(body, source, manner, self.table, now)
+            read = understand(body, source, manner, table, now)
         if isinstance(read, NotUnderstood):
             return await self._quarantine(source, body, content_type, read, now)
         if read.failure is not None:
             self._log.error("routing.failed", source=source, exc_info=read.failure)
-        receipt = await self._keep(source, body, content_type, read, now)
+        receipt = await self._keep(by, source, body, content_type, read, now)
         self._report(source, read, receipt, now)
         return receipt
 
     async def _keep(
-        self, source: str, body: bytes, content_type: str | None, read: Understood, now: datetime
+        self, by: InForce, source: str, body: bytes, content_type: str | None, read: Understood, now: datetime
     ) -> Accepted | Duplicate:
         """One commit; what it gives birth to goes straight to its lane."""
-        owed = [self._owed(sink, now) for sink in (read.routed.sinks if read.routed else ())]
+        owed = [_owed(by.lanes[sink], now) for sink in (read.routed.sinks if read.routed else ())]
         reserved = {entry.sink for entry in owed if entry.claim_until is not None}
         try:
             receipt = await self._store.accept(
@@ -145,31 +134,22 @@ class Inbox:
                     received_at=now,
                     routed=_routed_as(read.routed),
                     routes=read.routed.fired if read.routed else (),
-                    rules=self.table.digest,
+                    rules=by.config.table.digest,
                     owed=tuple(owed),
                 )
             )
             if isinstance(receipt, Accepted):
                 for claim in receipt.claims:
                     reserved.discard(claim.delivery.sink)
-                    self._lanes[claim.delivery.sink].start(claim)
+                    by.lanes[claim.delivery.sink].start(claim)
         finally:
             for sink in reserved:
-                self._lanes[sink].give_back()
+                by.lanes[sink].give_back()
         if isinstance(receipt, Accepted):
             for entry in owed:
                 if entry.claim_until is None:
-                    self._lanes[entry.sink].wake()
+                    by.lanes[entry.sink].wake()
         return receipt
-
-    def _owed(self, sink: str, now: datetime) -> Owed:
-        lane = self._lanes[sink]
-        return Owed(
-            sink,
-            claim_until=lane.reserve(now),
-            once=lane.config.revisions is Revisions.IGNORE,
-            due=lane.policy.first(now),
-        )
 
     async def _quarantine(
         self, source: str, body: bytes, content_type: str | None, read: NotUnderstood, now: datetime
@@ -177,7 +157,13 @@ class Inbox:
         if read.failure is not None:
             self._log.error("format.failed", source=source, exc_info=read.failure)
         kept = await self._store.quarantine(
-            source=source, body=body, digest=read.digest, content_type=content_type, reason=read.reason, now=now
+            source=source,
+            body=body,
+            digest=read.digest,
+            content_type=content_type,
+            reason=read.reason,
+            now=now,
+            room=self._ways.now.config.quarantine_size,
         )
         result = "duplicate" if kept.duplicate else "quarantined"
         self._log.warning("body.quarantined", source=source, quarantine_id=kept.id, reason=read.reason, size=len(body))
@@ -203,6 +189,16 @@ class Inbox:
             duration_ms=round(duration * 1000, 1),
         )
         self._metrics.received(source, "event", duration)
+        self._metrics.accepted(source, read.found.format)
+
+
+def _owed(lane: Lane, now: datetime) -> Owed:
+    return Owed(
+        lane.name,
+        claim_until=lane.reserve(now),
+        once=lane.config.revisions is Revisions.IGNORE,
+        due=lane.policy.first(now),
+    )
 
 
 def _routed_as(routed: Routed | None) -> RoutedAs:

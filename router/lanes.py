@@ -6,23 +6,25 @@ Nothing in here knows HTTP or SQL, and no lane knows another: a slow, broken or 
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
-from router import retry
-from router.attempt import attempt
-from router.delivery import Again, Dead, Delivered, DeliveryState, Done, LaneRow, LaneState, Outcome, Refused, Retry
+from router import breaker, retry
+from router.attempt import OpenSink, attempt, told
+from router.delivery import Again, LaneRow, LaneState, Outcome, Refused
 from router.errors import StoreError
 from router.pace import Pace
-from router.store.base import Claim, Settlement
+from router.settling import STORE_PAUSE, Settling
+from router.sink import AlarmSink
+from router.store.base import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
 
+    from router.alarm import Alarm
     from router.clock import Clock
     from router.metrics import Metrics
     from router.retry import RetryPolicy
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
 CLAIM_MARGIN: Final = timedelta(seconds=30)
 #: Seconds that cancelled attempts may take to end; a sink that ignores cancellation is left behind.
 LAST_WORD: Final = 5.0
-#: Seconds after which a store that failed is asked again.
-STORE_PAUSE: Final = timedelta(seconds=1)
 
 
 class Lane:
@@ -43,30 +43,26 @@ class Lane:
     def __init__(
         self,
         name: str,
-        config: SinkConfig,
-        sink: Sink,
+        way: OpenSink,
         *,
-        policy: RetryPolicy,
         store: Store,
         clock: Clock,
         log: FilteringBoundLogger,
         metrics: Metrics,
         row: LaneRow | None = None,
-        dice: Callable[[], float] = random.random,
+        hold: bool = False,
     ) -> None:
         self.name = name
-        self.config = config
-        self.policy = policy
-        self._sink = sink
-        self._recipient, self._parts = _record(config)
+        self._way = way
         self._store = store
         self._clock = clock
         self._log = log.bind(sink=name)
-        self._metrics = metrics
-        self._dice = dice
+        self._settling = Settling(store=store, clock=clock, log=self._log, metrics=metrics)
         # A restart is a good moment to look whether the far side is back.
         self.row = replace(row, next_at=clock.now()) if row and row.state is LaneState.PROBING else row or LaneRow(name)
-        self._pace = Pace(config.rate.interval if config.rate else None)
+        #: The router sends nothing: the lane stays as it is, and begins no attempt.
+        self._hold = hold
+        self._pace = Pace(_interval(way))
         self._busy = 0
         self._behind = True
         self._stopping = False
@@ -74,10 +70,25 @@ class Lane:
         self._wake = asyncio.Event()
         #: Held while the state changes: what an attempt found out must not undo what an operator said meanwhile.
         self._changing = asyncio.Lock()
-        self._attempts: set[asyncio.Task[None]] = set()
+        #: With the sink that each goes through.
+        self._attempts: dict[asyncio.Task[None], OpenSink] = {}
+        #: With the loop's time at which each should have ended long ago.
+        self._ends: dict[asyncio.Task[None], float] = {}
+        #: The lane that has its name after it was closed.
+        self.successor: Lane | None = None
 
     def __repr__(self) -> str:
         return f"<Lane {self.name} {self.row.state} busy={self._busy}/{self.config.concurrency} behind={self._behind}>"
+
+    @property
+    def config(self) -> SinkConfig:
+        """How its sink is set."""
+        return self._way.config
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How failed attempts are repeated."""
+        return self._way.policy
 
     @property
     def idle(self) -> bool:
@@ -112,30 +123,55 @@ class Lane:
             self._wake.set()
 
     def start(self, claim: Claim, *, probe: bool = False) -> None:
-        """Attempt a claim whose slot is taken already; give it back where the lane was closed meanwhile."""
-        wanted = LaneState.PROBING if probe else LaneState.OPEN
-        doing = self._attempt(claim, probe=probe) if self._sends(wanted) else self._hand_back(claim)
+        """Attempt a claim whose slot is taken already; give it back where the lane was closed meanwhile.
+
+        Also where an attempt could outlast it, because the timeout was lengthened meanwhile.
+        """
+        sends = self._sends(LaneState.PROBING if probe else LaneState.OPEN)
+        lasts = claim.until >= self._clock.now() + self.config.timeout
+        doing = self._attempt(claim, self._way, probe=probe) if sends and lasts else self._hand_back(claim)
         task = asyncio.create_task(doing, name=f"attempt {self.name}")
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        self._attempts[task] = self._way
+        task.add_done_callback(self._attempts.pop)
+        self._ends[task] = asyncio.get_running_loop().time() + (self.config.timeout + CLAIM_MARGIN).total_seconds()
+        task.add_done_callback(self._ends.pop)
 
     def _sends(self, state: LaneState) -> bool:
-        return self.row.state is state and not self._stopping
+        return self.row.state is state and not self._stopping and not self._hold
+
+    def overdue(self, at: float) -> int:
+        """How many attempts go on at this time of the loop that were called off long ago: their sink does not let go."""
+        return sum(end <= at for end in self._ends.values())
+
+    async def alarm(self, alarm: Alarm) -> Outcome:
+        """Tell an alarm through the lane's sink: one attempt, now, whatever the lane's state is."""
+        sink = self._way.sink
+        if not isinstance(sink, AlarmSink):
+            return Refused("a sink of this kind cannot carry alarms")
+        return await told(sink, alarm, self._way.config.timeout, self._log)
 
     def wake(self) -> None:
         """Something may be due."""
         self._behind = True
         self._wake.set()
+        if self.successor is not None:
+            self.successor.wake()
+
+    def use(self, way: OpenSink) -> None:
+        """Attempts that begin from now on go this way; those in flight end as they began."""
+        if way.sink is not self._way.sink and self.row.state is LaneState.PROBING:
+            self.row = replace(self.row, next_at=self._clock.now())  # what was changed may have mended it
+        self._way = way
+        self._pace.interval = _interval(way)
+        self.wake()
 
     async def pause(self) -> None:
         """Begin no more attempts until `resume`; none begins after this returned. Raises `StoreError`."""
-        async with self._changing:
-            await self._set(LaneState.PAUSED, reason="paused by an operator")
+        await self._move(LaneState.PAUSED, "paused by an operator")
 
     async def resume(self) -> None:
         """Go on, also after the far side said that it is gone. Raises `StoreError`."""
-        async with self._changing:
-            await self._set(LaneState.OPEN)
+        await self._move(LaneState.OPEN)
 
     async def run(self) -> None:
         """Until `stop`: then it ends by itself, and what it is claiming just then is released."""
@@ -154,26 +190,43 @@ class Lane:
                 await self._clock.wait(self._wake, look_again)
                 self._resting = False
 
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._stopping = self._settling.stopping = True
+        self._wake.set()
+
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give what is in flight `grace` seconds to finish, then release it."""
-        self._stopping = True
-        self._wake.set()
+        self.close()
+        await self._end(lambda _: True, grace)
+
+    async def leave(self, sink: Sink, grace: float) -> None:
+        """Give what is in flight through this sink `grace` seconds to finish, then release it."""
+        await self._end(lambda way: way.sink is sink, grace)
+
+    async def _end(self, meant: Callable[[OpenSink], bool], grace: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
-        while self._attempts and (left := deadline - loop.time()) > 0:
-            await asyncio.wait(self._attempts, timeout=left)
+        while (mine := self._those(meant)) and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(mine, timeout=left)
         await asyncio.sleep(0)  # a task that is cancelled before it began could not release its claim
-        for task in self._attempts:
+        mine = self._those(meant)
+        for task in mine:
             task.cancel()
-        if self._attempts:
-            _, stuck = await asyncio.wait(self._attempts, timeout=LAST_WORD)
+        if mine:
+            _, stuck = await asyncio.wait(mine, timeout=LAST_WORD)
             if stuck:
                 self._log.error("sink.ignores_cancellation", attempts=len(stuck))
+
+    def _those(self, meant: Callable[[OpenSink], bool]) -> list[asyncio.Task[None]]:
+        return [task for task, way in self._attempts.items() if meant(way)]
 
     # --- claiming ---
 
     async def _step(self, now: datetime) -> datetime | None:
         """Claim what can be claimed; when to look again (None: when woken)."""
+        if self._hold:
+            return None
         match self.row.state:
             case LaneState.OPEN:
                 return await self._claim_due(now)
@@ -233,13 +286,19 @@ class Lane:
 
     # --- attempting ---
 
-    async def _attempt(self, claim: Claim, *, probe: bool) -> None:
+    async def _attempt(self, claim: Claim, way: OpenSink, *, probe: bool) -> None:
         try:
-            started_at = self._clock.now()
-            outcome = await attempt(self._sink, claim.delivery, self.config.timeout, self._log)
-            await self._settle(claim, outcome, started_at, probe=probe)
+            began = self._clock.now()
+            outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
+            settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
+            # What was found out through a sink that is replaced says nothing about the new one.
+            if settled is not None and way.sink is self._way.sink:
+                await self._follow(outcome, settled.now, probe=probe)
+            if settled is None or isinstance(settled.decision, Again):
+                self.wake()  # there is a new time at which something is due
         except asyncio.CancelledError:
-            await self._release(claim)
+            await self._settling.release(claim)
+            self.wake()
             raise
         except Exception as error:  # noqa: BLE001 - a bug, here or in a plugin; the claim runs out, and nobody else suffers
             self._log.error("lane.failed", delivery_id=claim.delivery.id, exc_info=error)
@@ -248,89 +307,13 @@ class Lane:
             if self._behind or self.row.state is not LaneState.OPEN:
                 self._wake.set()
 
-    async def _settle(self, claim: Claim, outcome: Outcome, started_at: datetime, *, probe: bool) -> None:
-        now = self._clock.now()
-        decision = retry.decide(
-            self.policy,
-            outcome,
-            retries=claim.retries,
-            accepted_at=claim.accepted_at,
-            give_up=self.config.give_up,
-            now=now,
-            dice=self._dice(),
-            probe=probe,
-        )
-        settlement = Settlement(
-            decision=decision,
-            outcome=_NAMES[type(outcome)],
-            started_at=started_at,
-            now=now,
-            recipient=self._recipient,
-            parts=self._parts if isinstance(outcome, Delivered) else (),
-        )
-        # What has happened is written down also while the router stops.
-        writing = asyncio.ensure_future(self._written(claim, settlement))
-        try:
-            settled = await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await writing
-            raise
-        self._report(claim, settlement, settled=settled)
-        if settled:
-            await self._follow(outcome, now, probe=probe)
-        if isinstance(decision, Again):
-            self.wake()  # there is a new time at which something is due
-
-    async def _written(self, claim: Claim, settlement: Settlement) -> bool:
-        """Settle, again and again while the store fails and the claim holds."""
-        while True:
-            try:
-                return await self._store.settle(claim, settlement)
-            except StoreError as error:
-                self._log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
-                if self._stopping or self._clock.now() >= claim.until:
-                    return False  # the claim is lost then, and due again when the router starts or the claim ends
-                await self._clock.wait(asyncio.Event(), self._clock.now() + STORE_PAUSE)
-
     async def _hand_back(self, claim: Claim) -> None:
         """Give back a claim that came too late to be attempted, and its slot."""
         try:
-            await self._release(claim)
+            await self._settling.release(claim)
         finally:
             self._busy -= 1
             self.wake()
-
-    async def _release(self, claim: Claim) -> None:
-        try:
-            await self._store.release(claim, now=self._clock.now())
-        except StoreError as error:  # it is lost then, and due again when the claim runs out
-            self._log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
-
-    def _report(self, claim: Claim, settlement: Settlement, *, settled: bool) -> None:
-        """The one wide line of an attempt."""
-        delivery, decision = claim.delivery, settlement.decision
-        duration = (settlement.now - settlement.started_at).total_seconds()
-        self._log.info(
-            "delivery.attempted",
-            kind=getattr(self.config, "kind", None),
-            delivery_id=delivery.id,
-            event_id=delivery.event.id,
-            source=delivery.event.source,
-            attempt=delivery.attempt,
-            outcome=settlement.outcome,
-            state=_STATES[type(decision)],
-            reason=None if isinstance(decision, Done) else decision.reason,
-            next_at=decision.at.isoformat() if isinstance(decision, Again) else None,
-            duration_ms=round(duration * 1000, 1),
-            recipient=settlement.recipient,
-            settled=settled,
-        )
-        if isinstance(decision, Dead) and settled:
-            self._log.warning(
-                "delivery.dead", delivery_id=delivery.id, event_id=delivery.event.id, reason=decision.reason
-            )
-        age = (settlement.now - claim.accepted_at).total_seconds() if isinstance(decision, Done) else None
-        self._metrics.attempted(self.name, settlement.outcome, duration, age)
 
     # --- the lane's state ---
 
@@ -338,50 +321,28 @@ class Lane:
         """What an attempt's outcome means for the lane. A store that fails leaves the state as it was."""
         try:
             async with self._changing:
-                await self._change(outcome, self.row.state, now, probe=probe)
+                if (row := breaker.after(self.row, outcome, now, probe=probe)) is not None:
+                    await self._set(row)
         except StoreError as error:
             self._log.warning("lane.store_failed", reason=str(error))
 
-    async def _change(self, outcome: Outcome, state: LaneState, now: datetime, *, probe: bool) -> None:
-        match outcome:
-            case Retry(reason, retry_after, whole_lane) if state is LaneState.OPEN and whole_lane:
-                await self._probe(1, retry_after, reason, now)
-            case Retry(reason, retry_after, _) if state is LaneState.PROBING and probe:
-                await self._probe(self.row.failures + 1, retry_after, reason, now)
-            case Refused(reason, whole_lane=True) if state in (LaneState.OPEN, LaneState.PROBING):
-                await self._set(LaneState.DISABLED, reason=reason)
-            case Delivered() | Refused() if state is LaneState.PROBING and probe:
-                await self._set(LaneState.OPEN)
-            case _:
-                pass
+    async def _move(self, state: LaneState, reason: str | None = None) -> None:
+        async with self._changing:
+            await self._set(breaker.moved(self.row, state, self._clock.now(), reason=reason))
 
-    async def _probe(self, failures: int, retry_after: timedelta | None, reason: str, now: datetime) -> None:
-        next_at = retry.probe_at(failures, retry_after, now)
-        await self._set(LaneState.PROBING, next_at=next_at, failures=failures, reason=reason)
-
-    async def _set(
-        self, state: LaneState, *, next_at: datetime | None = None, failures: int = 0, reason: str | None = None
-    ) -> None:
-        """Change the state: in the store, which releases what is held when the lane opens, and then here.
+    async def _set(self, row: LaneRow) -> None:
+        """Change the row: in the store, which releases what is held when the lane opens, and then here.
 
         Raises `StoreError`, with nothing changed here.
         """
-        now = self._clock.now()
-        changed = state is not self.row.state
-        row = LaneRow(self.name, state, next_at, failures, reason, now if changed else self.row.since)
-        await self._store.set_lane(row, now=now)
+        await self._store.set_lane(row, now=self._clock.now())
+        changed = row.state is not self.row.state
         self.row = row
         if changed:
-            write = self._log.info if state is LaneState.OPEN else self._log.warning
-            write("lane.changed", state=state, reason=reason)
+            write = self._log.info if row.state is LaneState.OPEN else self._log.warning
+            write("lane.changed", state=row.state, reason=row.reason)
         self.wake()
 
 
-def _record(config: SinkConfig) -> tuple[str | None, tuple[str, ...]]:
-    """What is kept with each delivery, as text, whatever a plugin's configuration gives."""
-    recipient = config.recipient()
-    return None if recipient is None else str(recipient), tuple(map(str, config.parts()))
-
-
-_STATES = {Done: DeliveryState.DELIVERED, Again: DeliveryState.PENDING, Dead: DeliveryState.DEAD}
-_NAMES = {Delivered: "delivered", Retry: "retry", Refused: "refused"}
+def _interval(way: OpenSink) -> timedelta | None:
+    return way.config.rate.interval if way.config.rate else None

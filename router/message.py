@@ -17,12 +17,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
 
+from router.alarm import Alarm
 from router.delivery import Delivery
 from router.errors import Rejected
 from router.event import Event, other_party, plain
 from router.excerpt import outgoing
 from router.fitting import MARK
 from router.markup import Block, Document, Span, Style, parse
+from router.notice import Notice, alarm_notice
 from router.people import Wording
 from router.sample import bare_event, hostile_event, sample_event
 from router.sink import Part, PeopleSinkConfig, Revisions, SinkContext, Template
@@ -41,23 +43,13 @@ _FUNCTIONS: Final = {"range", "dict", "namespace"}
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(Notice):
     """What people are told about a call."""
 
-    #: On one line, never empty: for subjects, notifications, and whoever shows no more than that.
-    title: str
-    document: Document
     #: The call as far as it may leave: see `outgoing`.
     event: Event
     #: Whether this corrects what was sent before, and says so.
     updated: bool
-
-    def headed(self) -> tuple[Block, Document]:
-        """Its title as a block, and what comes below: for vendors that show the two in different places."""
-        match self.document:
-            case (Block(style=Style.TITLE) as title, *rest):
-                return title, tuple(rest)
-        return Block(Style.TITLE, ((Span(self.title),),)), self.document
 
 
 @cache
@@ -259,3 +251,7 @@ class Writer:
         now = self._clock.now()
         values = _values(message.event, delivery.routes, self.wording, now, updated=message.updated)
         return one_line(template.render(**values))
+
+    def alarm(self, alarm: Alarm) -> Notice:
+        """What is said about an alarm, whatever the sink's template is."""
+        return alarm_notice(alarm, self.wording)

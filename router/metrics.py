@@ -1,19 +1,50 @@
-"""Figures for Prometheus. No label comes from a call: sinks, sources, formats and outcomes only."""
+"""Figures for Prometheus. No label comes from a call: sinks, sources, formats, states and outcomes only.
+
+Their names are a contract, as the dashboards and alert rules of `deploy/` and of operators are made of them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from router.about import version
+from router.alarm import Cause
+from router.delivery import LaneState
+from router.store.base import Effort
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
-    from router.delivery import LaneState
-    from router.store.base import Effort, Summary
+    from router.store.base import Room, Spread, Summary
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+#: Where deliveries wait for a sink that is not configured there is no lane; its state has this name.
+ORPHANED: Final = "orphaned"
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+
+
+_LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the store says of itself at one time. `lanes` has the state of each, `backlog` counts by sink and state."""
+
+    summary: Summary
+    backlog: Mapping[str, Mapping[str, int]]
+    oldest: Mapping[str, datetime]
+    lanes: Mapping[str, str]
+    room: Room | None
 
 
 class Metrics:
@@ -25,6 +56,12 @@ class Metrics:
             "aftercall_received",
             "Bodies taken in, by what became of them.",
             ["source", "result"],
+            registry=self.registry,
+        )
+        self._accepted = Counter(
+            "aftercall_events_accepted",
+            "Events, by how they were read.",
+            ["source", "format"],
             registry=self.registry,
         )
         self._refused = Counter(
@@ -52,17 +89,63 @@ class Metrics:
             ["sink"],
             registry=self.registry,
         )
-        self._lane = Gauge(
-            "aftercall_lane_open", "1 where the sink's lane is open, else 0.", ["sink"], registry=self.registry
+        self._dead = Gauge("aftercall_dead_letters", "Dead letters of each sink.", ["sink"], registry=self.registry)
+        self._oldest = Gauge(
+            "aftercall_oldest_pending_seconds",
+            "How long ago the oldest delivery that is still owed to each sink was accepted.",
+            ["sink"],
+            registry=self.registry,
         )
-        self._commits = Gauge("aftercall_store_commits", "Commits since the start.", registry=self.registry)
-        self._writes = Gauge("aftercall_store_writes", "Writes in these commits.", registry=self.registry)
-        self._commit_seconds = Gauge("aftercall_store_commit_seconds", "Time of these commits.", registry=self.registry)
+        self._lane = Gauge(
+            "aftercall_lane_state",
+            "1 for the state that each sink's lane is in, 0 for the others.",
+            ["sink", "state"],
+            registry=self.registry,
+        )
+        self._ready = Gauge("aftercall_ready", "1 where a call could be stored now, else 0.", registry=self.registry)
+        self._holding = Gauge("aftercall_holding", "1 where nothing is sent (serve --hold).", registry=self.registry)
+        # Without a label value there is no sample: what cannot be known is missing, and not 0.
+        self._database = Gauge("aftercall_store_bytes", "Size of the database.", ["file"], registry=self.registry)
+        self._disk = Gauge("aftercall_disk_bytes", "Disk of the store.", ["space"], registry=self.registry)
+        self._lag = Histogram(
+            "aftercall_loop_lag_seconds", "How late the event loop was.", buckets=_LAG, registry=self.registry
+        )
+        self._alarms = Gauge(
+            "aftercall_alarms", "What is wrong with the router itself, by cause.", ["cause"], registry=self.registry
+        )
+        self.alarmed({})
+        build = Gauge(
+            "aftercall_build_info", "1; the labels say what runs.", ["version", "python"], registry=self.registry
+        )
+        build.labels(version(), platform.python_version()).set(1)
+        self._efforts = _Efforts()
+        self.registry.register(self._efforts)
+
+        self._reload_failed = Gauge(
+            "aftercall_reload_failed", "1 where the last reload was refused, else 0.", registry=self.registry
+        )
+        self._reloaded = Gauge(
+            "aftercall_reload_success_timestamp_seconds", "When the configuration in force was read.",
+            registry=self.registry,
+        )  # fmt: skip
+
+    def reloaded(self, at: datetime) -> None:
+        """What was read at this time is in force."""
+        self._reload_failed.set(0)
+        self._reloaded.set(at.timestamp())
+
+    def reload_refused(self) -> None:
+        """The last reload was refused."""
+        self._reload_failed.set(1)
 
     def received(self, source: str, result: str, seconds: float) -> None:
         """A body was taken in: `event`, `duplicate` or `quarantined`."""
         self._received.labels(source, result).inc()
         self._accept_seconds.observe(seconds)
+
+    def accepted(self, source: str, form: str) -> None:
+        """A body became an event, read as this format."""
+        self._accepted.labels(source, form).inc()
 
     def refused(self, status: int) -> None:
         """A request was answered with this status, and nothing was kept."""
@@ -75,26 +158,66 @@ class Metrics:
         if age is not None:
             self._delivered_seconds.labels(sink).observe(age)
 
+    def lagged(self, seconds: float) -> None:
+        """The event loop came so much later than it was asked to."""
+        self._lag.observe(seconds)
+
+    def alarmed(self, active: Mapping[Cause, int]) -> None:
+        """So many alarms are active."""
+        for cause in Cause:
+            self._alarms.labels(cause.value).set(active.get(cause, 0))
+
     def show(
-        self,
-        summary: Summary,
-        backlog: Mapping[str, Mapping[str, int]],
-        lanes: Mapping[str, LaneState],
-        effort: Effort,
-        accept: str,
+        self, *, stored: Stored | None, effort: Effort, ready: bool, holding: bool, now: datetime, accept: str
     ) -> tuple[bytes, str]:
-        """Everything as text for a scrape, and its content type."""
-        for name in ("received", "events", "duplicates", "quarantined", "purged", "routed", "unmatched", "unrouted"):
-            self._sums.labels(name).set(getattr(summary, name))
-        for state, count in summary.deliveries.items():
-            self._deliveries.labels(state).set(count)
-        for sink in {*backlog, *lanes}:
-            states = backlog.get(sink, {})
-            self._backlog.labels(sink).set(states.get("pending", 0) + states.get("claimed", 0))
-        for sink, state in lanes.items():
-            self._lane.labels(sink).set(state == "open")
-        self._commits.set(effort.commits)
-        self._writes.set(effort.writes)
-        self._commit_seconds.set(effort.commit_seconds)
+        """Everything as text for a scrape, and its content type. `stored` None: the store cannot be asked."""
+        self._ready.set(ready)
+        self._holding.set(holding)
+        self._efforts.effort = effort
+        # Sinks come and go, and what is not known any more is not as it was.
+        for gauge in (
+            self._sums, self._deliveries, self._backlog, self._dead, self._oldest, self._lane, self._database, self._disk,
+        ):  # fmt: skip
+            gauge.clear()
+        if stored is not None:
+            self._set(stored, now)
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+    def _set(self, stored: Stored, now: datetime) -> None:
+        for name in ("received", "events", "duplicates", "quarantined", "purged", "routed", "unmatched", "unrouted"):
+            self._sums.labels(name).set(getattr(stored.summary, name))
+        for state, count in stored.summary.deliveries.items():
+            self._deliveries.labels(state).set(count)
+        for sink in {*stored.backlog, *stored.lanes}:
+            states = stored.backlog.get(sink, {})
+            self._backlog.labels(sink).set(states.get("pending", 0) + states.get("claimed", 0))
+            self._dead.labels(sink).set(states.get("dead", 0))
+            accepted_at = stored.oldest.get(sink, now)
+            self._oldest.labels(sink).set(max((now - accepted_at).total_seconds(), 0))
+        for sink, state in stored.lanes.items():
+            for known in (*LaneState, ORPHANED):
+                self._lane.labels(sink, known).set(known == state)
+        if (room := stored.room) is not None:
+            self._database.labels("database").set(room.database)
+            self._database.labels("log").set(room.log)
+            self._disk.labels("free").set(room.free)
+            self._disk.labels("total").set(room.disk)
+
+
+class _Efforts(Collector):
+    """What the engine counted itself, on a thread that knows no Prometheus."""
+
+    def __init__(self) -> None:
+        self.effort = Effort()
+
+    @override
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        effort = self.effort
+        yield _family("aftercall_store_commit_seconds", "How long commits took.", effort.commit_seconds)
+        yield _family("aftercall_store_commit_writes", "Writes that shared a commit.", effort.commit_writes)
+
+
+def _family(name: str, what: str, spread: Spread) -> HistogramMetricFamily:
+    buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in spread.cumulated()]
+    return HistogramMetricFamily(name, what, buckets=buckets, sum_value=spread.total)

@@ -8,28 +8,35 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from router import formats
-from router.errors import Conflict, StoreError, Unknown, Unreadable
+from router.errors import StoreError, Unknown, Unreadable
 from router.event import Event, plain
 from router.facts import Facts
 from router.formats import Found
 from router.formats import body as bodies
 from router.ids import new_id
+from router.metrics import ORPHANED, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
 
+    from router.alarm import Alarm
+    from router.alarms import Alarms
     from router.clock import Clock
     from router.config import Config
+    from router.delivery import LaneRow
     from router.lanes import Lane
     from router.metrics import Metrics
+    from router.reload import Reload, Reloaded, ReloadState
     from router.store.base import AttemptLine, DeliveryLine, QuarantinedBody, Store, StoredEvent
+    from router.ways import Ways
 
 #: How long an answer to "is the store there" counts, so that health checks do not load it.
 _CHECK_EVERY: Final = timedelta(seconds=2)
 
 
+_HELD: Final = "the router sends nothing (serve --hold)"
 _ORPHANED: Final = "no sink of this name is configured; its deliveries wait until there is one, or until they are ended"
 
 
@@ -53,28 +60,43 @@ class Operations:
 
     def __init__(
         self,
-        config: Config,
+        ways: Ways,
         *,
         store: Store,
-        lanes: Mapping[str, Lane],
+        reload: Reload,
         metrics: Metrics,
+        alarms: Alarms,
         clock: Clock,
         log: FilteringBoundLogger,
+        holding: bool = False,
     ) -> None:
         self.store = store
-        self._config = config
-        self._lanes = lanes
+        #: Nothing is sent, whatever the lanes' states are.
+        self.holding = holding
+        self._ways = ways
+        self._reload = reload
         self._metrics = metrics
-        self._clock = clock
-        self._log = log
+        self._alarms = alarms
+        self.clock = clock
+        self.log = log
         self._checked: tuple[datetime, list[str]] | None = None
         self._checking: asyncio.Task[list[str]] | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._ways.now.config
+
+    @property
+    def by_sink(self) -> Mapping[str, Lane]:
+        """The lanes in force, by sink."""
+        return self._ways.now.lanes
 
     # --- looking ---
 
     async def trouble(self) -> list[str]:
         """Why the router is not ready; empty where it is. Whoever asks during a check waits for that one."""
-        if self._checked is not None and timedelta(0) <= self._clock.now() - self._checked[0] < _CHECK_EVERY:
+        if self._checked is not None and timedelta(0) <= self.clock.now() - self._checked[0] < _CHECK_EVERY:
             return self._checked[1]
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._check(), name="readiness check")
@@ -87,18 +109,36 @@ class Operations:
             await self.store.check()
         except StoreError as error:
             trouble = [f"store: {error}"]
-        self._checked = (self._clock.now(), trouble)
+        self._checked = (self.clock.now(), trouble)
         return trouble
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Everything for a scrape, and its content type."""
         return self._metrics.show(
-            await self.store.summary(),
-            await self.store.backlog(),
-            {name: lane.row.state for name, lane in self._lanes.items()},
-            self.store.effort,
-            accept,
+            stored=await self._stored(),
+            effort=self.store.effort,
+            ready=not await self.trouble(),
+            holding=self.holding,
+            now=self.clock.now(),
+            accept=accept,
         )
+
+    async def _stored(self) -> Stored | None:
+        """What the store says of itself; None while it is in trouble, of which the other figures tell."""
+        try:
+            room = await self.store.room()
+        except StoreError:
+            room = None
+        try:
+            return Stored(
+                summary=await self.store.summary(),
+                backlog=await self.store.backlog(),
+                oldest=await self.store.oldest(),
+                lanes={line.sink: line.state for line in await self.lanes()},
+                room=room,
+            )
+        except StoreError:
+            return None
 
     async def event(self, event_id: str) -> tuple[StoredEvent, tuple[DeliveryLine, ...]]:
         """One event with its deliveries. Raises `Unknown`."""
@@ -128,76 +168,70 @@ class Operations:
             raise StoreError(message)
         return found
 
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What is wrong with the router itself, the most urgent first."""
+        return self._alarms.active
+
     async def lanes(self) -> list[LaneLine]:
         """Every configured sink, and every other one that something is still owed to."""
         backlog = await self.store.backlog()
         owed = {sink for sink, states in backlog.items() if states.get("pending", 0) or states.get("claimed", 0)}
-        return [self._line(sink, backlog.get(sink, {})) for sink in [*self._lanes, *sorted(owed - self._lanes.keys())]]
+        return [
+            self._line(sink, backlog.get(sink, {})) for sink in [*self.by_sink, *sorted(owed - self.by_sink.keys())]
+        ]
 
     def _line(self, sink: str, states: Mapping[str, int]) -> LaneLine:
-        lane = self._lanes.get(sink)
+        lane = self.by_sink.get(sink)
         row = lane.row if lane else None
         return LaneLine(
             sink=sink,
             kind=getattr(lane.config, "kind", None) if lane else None,
-            state=row.state if row else "orphaned",
+            state=row.state if row else ORPHANED,
             pending=states.get("pending", 0),
             claimed=states.get("claimed", 0),
             dead=states.get("dead", 0),
             since=row.since if row else None,
             next_at=row.next_at if row else None,
-            reason=row.reason if row else _ORPHANED,
+            reason=self._reason(row) if row else _ORPHANED,
         )
+
+    @property
+    def reload_state(self) -> ReloadState:
+        """How reloading stands."""
+        return self._reload.state
+
+    def _reason(self, row: LaneRow) -> str | None:
+        return "; ".join(filter(None, (_HELD if self.holding else None, row.reason))) or None
 
     def explain(self, body: bytes, source: str | None = None) -> dict[str, Any]:
         """What would become of this body, and why; nothing is kept or sent. See `explained`."""
-        return explained(self._config, body, source, self._clock.now())
+        return explained(self.config, body, source, self.clock.now())
 
-    # --- putting right ---
-
-    async def replay(self, delivery_id: str, *, sink: str | None = None) -> str:
-        """Owe a dead delivery again, to its sink or another; the new delivery's id.
-
-        Raises `Unknown`, or `Conflict` where it is not dead or a `never` rule forbids it.
-        """
-        line, _ = await self.delivery(delivery_id)
-        target = sink or line.sink
-        if target not in self._lanes:
-            message = f"there is no sink {target!r}; configured are: {', '.join(self._lanes)}"
-            raise Unknown(message)
-        stored, _ = await self.event(line.event_id)
-        rule = self._config.table.forbidding(target, Facts(stored.event, stored.event.source))
-        if rule is not None:
-            message = f"the never rule {rule.name!r} keeps this call from {target!r}"
-            raise Conflict(message)
-        new = await self.store.replay(delivery_id, sink=sink, now=self._clock.now())
-        self._log.info("delivery.replayed", delivery_id=delivery_id, sink=target, new_delivery_id=new)
-        self._lanes[target].wake()
-        return new
-
-    async def end(self, delivery_id: str, reason: str) -> None:
-        """Move a pending delivery to the dead letters. Raises `Unknown` or `Conflict`."""
-        await self.store.end(delivery_id, reason=f"ended by an operator: {reason}", now=self._clock.now())
-        self._log.info("delivery.ended", delivery_id=delivery_id)
+    # --- lanes ---
 
     async def pause(self, sink: str) -> LaneLine:
         """Hold a lane until `resume`."""
-        await self._lane(sink).pause()
+        await self.lane(sink).pause()
         return await self._lane_line(sink)
 
     async def resume(self, sink: str) -> LaneLine:
         """Let a lane go on."""
-        await self._lane(sink).resume()
+        await self.lane(sink).resume()
         return await self._lane_line(sink)
+
+    async def reload(self) -> Reloaded:
+        """Put in force what the files say now. Raises `ConfigError` or `StoreError`; nothing is changed then."""
+        return await self._reload.reload()
 
     async def _lane_line(self, sink: str) -> LaneLine:
         return self._line(sink, (await self.store.backlog()).get(sink, {}))
 
-    def _lane(self, sink: str) -> Lane:
-        if sink not in self._lanes:
-            message = f"there is no sink {sink!r}; configured are: {', '.join(self._lanes)}"
+    def lane(self, sink: str) -> Lane:
+        """The lane of a configured sink. Raises `Unknown`."""
+        if sink not in self.by_sink:
+            message = f"there is no sink {sink!r}; configured are: {', '.join(self.by_sink)}"
             raise Unknown(message)
-        return self._lanes[sink]
+        return self.by_sink[sink]
 
 
 def explained(config: Config, body: bytes, source: str | None, now: datetime) -> dict[str, Any]:

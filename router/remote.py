@@ -119,7 +119,9 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
     told = answer.get("error") if answer is not None else None
     detail = told.get("message") if isinstance(told, Answer) else None
     if isinstance(detail, str):
-        message = f"the router at {where} answered {status}: {one_line(detail)}"
+        # What is wrong with a configuration is one mistake a line.
+        said_so = "\n".join(map(one_line, detail.splitlines()))
+        message = f"the router at {where} answered {status}: {said_so}"
     else:
         # Of its own trouble (5xx) the router says nothing more.
         message = f"{where} answered {status}: {one_line(reason)}" + (f"; is that {NAME}?" if status < 500 else "")  # noqa: PLR2004

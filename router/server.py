@@ -7,8 +7,6 @@ kept, and the sender is at fault.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,33 +15,36 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from router import proxies
 from router.about import NAME
-from router.errors import StoreError
+from router.connections import BoundedServer, Connections
+from router.errors import QuarantineFull, StoreError
 from router.inbox import Unread
 from router.store.base import Accepted, Duplicate
 from router.strangers import Strangers
 from router.unpacking import ENCODINGS, Corrupt, TooLarge, Unpacking
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
+    from router.doors import Doors
     from router.inbox import Inbox, Receipt
     from router.metrics import Metrics
+    from router.targets import Address
 
 #: Seconds; a body that is not complete by then is not coming.
 BODY_DEADLINE: Final = 10.0
-#: Seconds that an idle connection is kept; aiohttp's own default is an hour.
-KEEPALIVE: Final = 15.0
+#: Connections at once, and of one address: the phone company needs one a call, a web server in front not many more.
+CONNECTIONS: Final = 500
+CONNECTIONS_EACH: Final = 100
 #: Bytes; larger bodies wait for each other, so that many of them at once neither fill the memory nor stop the loop.
 LARGE: Final = 256 * 1024
 LARGE_BODIES: Final = 4
 #: Seconds that a large body may wait for its turn.
 TURN_DEADLINE: Final = 60.0
-#: Seconds that a refused sender is listened to, so that it reads the answer before the connection goes.
-LINGER: Final = 1.0
 #: Seconds after which a sender may try again when the store cannot take it.
 RETRY_AFTER: Final = 5
 
@@ -59,25 +60,6 @@ class Answer:
 
 HEALTHY: Final = Answer(200)
 NOT_FOUND: Final = Answer(404, {"error": {"code": "not_found", "message": "not found"}})
-
-
-class Doors:
-    """Which token opens which source. Every comparison takes the same time, also for a source that is not there."""
-
-    def __init__(self, tokens: Mapping[str, tuple[str, ...]]) -> None:
-        self._digests = {name: tuple(map(_digest, values)) for name, values in tokens.items()}
-        self._decoy = (_digest(""),)
-
-    def opens(self, source: str, token: str) -> bool:
-        """Whether this is one of the source's tokens."""
-        given = _digest(token)
-        known = self._digests.get(source)
-        fits = [hmac.compare_digest(given, digest) for digest in known or self._decoy]
-        return known is not None and any(fits)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 class Ingest:
@@ -96,7 +78,8 @@ class Ingest:
         body_deadline: float | None = None,
     ) -> None:
         self._inbox = inbox
-        self._doors = doors
+        #: A reload puts other ones in.
+        self.doors = doors
         self._max_body = max_body
         self._ready = ready
         self._clock = clock
@@ -108,31 +91,32 @@ class Ingest:
 
     def server(self) -> web.Server:
         """As aiohttp wants it. Not an application: nothing but this one handler may answer."""
-        return _Server(
-            self._handle,
-            auto_decompress=False,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE,
-            lingering_time=LINGER,
-        )
+        bounds = Connections(CONNECTIONS, CONNECTIONS_EACH, is_proxy=self._is_proxy)
+        return BoundedServer(self._handle, bounds, auto_decompress=False)
+
+    def _is_proxy(self, address: Address) -> bool:
+        return self.doors.is_proxy(address)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         began = time.perf_counter()
-        source = self._source(request)
+        address = self._address(request)
+        source, token = self._entered(request, address)
         try:
-            answer = await self._answer(request, source)
+            answer = await self._answer(request, source, address)
         except Exception as error:  # noqa: BLE001 - whatever it is, the sender must not believe that we have the call
             self._log.error("request.failed", source=source, exc_info=error)
             answer = Answer(503, retry_after=RETRY_AFTER)
         if answer.status not in (200, 202):
             self._metrics.refused(answer.status)
-        if answer == HEALTHY:
-            return _response(answer)  # health checks come every few seconds
+        if answer == HEALTHY or answer.status == 429:  # noqa: PLR2004 - a status
+            # Health checks come every few seconds; and no stranger fills a disk with lines.
+            return _response(answer)
         # Who has the token and is refused has lost a call: nobody promises that it comes again.
         write = self._log.warning if source is not None and answer.status not in (200, 202) else self._log.info
         write(
             "request.answered",
             source=source,
+            token=token,
             method=request.method if request.method in ("GET", "POST") else "other",
             status=answer.status,
             reason=None if answer.body is None else answer.body.get("error", {}).get("code"),
@@ -140,13 +124,13 @@ class Ingest:
         )
         return _response(answer)
 
-    async def _answer(self, request: web.BaseRequest, source: str | None) -> Answer:
+    async def _answer(self, request: web.BaseRequest, source: str | None, address: Address | None) -> Answer:
         path = _path(request)
         look = request.method in ("GET", "HEAD")
         if look and path in ("/healthz", "/readyz"):
             return HEALTHY if path == "/healthz" or await self._ready() else Answer(503)
         if source is None:
-            return self._stranger(request) if path.startswith("/in/") else NOT_FOUND
+            return self._stranger(request, address) if path.startswith("/in/") else NOT_FOUND
         if look:
             return Answer(200, {NAME: "listening", "source": source, "hint": "calls are taken by POST to this URL"})
         if request.method != "POST":
@@ -206,21 +190,42 @@ class Ingest:
     async def _accept(self, source: str, body: bytes, content_type: str | None) -> Answer:
         try:
             receipt = await self._inbox.accept(source, body, content_type=content_type)
+        except QuarantineFull:
+            self._log.error("quarantine.full", source=source)
+            return _not_stored()
         except StoreError as error:
             self._log.error("store.failed", source=source, reason=str(error))
             return _not_stored()
         return _told(receipt)
 
-    def _source(self, request: web.BaseRequest) -> str | None:
-        """The source whose token the path has; None for everything else."""
+    def _address(self, request: web.BaseRequest) -> Address | None:
+        """Where the request really comes from."""
+        said = (request.headers.getall(name, []) for name in ("X-Forwarded-For", "Forwarded"))
+        return self.doors.address(request.remote, *said)
+
+    def _entered(self, request: web.BaseRequest, address: Address | None) -> tuple[str | None, int | None]:
+        """The source whose token the path has, and the token's number; None and None for everything else."""
         _, prefix, *rest = [*_path(request).split("/"), ""]
         if prefix != "in" or len(rest) != 3 or rest[2]:  # noqa: PLR2004 - source, token, and the end of the path
-            return None
-        source, token = rest[:2]
-        return source if self._doors.opens(source, token) else None
+            return None, None
+        source = rest[0]
+        token = self.doors.token(source, rest[1])
+        if token is None:
+            return None, None
+        if not self.doors.lets_in(source, address):
+            # Whoever it is has the secret: the sender has moved, or somebody else knows it.
+            network = None if address is None else proxies.network_of(address)
+            self._log.warning("source.barred", source=source, token=token, network=network)
+            return None, None
+        return source, token
 
-    def _stranger(self, request: web.BaseRequest) -> Answer:
-        if self._strangers.wrong(request.remote or "", self._clock.now()):
+    def _stranger(self, request: web.BaseRequest, address: Address | None) -> Answer:
+        who = (request.remote or "") if address is None else proxies.neighbourhood(address)
+        over = self._strangers.wrong(who, self._clock.now())
+        if over == 1:
+            network = None if address is None else proxies.network_of(address)
+            self._log.warning("stranger.slowed_down", network=network)
+        if over:
             return Answer(429, {"error": {"code": "too_many", "message": "too many wrong requests"}}, 60)
         return NOT_FOUND
 
@@ -270,27 +275,3 @@ def _response(answer: Answer) -> web.Response:
     if answer.status in (400, 404, 408, 413, 429):
         response.force_close()  # what is left of the body is not worth reading
     return response
-
-
-class _Protocol(web.RequestHandler):
-    """aiohttp's, but for requests that are no HTTP: its own answer to them echoes their bytes, tokens and all."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """One answer that says nothing; the connection is closed after it."""
-        response = _response(_wrong(400, "bad_request", "this is no HTTP request that can be answered"))
-        response.force_close()
-        return response
-
-
-class _Server(web.Server):
-    """Makes our protocol for each connection."""
-
-    def __call__(self) -> web.RequestHandler:
-        """As in aiohttp's."""
-        return _Protocol(self, loop=self._loop, **self._kwargs)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from router.text import cut, one_line
+
+if TYPE_CHECKING:
+    from router.backup import Backup
 
 #: Characters of a cell; longer texts are cut.
 _WIDEST = 100
@@ -24,6 +28,11 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     widths = [max(len(row[at]) for row in [list(heads), *cells]) for at in range(len(heads))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [heads, *cells])
     return "\n".join(line.rstrip() for line in lines)
+
+
+def local_time(moment: str | None) -> str | None:
+    """A time of the router's as the clock on this machine's wall shows it."""
+    return None if moment is None else f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def visible(text: str) -> str:
@@ -100,7 +109,7 @@ def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str
     sums = "  ".join(f"{name} {count}" for name, count in summary.items() if name != "deliveries")
     deliveries = "  ".join(f"{name} {count}" for name, count in summary["deliveries"].items())
     rows = (
-        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], lane["dead"], lane["next_at"],
+        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], lane["dead"], local_time(lane["next_at"]),
          lane["reason"])
         for lane in lanes
     )  # fmt: skip
@@ -108,10 +117,51 @@ def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str
     return f"{sums}\ndeliveries: {deliveries}\n\n{columns(heads, rows)}"
 
 
+def reload_state(state: dict[str, Any]) -> str:
+    """Which configuration is in force, and what stands in the way of another."""
+    lines = [f"configuration of {state['loaded_at']}"]
+    if state["reason"] is not None:
+        lines.append(f"  ! the reload at {state['refused_at']} was refused, and changed nothing:")
+        lines += [f"    {one_line(line)}" for line in state["reason"].splitlines()]
+    return "\n".join([*lines, *_restart(state["restart"])])
+
+
+def reloaded(answer: dict[str, Any]) -> str:
+    """What a reload did."""
+    lines = [f"{warning} (a warning)" for warning in map(one_line, answer["warnings"])]
+    changes = [f"sinks {what}: {_listed(answer[what])}" for what in ("added", "changed") if answer[what]]
+    lines.append("; ".join(["reloaded", *changes]))
+    for sink, count in answer["gone"].items():
+        waiting = f"{count} deliveries wait for it, until it is back or they are ended" if count else "nothing waits"
+        lines.append(f"  sink {one_line(sink)} is gone: {waiting}")
+    return "\n".join([*lines, *_restart(answer["restart"])])
+
+
+def _restart(keys: Sequence[str]) -> list[str]:
+    return [f"  ! after a restart only: {_listed(keys)}"] if keys else []
+
+
+def backup_text(backup: Backup) -> str:
+    """What is in a backup."""
+    summary = backup.summary
+    owed = summary.deliveries["pending"] + summary.deliveries["claimed"]
+    return (
+        f"wrote {backup.file}, {backup.size} bytes, and verified it: {summary.events} events, "
+        f"{summary.quarantined} quarantined, {owed} deliveries owed, {summary.deliveries['dead']} dead\n"
+        f"in it: {_listed(backup.members)}. It holds calls and secrets: keep it as safe as the router."
+    )
+
+
+def alarm_rows(items: Iterable[dict[str, Any]]) -> str:
+    """Alarms, a line each."""
+    rows = ((line["cause"], line["subject"], line["since"], line["count"]) for line in items)
+    return f"\n{columns(('ALARM', 'ABOUT', 'SINCE', 'COUNT'), rows)}"
+
+
 def event_rows(items: Iterable[dict[str, Any]]) -> str:
     """Events, a line each; nothing that was said."""
     rows = (
-        (line["id"], line["received_at"], line["source"], line["direction"], line["channel_name"], line["revision"],
+        (line["id"], local_time(line["received_at"]), line["source"], line["direction"], line["channel_name"], line["revision"],
          line["routed"], _listed(line["routes"]))
         for line in items
     )  # fmt: skip
@@ -121,7 +171,7 @@ def event_rows(items: Iterable[dict[str, Any]]) -> str:
 def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
     """Deliveries, a line each."""
     rows = (
-        (line["id"], line["sink"], line["state"], line["attempt"], line["settled_at"] or line["due"],
+        (line["id"], line["sink"], line["state"], line["attempt"], local_time(line["settled_at"] or line["due"]),
          line["recipient"], line["reason"])
         for line in items
     )  # fmt: skip
@@ -131,15 +181,25 @@ def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
 def quarantine_rows(items: Iterable[dict[str, Any]]) -> str:
     """Quarantined bodies, a line each; not their bytes."""
     rows = (
-        (line["id"], line["source"], line["received_at"], line["times"], line["size"], line["reason"]) for line in items
+        (line["id"], line["source"], local_time(line["received_at"]), line["times"], line["size"], line["reason"])
+        for line in items
     )
     return columns(("BODY", "SOURCE", "RECEIVED", "TIMES", "BYTES", "REASON"), rows)
 
 
 def channel_rows(items: Iterable[dict[str, Any]]) -> str:
     """Channels, a line each."""
-    rows = ((line["name"], line["id"], line["source"], line["calls"], line["last_at"]) for line in items)
+    rows = ((line["name"], line["id"], line["source"], line["calls"], local_time(line["last_at"])) for line in items)
     return columns(("CHANNEL", "ID", "SOURCE", "CALLS", "LAST CALL"), rows)
+
+
+def many_text(done: str, many: dict[str, Any], *, dry: bool) -> str:
+    """How many it was done to, and each that was left."""
+    if dry:
+        return f"{many['matched']} would be {done}; nothing was done"
+    left = [f"  {one['id']}: {one_line(one['message'])}" for one in many["left"]]
+    said = f"{many['done']} of {many['matched']} {done}"
+    return "\n".join([f"{said}; left as they were:" if left else said, *left])
 
 
 def _listed(names: str | Iterable[str]) -> str:

@@ -29,10 +29,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from router.alarm import Alarm
 from router.delivery import Delivery
 from router.errors import Rejected, Unavailable
 from router.retry import STANDARD_WEBHOOKS, RetryPolicy
@@ -70,7 +71,7 @@ class Revisions(StrEnum):
 
 def _for_editors(schema: dict[str, Any], model: type[BaseModel]) -> None:
     """Defaults as one would write them; and a key that can be left out may also stand there without a value."""
-    defaults = model.model_construct().model_dump(mode="json", by_alias=True)
+    defaults = model.model_construct().model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, key in schema.get("properties", {}).items():
         about = {word: key.pop(word) for word in ("title", "description", "default") if word in key}
         if "default" in about and name in defaults:
@@ -123,6 +124,9 @@ Timeout = Annotated[Duration, between(timedelta(milliseconds=1), timedelta(minut
 
 class SinkConfig(Setting):
     """One sink of routes.yaml: what every kind has. Defaults are those for machines; see `PeopleSinkConfig`."""
+
+    #: Whether its sink can carry alarms: see `AlarmSink`.
+    carries_alarms: ClassVar[bool] = False
 
     revisions: Revisions = Revisions.SEND
     """When a call comes again with other content: `ignore` it, `mark` the message as an update, or `send` it."""
@@ -191,6 +195,14 @@ class Sink(Protocol):
 
     async def deliver(self, delivery: Delivery) -> str | None:
         """Hand one delivery to the far side. See the module's docstring for what may come back."""
+
+
+@runtime_checkable
+class AlarmSink(Sink, Protocol):
+    """One open destination that can carry alarms; its configuration says so with `carries_alarms = True`."""
+
+    async def alarm(self, alarm: Alarm) -> None:
+        """Tell it. Raises as `deliver` does; the router sets the timeout and tries again. `alarm.key` stays the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ class Strangers:
     remembered: int = 10_000
     _wrong: OrderedDict[str, tuple[datetime, int]] = field(default_factory=OrderedDict)
 
-    def wrong(self, address: str, now: datetime) -> bool:
-        """This address was wrong again; whether that is too often."""
+    def wrong(self, address: str, now: datetime) -> int:
+        """This address was wrong again; how often beyond what is allowed."""
         since, count = self._wrong.pop(address, (now, 0))
         if now - since >= self.span or now < since:
             since, count = now, 0
         self._wrong[address] = (since, count + 1)
         if len(self._wrong) > self.remembered:
             self._wrong.popitem(last=False)
-        return count >= self.allowed
+        return max(0, count + 1 - self.allowed)

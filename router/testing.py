@@ -47,6 +47,7 @@ import pytest_asyncio
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from router import formats, registry
+from router.alarm import Alarm, Cause
 from router.delivery import Delivery
 from router.errors import Rejected, Unavailable, Unreadable
 from router.event import ActionItem, Channel, Event, Number, Participant, Segment, SmallTalk, SmartAnswer, Speaker
@@ -60,6 +61,7 @@ from router.fakes import (
     ManualClock,
     Received,
     eventually,
+    make_alarm,
     make_delivery,
     make_event,
     settle,
@@ -67,8 +69,9 @@ from router.fakes import (
 )
 from router.formats import body as bodies
 from router.message import MessageSinkConfig
+from router.people import Wording
 from router.sample import bare_event
-from router.sink import Numbers, Part, Revisions, SinkConfig, SinkContext
+from router.sink import AlarmSink, Numbers, Part, Revisions, SinkConfig, SinkContext
 
 __all__ = [
     "HANG",
@@ -84,6 +87,7 @@ __all__ = [
     "bare_event",
     "eventually",
     "hostile_deliveries",
+    "make_alarm",
     "make_delivery",
     "make_event",
     "settle",
@@ -275,6 +279,29 @@ class SinkContract:
                 await sink.deliver(make_delivery())
         assert str(caught.value)
         assert "\n" not in str(caught.value)
+
+    async def test_alarms_are_carried_where_the_configuration_says_so(
+        self, config: SinkConfig, context: SinkContext
+    ) -> None:
+        """Every one, raised and cleared, whatever its subject is called."""
+        async with config.open(context) as sink:
+            assert isinstance(sink, AlarmSink) is config.carries_alarms
+            if isinstance(sink, AlarmSink):
+                for alarm in _alarms():
+                    assert await sink.alarm(alarm) is None  # type: ignore[func-returns-value] # a plugin's may
+
+    async def test_a_far_side_that_is_away_is_unavailable_to_alarms(
+        self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """As it is to deliveries; the router tries again."""
+        self._skip_without_far_side()
+        if not config.carries_alarms:
+            return
+        config = await self.take_down(config, endpoint)
+        async with config.open(context) as sink:
+            assert isinstance(sink, AlarmSink)
+            with pytest.raises(Unavailable):
+                await sink.alarm(make_alarm())
 
     async def test_cancellation_passes_through(
         self, config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
@@ -469,6 +496,35 @@ class MessageContract(SinkContract):
     ) -> None:
         """That somebody called."""
         assert "unbekannt" in await self._sent(config, context, endpoint, make_delivery(event=bare_event()))
+
+    # --- alarms ---
+
+    @pytest.mark.parametrize("language", ["de", "en"])
+    async def test_an_alarm_says_what_whom_and_since_when(
+        self, language: Literal["de", "en"], config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
+    ) -> None:
+        """In the language of the context, also where the sink has a template of its own."""
+        if not config.carries_alarms:
+            return
+        own = config.model_copy(update={"template": "# {{ title }}"})
+        alarm, wording = make_alarm(Cause.DEAD, subject="Vertrieb", count=37), Wording(language, context.timezone)
+        async with own.open(replace(context, language=language)) as sink:
+            assert isinstance(sink, AlarmSink)
+            await sink.alarm(alarm)
+            await sink.alarm(replace(alarm, cleared=alarm.since + timedelta(days=1)))
+        text = await self.read(endpoint)
+        raised, cleared = ("Alarm", "Entwarnung") if language == "de" else ("Alarm", "All clear")
+        for piece in (raised, cleared, "Vertrieb", "37", wording.date(alarm.since)):
+            assert piece in text
+
+
+def _alarms() -> Iterator[Alarm]:
+    """One of every cause, raised and cleared, and each with a name that somebody may have thought of."""
+    for cause in Cause:
+        for subject in ("", "crm", *HOSTILE_TEXTS):
+            alarm = make_alarm(cause, subject=subject, count=3)
+            yield alarm
+        yield replace(alarm, cleared=alarm.since + timedelta(hours=1))
 
 
 def _words_of(*parts: Part) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from router.config.settings import Source
+from router.doors import Doors
 from router.errors import ConfigError
 from router.store.sqlite import folder
 
@@ -31,6 +32,15 @@ def tokens(config: Config) -> dict[str, tuple[str, ...]]:
         written = source.tokens or ((source.token,) if source.token else ())
         found[name] = tuple(token.get_secret_value() for token in written) or (_kept(config.data, name),)
     return found
+
+
+def doors(config: Config) -> Doors:
+    """Who may come in by this configuration; nothing is remembered from an earlier one. Raises as `tokens`."""
+    return Doors(
+        tokens(config),
+        allow_from={name: source.allow_from for name, source in config.sources.items()},
+        trusted_proxies=config.server.trusted_proxies,
+    )
 
 
 def _kept(data: Path, source: str) -> str:

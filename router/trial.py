@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from router import app, formats
+from router import formats
 from router.attempt import attempt
 from router.clock import SystemClock
 from router.delivery import Delivered, Delivery
@@ -15,6 +15,7 @@ from router.event import Event
 from router.formats import body as bodies
 from router.ids import new_id
 from router.log import logger
+from router.opening import context
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,7 +31,7 @@ async def trial(config: Config, name: str) -> str:
     clock, log = SystemClock(), logger()
     settings = config.sinks[name]
     delivery = sample(name, clock.now())
-    async with settings.open(app.context(config, name, settings, clock, log)) as sink:
+    async with settings.open(context(config, name, clock, log)) as sink:
         outcome = await attempt(sink, delivery, settings.timeout, log)
     if isinstance(outcome, Delivered):
         where = outcome.remote_id or settings.recipient() or "the far side"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.event import Call, Channel, Direction
-from router.store.base import Accepted, Arrival, Claim, Owed, Page, RoutedAs, Settlement, Store
+from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Page, RoutedAs, Settlement, Store
 from router.store.sqlite import open_store
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ async def accepted(store: Store, arriving: Arrival) -> Accepted:
     return answer
 
 
-async def quarantine(store: Store, body: bytes = b"{", *, when: float = 0.0, source: str = "sipgate") -> str:
+async def quarantine(
+    store: Store, body: bytes = b"{", *, when: float = 0.0, source: str = "sipgate", room: int | None = None
+) -> str:
     """Keep an unreadable body; its id."""
     kept = await store.quarantine(
         source=source,
@@ -96,6 +98,7 @@ async def quarantine(store: Store, body: bytes = b"{", *, when: float = 0.0, sou
         content_type=None,
         reason="not JSON",
         now=at(when),
+        room=room,
     )
     return kept.id
 
@@ -151,7 +154,7 @@ async def purge(store: Store, before: float, *, limit: int = 500) -> int:
 
 OPERATIONS = (
     "accept", "claimed", "revise", "repeat", "quarantine", "claim", "probe", "done", "again", "held", "dead", "release",
-    "late", "retake", "retake all", "open", "replay", "end", "purge", "purge all", "check",
+    "late", "retake", "retake all", "open", "replay", "end", "read again", "route again", "purge", "purge all", "check",
 )  # fmt: skip
 
 
@@ -214,6 +217,16 @@ class Life:
             case "end":
                 for line in (await store.deliveries(state=DeliveryState.PENDING, limit=1)).items:
                     await store.end(line.id, reason="ended", now=now)
+            case "read again":
+                for body in (await store.quarantined(limit=1)).items:
+                    call_id = "again" if n == 1 else f"call-{body.id}"
+                    said = arrival(call_id, body.id, when=self.now, owed=("sink-0",))
+                    await self._count(await store.read_again(body.id, said))
+            case "route again":
+                for event in (await store.events(limit=1)).items:
+                    to = [Owed("sink-0"), Owed("sink-1", once=True)]
+                    again = await store.route_again(event.id, routes=["new"] * (n % 2), rules="r", owed=to, now=now)
+                    self.created += len(again.sinks)
             case "purge" | "purge all":
                 before = at(self.now - 10 if operation == "purge" else self.now + 1)
                 await store.purge(events=before, quarantine=before, seen=before if n == 1 else None, limit=n)
@@ -222,7 +235,9 @@ class Life:
 
     async def _accept(self, arriving: Arrival) -> None:
         self.received += 1
-        answer = await self.store.accept(arriving)
+        await self._count(await self.store.accept(arriving))
+
+    async def _count(self, answer: Accepted | Duplicate) -> None:
         if isinstance(answer, Accepted):
             self.created += answer.deliveries
             self.claims.extend(answer.claims)

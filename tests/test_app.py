@@ -132,6 +132,7 @@ def test_a_full_disk_is_a_503_and_everything_promised_is_there(tmp_path: Path) -
     assert "\nkept " in done.stdout
 
 
+@pytest.mark.case("DUR-18")
 async def test_a_data_folder_that_vanishes_is_a_503_and_no_new_empty_store(tmp_path: Path) -> None:
     """DUR-18."""
     config = load(configured(tmp_path), {})

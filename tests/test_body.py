@@ -129,6 +129,7 @@ def test_a_reason_quotes_nothing() -> None:
 # --------------------------------------------------------------------------------------------------------------- depth
 
 
+@pytest.mark.case("JSON-04")
 def test_the_deepest_that_is_read() -> None:
     assert parse(nested(MAX_DEPTH).encode()).value
     assert parse(nested(MAX_DEPTH, "").encode()).value
@@ -137,6 +138,7 @@ def test_the_deepest_that_is_read() -> None:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 900, 1024, 3000, 100_000])
 @pytest.mark.parametrize("inner", ["", "1"])
+@pytest.mark.case("JSON-04")
 def test_what_is_nested_deeper_is_refused(depth: int, inner: str) -> None:
     assert reason(nested(depth, inner).encode()) == f"nested deeper than {MAX_DEPTH} levels"
 
@@ -154,10 +156,12 @@ def test_brackets_that_are_never_closed_are_refused() -> None:
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64 + 1, 123456789012345678901234567890, -(2**200)])
+@pytest.mark.case("JSON-03")
 def test_integers_are_exact(number: int) -> None:
     assert parse(f'{{"id": {number}}}'.encode()).value == {"id": number}
 
 
+@pytest.mark.case("JSON-03")
 def test_an_integer_that_python_does_not_convert_stays_text() -> None:
     digits = "7" * 5000
     assert parse(f'{{"id": {digits}}}'.encode()).value == {"id": digits}
@@ -234,10 +238,12 @@ def test_a_body_that_is_no_json_has_the_digest_of_its_bytes() -> None:
 @pytest.mark.parametrize(
     "body", ['{"id": 1, "id": 2}', '{"x": [{"id": 1, "id": 2}], "id": 2}', '{"a": 1, "\\u0061": 2}']
 )
+@pytest.mark.case("JSON-07")
 def test_a_repeated_key_is_flagged_at_any_level(body: str) -> None:
     assert parse(body.encode()).repeated_key
 
 
+@pytest.mark.case("JSON-07")
 def test_of_a_repeated_key_the_last_value_counts_in_the_digest_too() -> None:
     parsed = parse(b'{"id": 1, "b": 0, "id": 2}')
     assert parsed.value == {"id": 2, "b": 0}
@@ -248,6 +254,7 @@ def test_the_same_key_in_two_objects_is_not_repeated() -> None:
     assert not parse(b'[{"id": 1}, {"id": 2, "x": {"id": 3}}]').repeated_key
 
 
+@pytest.mark.case("JSON-10")
 def test_odd_keys_are_keys() -> None:
     odd = {"": 1, "__proto__": 2, "__class__": 3, "x" * 10_000: 4, "a\nb": 5}
     assert parse(json.dumps(odd).encode()).value == odd
@@ -272,11 +279,13 @@ def test_lone_surrogates_become_replacement_characters(written: str, read: Any) 
     json.dumps(value, ensure_ascii=False).encode()
 
 
+@pytest.mark.case("JSON-06")
 def test_nul_stays_in_the_parsed_body() -> None:
     """It is the readers of parts that take it off: `raw` is what was sent."""
     assert parse(rb'{"a": "x\u0000y"}').value == {"a": "x\0y"}
 
 
+@pytest.mark.case("JSON-10")
 def test_many_keys_and_a_long_string_are_no_trouble() -> None:
     many = json.dumps({f"k{number}": number for number in range(200_000)})
     assert len(parse(many.encode()).value) == 200_000

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +18,8 @@ import pytest
 
 from router.cli import _renewed, main
 from router.errors import AftercallError
+from router.options import Moment
+from router.show import local_time
 
 
 def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
@@ -285,6 +288,54 @@ def test_a_call_goes_all_the_way(served: Path) -> None:
     assert out.count("Sales Hotline") == 2, "the console's one line a call names the channel; no log line does"
     for word in ("zwölf", "Özdemir", "+4915228817386"):
         assert word not in out
+
+
+def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> None:
+    aftercall("pause", "screen", cwd=served)
+    for _ in range(3):
+        aftercall("send", "--new", "--wait", "0", "call.json", cwd=served)
+    (pending, *_) = json.loads(aftercall("deliveries", "--state", "pending", "--json", cwd=served))["items"]
+    assert "is ended" in aftercall("end", pending["id"], "--reason", "wrong", cwd=served)
+    assert "ended by an operator: wrong" in aftercall("dead", "--channel", "sales hotline", cwd=served)
+    assert "nothing" in aftercall("dead", "--channel", "Support", cwd=served)
+    counted = aftercall("end", "--reason", "moved", "--sink", "screen", "--since", "1h", "--dry-run", cwd=served)
+    assert counted == "2 would be ended; nothing was done\n"
+    assert "0 would" in aftercall("end", "--reason", "x", "--all", "--orphaned", "--dry-run", cwd=served)
+    assert "2 of 2 ended" in aftercall("end", "--reason", "moved", "--sink", "screen", cwd=served)
+    aftercall("resume", "screen", cwd=served)
+    assert "1 of 1 replayed" in aftercall("replay", "--reason-has", "WRONG", "--to", "archive", cwd=served)
+    assert "0 of 0 replayed" in aftercall("replay", "--until", "2020-01-01", "--all", cwd=served)
+    total = json.loads(aftercall("replay", "--sink", "screen", "--json", cwd=served))
+    assert total == {"matched": 2, "done": 2, "left": []}
+    assert "nothing" in aftercall("events", "--unrouted", cwd=served)
+    (event, *_) = json.loads(aftercall("events", "--sink", "archive", "--json", "--limit", "1", cwd=served))["items"]
+    assert "nobody besides" in aftercall("route", event["id"], cwd=served)
+    assert "0 of 0 routed" in aftercall("route", "--unrouted", cwd=served)
+    aftercall("send", "-", cwd=served, stdin=b"{")
+    (kept,) = json.loads(aftercall("quarantine", "--json", cwd=served))["items"]
+    assert "stays: not JSON" in aftercall("quarantine", "replay", kept["id"], cwd=served, expect=1)
+    said = aftercall("quarantine", "replay", "--all", cwd=served, expect=1)
+    assert said.startswith(f"0 of 1 read; left as they were:\n  {kept['id']}: not JSON")
+    for wrong in (
+        ["replay"], ["replay", "x", "--all"], ["replay", "x", "--dry-run"], ["end", "--reason", "x"], ["end", "x"],
+        ["route"], ["quarantine", "replay"], ["quarantine", "--all"], ["events", "x", "--unrouted"],
+        ["events", "--since", "yesterday"], ["events", "--limit", "0"],
+    ):  # fmt: skip
+        assert "Usage" in aftercall(*wrong, cwd=served, expect=2), wrong
+
+
+def test_times_are_those_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert local_time("2026-03-10T08:15:00Z") == "2026-03-10 09:15:00"
+        assert local_time("2026-07-10T08:15:00.123456Z") == "2026-07-10 10:15:00"
+        assert Moment().convert("2026-03-10T09:15", None, None) == "2026-03-10T08:15:00+00:00"
+        assert Moment().convert("2026-03-10T09:15Z", None, None) == "2026-03-10T09:15:00+00:00"
+        assert Moment().convert("2026-03-10", None, None) == "2026-03-09T23:00:00+00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

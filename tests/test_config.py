@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from certificates import authority, identity
 from mutations import broken, paths
-from router.config import Config, load, schema
+from router.config import Config, Files, load, schema
 from router.config.document import read
 from router.config.load import _Loader
 from router.config.problems import fitted
@@ -300,7 +300,7 @@ def test_a_variable_that_is_not_set_is_named(complaints: Complaints) -> None:
 
 # ------------------------------------------------------------------------------------ one mistake, one exact message
 
-TOP = "(known here: admin, always, data, keep, language, never, otherwise, plugins, retry, routes, server, sinks, sources, store, timezone, words"
+TOP = "(known here: admin, alarms, always, data, include, keep, language, never, otherwise, plugins, retry, routes, server, sinks, sources, store, timezone, words"
 RULE = "(known here: name, stop, to, unless, when"
 TEXT = "(known here: all, any, except, fold, match, none"
 WHEN = (
@@ -337,7 +337,7 @@ SETTINGS = {
     "store: data.db": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
     "store: sqlite:///": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
     "keep: 30d": f"1:7: keep: {NO_MAP}",
-    "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, seen; did you mean 'events'?)",
+    "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, seen; did you mean 'events'?)",
     "keep: {seen: 30x}": f"1:14: keep.seen: '30x' {DURATION}, or `forever`",
     "keep: {seen: -1d}": f"1:14: keep.seen: '-1d' {DURATION}, or `forever`",
     "keep: {seen: 999999999999d}": "1:14: keep.seen: '999999999999d' is longer than a century; write a shorter time, or `forever`",
@@ -405,7 +405,7 @@ SOURCES = {
     "{s: {tokens: []}}": f"1:14: sources.s.tokens: {NONE}",
     "{s: {tokns: x}}": (
         "1:6: sources.s.tokns: unknown key 'tokns' "
-        "(known here: aliases, format, token, tokens, trust; did you mean 'tokens'?)"
+        "(known here: aliases, allow_from, format, token, tokens, trust; did you mean 'tokens'?)"
     ),
     "{s: {format: sipgat}}": "1:14: sources.s.format: 'sipgat' is not allowed; write 'sipgate', 'sipgate-ci' or 'vcon'",
     f"{{s: {{token: {TOKEN}, tokens: [{OTHER}]}}}}": "1:5: sources.s: has both token and tokens; keep one of the two keys",
@@ -413,11 +413,32 @@ SOURCES = {
 }  # fmt: skip
 
 
+SOURCES["{s: {allow_from: []}}"] = f"1:18: sources.s.allow_from: {NONE}"
+AWAY = "{s: {allow_from: 203.0.113.0/24}}"
+SOURCES[AWAY] = (
+    "1:18: sources.s.allow_from: lets nothing in: server.listen is reached from this machine alone, by a proxy; name the "
+    "proxy in server.trusted_proxies (127.0.0.1), so that it is believed who called it"
+)
+
+
 @pytest.mark.parametrize("sources", SOURCES)
+@pytest.mark.case("AUTH-04")
 def test_a_mistake_in_the_sources(complaints: Complaints, sources: str) -> None:
     (found,) = complaints(f"sources: {sources}\n", head="")
     at, column, said = found.split(":", 2)
     assert f"{at}:{int(column) - len('sources: ')}:{said}" == SOURCES[sources]
+
+
+@pytest.mark.parametrize(
+    ("sources", "server"),
+    [
+        (AWAY, "{trusted_proxies: 127.0.0.1}"),
+        (AWAY, "{listen: '0.0.0.0:8080'}"),
+        ("{s: {allow_from: [203.0.113.0/24, 127.0.0.1]}}", "{}"),
+    ],
+)
+def test_calls_are_let_in_where_they_can_come_from(loading: Load, sources: str, server: str) -> None:
+    assert loading(f"sources: {sources}\nserver: {server}\n", head="").sources["s"].allow_from
 
 
 #: One sink called `s`, from its value on, which is in line 4, column 6.
@@ -746,6 +767,7 @@ SECRET = "geheim-7hK2pQ"
         f"sources: {{s: {{}}}}\nsinks: {{b: {SECRET}}}",
     ],
 )
+@pytest.mark.case("AUTH-04")
 def test_no_message_has_a_secret_in_it(complaints: Complaints, text: str) -> None:
     assert SECRET not in "\n".join(complaints(f"{text}\n", head=""))
 
@@ -780,6 +802,7 @@ def test_what_a_variable_was_filled_with_is_shown_as_the_variable(complaints: Co
 @pytest.mark.parametrize(
     "token", ["short", "a" * 30, "1234" * 8, "0123456789abcdefghijk", f"{TOKEN}/x", f"{TOKEN} x", "ä" * 30]
 )
+@pytest.mark.case("AUTH-04")
 def test_a_token_that_could_be_guessed_or_cannot_stand_in_a_url_is_refused(complaints: Complaints, token: str) -> None:
     (found,) = complaints(f"sources: {{s: {{token: '{token}'}}}}\n", head="")
     assert found.startswith("1:22: sources.s.token: is too weak or cannot stand in a URL")
@@ -791,6 +814,7 @@ def test_the_output_of_the_command_that_is_recommended_is_a_token(loading: Load)
     loading("", head="sources: {s: {token: 9f86d081884c7d659a2feaa0c55ad015}}\n")
 
 
+@pytest.mark.case("AUTH-04")
 def test_a_token_has_at_least_eight_different_characters(loading: Load, complaints: Complaints) -> None:
     loading("", head="sources: {s: {token: 0123456701234567012345}}\n")
     assert len(complaints("", head="sources: {s: {token: 0123456012345601234560}}\n")) == 1
@@ -822,6 +846,7 @@ def test_both_listeners_may_take_any_free_port(loading: Load) -> None:
 @pytest.mark.parametrize(
     "keep", ["{events: 90d, seen: 90d}", "{events: forever, seen: forever}", "{seen: forever}", "{events: 1h}"]
 )
+@pytest.mark.case("DED-04")
 def test_a_call_is_known_as_long_as_it_is_kept(loading: Load, keep: str) -> None:
     loading(f"keep: {keep}\n")
 
@@ -871,7 +896,7 @@ ODD: st.SearchStrategy[Any] = st.recursive(
 def _problems(made: dict[str, Any]) -> list[str]:
     document = read(json.dumps(made, ensure_ascii=False), "routes.yaml", Path("/nowhere"), {})  # JSON is YAML
     try:
-        _Loader(document, Path("/nowhere/routes.yaml"), {}, datetime(2026, 3, 10, tzinfo=UTC)).config()
+        _Loader(document, Path("/nowhere/routes.yaml"), {}, datetime(2026, 3, 10, tzinfo=UTC), Files(), None).config()
     except ConfigError as error:
         return str(error).split("\n")
     return []

@@ -42,6 +42,7 @@ both_parsers = pytest.mark.usefixtures("_either_parser")
     "scalar", ["no", "on", "22:30", "0123", "1_000", "2026-01-01", "1e3", "+4930901820", "0x1F", ".inf", "=", "true"]
 )
 @both_parsers
+@pytest.mark.case("CFG-06")
 def test_a_scalar_is_its_text_as_written(scalar: str) -> None:
     assert read(f"a: {scalar}\nb: [{scalar}]\n{scalar}: x").data == {"a": scalar, "b": [scalar], scalar: "x"}
 
@@ -216,6 +217,7 @@ def test_a_tab_in_the_indentation_gets_a_hint(text: str, at: str) -> None:
 
 
 @both_parsers
+@pytest.mark.case("CFG-04")
 def test_a_duplicate_key_names_both_places_at_any_level() -> None:
     assert complaints("a: 1\nb:\n  - {c: 1, d: 2, 'c': 3}\n\"a\": 2\na: 3") == [
         "3:18: b.0.c: the key 'c' is already at 3:6: keep one of the two",
@@ -244,6 +246,7 @@ def test_a_duplicate_key_names_both_places_at_any_level() -> None:
     ],
 )
 @both_parsers
+@pytest.mark.case("CFG-03")
 def test_a_tag_is_refused_and_nothing_runs(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert complaints(f"a:\n  b: {value}")[0] == f"2:6: a.b: {TAG}"
@@ -279,6 +282,7 @@ def test_no_message_repeats_a_password_without_quotes() -> None:
     ],
 )
 @both_parsers
+@pytest.mark.case("CFG-07")
 def test_what_yaml_allows_and_we_do_not_is_told_with_its_place(text: str, problem: str) -> None:
     assert complaints(text) == [problem]
 
@@ -289,11 +293,13 @@ def test_an_empty_file_says_what_to_write(text: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["\0", "\x07", "\x7f", "\x9f", "\ud800", "\ufffe", "\uffff", "\ufeff"])
+@pytest.mark.case("CFG-07")
 def test_characters_that_yaml_refuses_are_named(character: str) -> None:
     problem = f"the character U+{ord(character):04X} is not allowed here: remove it"
     assert complaints(f"ä: 1\r\nb: 😀 {character}") == [f"2:6: {problem}"]
 
 
+@pytest.mark.case("CFG-07")
 def test_a_file_over_the_limit_is_refused_by_its_bytes() -> None:
     problem = "1:1: the file is larger than 10 MiB: is it the right one?"
     assert complaints("x" * (10 * 1024 * 1024 + 1)) == [problem]
@@ -311,10 +317,12 @@ def laughs(levels: int, first: str = "[lol]", each: str = "[{}]") -> str:
     ("text", "at"),
     [(laughs(9), "6:40"), (laughs(9, "{x: 1}", "{{<<: [{}]}}"), "6:30"), ("[" + "a," * 100_001, "1:200000")],
 )
+@pytest.mark.case("CFG-01")
 def test_too_many_nodes_are_refused_before_they_are_written_out(text: str, at: str) -> None:
     assert complaints(text) == [f"{at}: {MANY}"]
 
 
+@pytest.mark.case("CFG-01")
 def test_a_billion_laughs_take_no_time() -> None:
     begin = time.perf_counter()
     complaints(laughs(9))
@@ -334,6 +342,7 @@ def test_a_billion_laughs_take_no_time() -> None:
     ],
 )
 @both_parsers
+@pytest.mark.case("CFG-07")
 def test_deep_nesting_is_refused_without_recursion(text: str, at: str) -> None:
     assert complaints(text) == [f"{at}: {NESTED}"]
 
@@ -416,6 +425,7 @@ NAMELESS = "no name in a '${…}': write ${NAME}, ${NAME:-default} or ${file:/pa
         ("${env:A}", NAMELESS),
     ],
 )
+@pytest.mark.case("CFG-13")
 def test_what_cannot_be_filled_is_an_error(written: str, problem: str) -> None:
     assert complaints(f"sinks:\n  ops: {{url: 'x {written}'}}", A="one", B="two") == [f"2:14: sinks.ops.url: {problem}"]
 
@@ -448,6 +458,7 @@ def secret_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:
         (b"x\r", "x\r"),
     ],
 )
+@pytest.mark.case("CFG-13")
 def test_a_secret_file_fills_without_one_newline_at_its_end(tmp_path: Path, content: bytes, secret: str) -> None:
     file = secret_file(tmp_path, content)
     read_document = read(f"a: ${{file:{file}}}\nb: <${{file:secret}}>", tmp_path)
@@ -496,6 +507,7 @@ def test_a_secret_file_that_is_not_text_is_an_error_that_does_not_quote_it(tmp_p
 @pytest.mark.parametrize(
     ("mode", "warned"), [(0o400, False), (0o600, False), (0o640, False), (0o644, True), (0o660, True)]
 )
+@pytest.mark.case("CFG-13")
 def test_a_secret_file_that_others_can_read_or_change_gives_a_warning(
     tmp_path: Path, mode: int, *, warned: bool
 ) -> None:

@@ -290,6 +290,7 @@ def test_a_source_can_pin_its_format() -> None:
         ("9" * 5000, "9" * 5000),
     ],
 )
+@pytest.mark.case("JSON-03")
 def test_a_call_id_is_text_digit_by_digit(given: Any, call_id: str | None) -> None:
     """A number that has lost digits would make two calls one."""
     assert call(id=given).call_id == call_id
@@ -557,6 +558,7 @@ def test_absolute_offsets_without_a_start_are_unknown() -> None:
         ("\u202enosj.exe", "\u202enosj.exe"),
     ],
 )
+@pytest.mark.case("JSON-06")
 def test_text_loses_its_controls_and_nothing_else(given: str, kept: str) -> None:
     found = read(summary=given, channel={"id": "1", "name": given})
     assert found.summary == found.channel.name == kept

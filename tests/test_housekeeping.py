@@ -44,6 +44,7 @@ async def accepted(router: Router, call_id: str = "c") -> Accepted:
     return receipt
 
 
+@pytest.mark.case("DED-04")
 async def test_a_purge_runs_by_itself_and_a_call_that_comes_again_is_still_known(
     router: Router, clock: ManualClock
 ) -> None:
@@ -82,6 +83,7 @@ async def test_what_is_still_owed_is_not_purged(router: Router, clock: ManualClo
     assert (await router.store.summary()).events == 1
 
 
+@pytest.mark.case("PLG-06")
 async def test_a_claim_that_ran_out_is_due_again_and_after_five_losses_dead_as_poison(
     router: Router, clock: ManualClock
 ) -> None:

@@ -77,6 +77,7 @@ TABLE: dict[int, tuple[type[Exception] | None, bool]] = {
 
 
 @pytest.mark.parametrize("status", TABLE)
+@pytest.mark.case("FWD-01")
 async def test_a_status_decides(status: int, endpoint: FakeEndpoint, client: Client) -> None:
     endpoint.answer(Answer(raw=CLOSED.format(status).encode()))
     kind, whole_lane = TABLE[status]
@@ -173,6 +174,7 @@ async def test_a_large_body_is_sent_whole(endpoint: FakeEndpoint, client: Client
     assert endpoint.requests[0].body == body
 
 
+@pytest.mark.case("FWD-04")
 async def test_cookies_are_not_kept(endpoint: FakeEndpoint, client: Client) -> None:
     endpoint.answer(Answer(headers={"Set-Cookie": "a=b; Path=/"}))
     for _ in range(2):
@@ -180,6 +182,7 @@ async def test_cookies_are_not_kept(endpoint: FakeEndpoint, client: Client) -> N
     assert [request.headers.get("cookie") for request in endpoint.requests] == [None, None]
 
 
+@pytest.mark.case("SSRF-07")
 async def test_the_environment_sends_it_nowhere_else(
     endpoint: FakeEndpoint, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -200,6 +203,7 @@ async def test_credentials_of_a_url_become_a_header(endpoint: FakeEndpoint, clie
     assert sent == [aiohttp.encode_basic_auth("jäger", "p@ss", "utf-8"), "Bearer mine"]
 
 
+@pytest.mark.case("SSRF-04")
 async def test_a_redirect_is_not_followed(endpoint: FakeEndpoint, client: Client) -> None:
     for target in (endpoint.url("/other"), "http://169.254.169.254/", "file:///etc/passwd", "//x", "", "http://["):
         endpoint.answer(Answer(status=307, headers={"Location": target}))
@@ -265,6 +269,7 @@ async def test_the_longer_wait_counts(
 
 
 @pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.case("SSRF-09")
 async def test_of_a_flood_64_kib_are_read(status: int, endpoint: FakeEndpoint, client: Client) -> None:
     gone = asyncio.Event()
 
@@ -288,12 +293,14 @@ async def test_of_a_flood_64_kib_are_read(status: int, endpoint: FakeEndpoint, c
     await asyncio.wait_for(gone.wait(), 10)
 
 
+@pytest.mark.case("SSRF-09")
 async def test_a_compressed_answer_is_not_unpacked(endpoint: FakeEndpoint, client: Client) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000)
     endpoint.answer(Answer(headers={"Content-Encoding": "gzip"}, body=bomb))
     assert (await client.post(endpoint.url(), b"", {})).body == bomb[:MAX_ANSWER]
 
 
+@pytest.mark.case("SSRF-09")
 async def test_a_body_that_trickles_fails_nothing(endpoint: FakeEndpoint) -> None:
     async def trickle(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -323,6 +330,7 @@ async def test_a_body_that_breaks_off_fails_nothing(endpoint: FakeEndpoint, clie
         b"HTTP/1.1 -1 OK\r\n\r\n",
     ],
 )
+@pytest.mark.case("SSRF-09")
 async def test_what_is_not_http_is_tried_again(raw: bytes, endpoint: FakeEndpoint, client: Client) -> None:
     endpoint.answer(Answer(raw=raw))
     with pytest.raises(Unavailable, match="not HTTP") as caught:
@@ -330,6 +338,7 @@ async def test_what_is_not_http_is_tried_again(raw: bytes, endpoint: FakeEndpoin
     assert not caught.value.whole_lane
 
 
+@pytest.mark.case("SSRF-09")
 async def test_a_hundred_interim_answers_are_passed_over(endpoint: FakeEndpoint, client: Client) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100
     endpoint.answer(Answer(raw=interim + b"HTTP/1.1 204 No Content\r\n\r\n"))
@@ -409,6 +418,7 @@ async def test_it_can_be_called_off(endpoint: FakeEndpoint) -> None:
         assert (await client.post(endpoint.url(), b"", {})).status == 200
 
 
+@pytest.mark.case("SSRF-10")
 async def test_reasons_show_nothing_but_the_host(endpoint: FakeEndpoint, client: Client) -> None:
     """Nor do the exceptions behind them."""
     echo = Answer(status=500, headers={"X-Echo": "s3cr3t"}, body=b"s3cr3t")
@@ -429,6 +439,7 @@ async def test_reasons_show_nothing_but_the_host(endpoint: FakeEndpoint, client:
             error = error.__cause__ or error.__context__
 
 
+@pytest.mark.case("LOG-01")
 async def test_the_library_logs_nothing(
     endpoint: FakeEndpoint, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -526,6 +537,7 @@ TRICKS = [
 
 
 @pytest.mark.parametrize("host", TRICKS)
+@pytest.mark.case("SSRF-01")
 async def test_no_spelling_leads_inside(host: str, endpoint: FakeEndpoint) -> None:
     async with open_client() as client:
         with pytest.raises(Unavailable) as caught:
@@ -544,6 +556,7 @@ async def test_no_spelling_leads_inside(host: str, endpoint: FakeEndpoint) -> No
         ("2606:2800::1", "10.0.0.1"),
     ],
 )
+@pytest.mark.case("SSRF-03")
 async def test_a_name_does_not_lead_inside(
     addresses: tuple[str, ...], endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,6 +568,7 @@ async def test_a_name_does_not_lead_inside(
     assert endpoint.requests == []
 
 
+@pytest.mark.case("SSRF-03")
 async def test_a_name_that_moves_inside_is_refused_there(
     endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -570,6 +584,7 @@ async def test_a_name_that_moves_inside_is_refused_there(
     assert [request.headers["host"] for request in endpoint.requests] == [f"moving.example:{endpoint.port}"] * 2
 
 
+@pytest.mark.case("SSRF-06")
 async def test_networks_can_be_allowed_but_not_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     async with open_client(allow_networks=everything) as client:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,10 +63,10 @@ def test_a_format_that_fails_sends_the_body_to_quarantine(monkeypatch: pytest.Mo
 
 
 async def test_an_unrouted_event_is_stored_as_such_and_the_bug_is_logged(tmp_path: Path) -> None:
-    config = load(configured(tmp_path, ""), {})
+    broken = RoutingTable((Route("broken", Broken(), ("x",)),), digest="d")  # type: ignore[arg-type]
+    config = replace(load(configured(tmp_path, ""), {}), table=broken)
     with structlog.testing.capture_logs() as logs:
         async with running(config) as router:
-            router.inbox.table = RoutingTable((Route("broken", Broken(), ("x",)),), digest="d")  # type: ignore[arg-type]
             receipt = await router.inbox.accept("s", body())
             assert isinstance(receipt, Accepted)
             stored = await router.store.event(receipt.event_id)

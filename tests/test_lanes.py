@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 import structlog
 
-from router.delivery import LaneState
-from router.errors import Rejected, Unavailable
+from router.alarm import Alarm
+from router.attempt import OpenSink
+from router.delivery import Delivered, LaneState, Refused, Retry
+from router.errors import Rejected, StoreError, Unavailable
 from router.formats import body as bodies
 from router.lanes import Lane
 from router.metrics import Metrics
 from router.retry import RetryPolicy
 from router.store.base import Accepted, AttemptLine, DeliveryLine, Owed, Store
 from router.store.sqlite import open_store
-from router.testing import ManualClock
+from router.testing import ManualClock, make_alarm
 from support import NOON, Gate, Puppet, PuppetConfig, arrival, raising, until, until_awaited
 
 DOWN = Unavailable("connection refused", whole_lane=True)
@@ -40,9 +42,7 @@ class Bench:
     async def lane(self, puppet: Puppet, name: str = "s", policy: RetryPolicy | None = None, **config: Any) -> Lane:
         made = Lane(
             name,
-            PuppetConfig(**config),
-            puppet,
-            policy=policy or RetryPolicy(jitter=0),
+            OpenSink.of(puppet, PuppetConfig(**config), policy or RetryPolicy(jitter=0)),
             store=self.store,
             clock=self.clock,
             log=structlog.get_logger(),
@@ -151,6 +151,7 @@ async def test_a_retry_fires_when_the_schedule_says_and_not_before(bench: Bench)
     assert [line.outcome for line in await bench.attempts()] == ["retry", "delivered"]
 
 
+@pytest.mark.case("RTY-06")
 async def test_after_the_last_entry_of_the_schedule_a_delivery_is_dead(bench: Bench) -> None:
     puppet = Puppet(always=raising(Unavailable("500")))
     await bench.lane(puppet, policy=RetryPolicy((timedelta(0), timedelta(seconds=5), timedelta(minutes=5)), 0))
@@ -332,6 +333,7 @@ async def test_only_a_probe_opens_a_lane_that_is_down(bench: Bench) -> None:
     await bench.until_states("delivered", "delivered")
 
 
+@pytest.mark.case("RTY-03")
 async def test_rty_03_a_clock_that_is_set_back_keeps_no_lane_from_probing(bench: Bench) -> None:
     lane = await bench.lane(Puppet([raising(DOWN)]))
     await bench.call()
@@ -366,6 +368,7 @@ async def test_a_pause_is_not_undone_by_what_an_attempt_finds_out(bench: Bench) 
         await bench.quiet()
 
 
+@pytest.mark.case("PLG-01")
 async def test_plg_01_a_sink_that_ignores_its_cancellation_does_not_keep_the_router(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,13 +382,58 @@ async def test_plg_01_a_sink_that_ignores_its_cancellation_does_not_keep_the_rou
 
     lane = await bench.lane(Puppet(always=deaf))
     await bench.call()
-    await until(lambda: lane._sink.busy == 1)  # type: ignore[attr-defined]
+    await until(lambda: lane._way.sink.busy == 1)  # type: ignore[attr-defined]
     with structlog.testing.capture_logs() as logs:
         await lane.stop(0)
     assert "sink.ignores_cancellation" in [entry["event"] for entry in logs]
     gate.set()
 
 
+async def test_attempts_that_do_not_end_when_they_are_called_off_are_counted(bench: Bench) -> None:
+    gate = Gate()
+    lane = await bench.lane(Puppet(always=gate), timeout=timedelta(seconds=20))
+    await bench.call()
+    await until(lambda: lane._way.sink.busy == 1)  # type: ignore[attr-defined]
+    at = asyncio.get_running_loop().time()
+    assert lane.overdue(at + 45) == 0
+    assert lane.overdue(at + 51) == 1
+    bench.clock.advance(timedelta(days=1))  # a wall clock that jumps is no sink that hangs
+    assert lane.overdue(at) == 0
+    gate.opened.set()
+    await bench.quiet()
+    assert lane.overdue(at + 51) == 0
+
+
+async def test_an_alarm_goes_through_whatever_the_lanes_state_is(bench: Bench) -> None:
+    lane = await bench.lane(Puppet())
+    assert await lane.alarm(make_alarm()) == Refused("a sink of this kind cannot carry alarms")
+    herald = Herald()
+    lane = await bench.lane(herald, "t")
+    await lane.pause()
+    assert await lane.alarm(make_alarm()) == Delivered()
+    herald.error = ValueError("no word of it")
+    with structlog.testing.capture_logs() as logs:
+        assert isinstance(await lane.alarm(make_alarm()), Retry)
+    assert [(one["event"], one["cause"], one["subject"]) for one in logs] == [("sink.failed", "down", "crm")]
+    assert herald.heard == [make_alarm(), make_alarm()]
+
+
+class Herald(Puppet):
+    """Carries alarms."""
+
+    error: Exception | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Alarm] = []
+
+    async def alarm(self, alarm: Alarm) -> None:
+        self.heard.append(alarm)
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.case("SSRF-10")
 async def test_odd_words_of_a_plugin_are_stored_as_text(bench: Bench) -> None:
     async def act(_: object) -> str:
         return "id-\ud800\n" + "x" * 5000
@@ -445,6 +493,7 @@ class _Unprintable(Exception):
     ],
     ids=lambda error: type(error).__name__,
 )
+@pytest.mark.case("PLG-01")
 async def test_plg_01_whatever_a_plugin_raises_costs_one_attempt(bench: Bench, error: BaseException) -> None:
     await bench.lane(Puppet([raising(error)]))
     await bench.call()
@@ -459,6 +508,7 @@ async def test_plg_01_whatever_a_plugin_raises_costs_one_attempt(bench: Bench, e
 
 
 @pytest.mark.parametrize("value", [{"huge": "dict"}, 7, True, b"bytes"], ids=repr)
+@pytest.mark.case("PLG-03")
 async def test_plg_03_a_sink_that_returns_something_else_is_a_bug(bench: Bench, value: Any) -> None:
     async def act(_: object) -> Any:
         return value
@@ -486,7 +536,7 @@ async def test_a_stop_lets_what_is_in_flight_finish(bench: Bench) -> None:
 async def test_a_stop_releases_what_does_not_finish(bench: Bench) -> None:
     lane = await bench.lane(Puppet(always=Gate()))
     await bench.call()
-    await until(lambda: lane._sink.busy == 1)  # type: ignore[attr-defined]
+    await until(lambda: lane._way.sink.busy == 1)  # type: ignore[attr-defined]
     await lane.stop(0)
     (line,) = await bench.deliveries()
     assert (line.state, line.retries, line.lost) == ("pending", 0, 0)
@@ -542,3 +592,165 @@ async def test_two_lanes_never_get_the_same_delivery(bench: Bench) -> None:
     await lanes[0].stop(0)
     ids = [delivery.id for puppet in (first, second) for delivery in puppet.given]
     assert len(ids) == len(set(ids)) == 40
+
+
+async def test_a_slot_that_is_given_back_is_used_at_once(bench: Bench) -> None:
+    puppet = Puppet()
+    lane = await bench.lane(puppet, concurrency=1)
+    assert lane.reserve(bench.clock.now())
+    await bench.store.accept(arrival("other", Owed("s"), received_at=NOON))
+    lane.wake()
+    await bench.quiet()
+    assert puppet.given == []
+    lane.give_back()
+    await until(lambda: len(puppet.given) == 1)
+
+
+async def test_what_has_happened_is_written_down_also_while_the_lane_stops(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate, settle = asyncio.Event(), asyncio.Event(), bench.store.settle
+
+    async def slowly(*given: Any) -> bool:
+        begun.set()
+        await gate.wait()
+        return await settle(*given)
+
+    monkeypatch.setattr(bench.store, "settle", slowly)
+    lane = await bench.lane(Puppet())
+    await bench.call()
+    await begun.wait()
+    (attempt,) = lane._attempts
+    stopping = asyncio.create_task(lane.stop(0))
+    await until(lambda: attempt.cancelling() > 0)
+    await asyncio.sleep(0)
+    assert not attempt.done()
+    gate.set()
+    await stopping
+    assert await bench.states() == ["delivered"]
+
+
+async def test_a_settle_is_repeated_while_the_store_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    puppet, failures, settle = Puppet(), [StoreError(), StoreError()], bench.store.settle
+
+    async def failing(*given: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return await settle(*given)
+
+    monkeypatch.setattr(bench.store, "settle", failing)
+    await bench.lane(puppet)
+    await bench.call()
+    for left in (1, 0):
+        await until(lambda left=left: len(failures) == left)  # type: ignore[misc]
+        await bench.clock.settle()
+        assert await bench.states() == ["claimed"]
+        bench.clock.advance(1)
+    await bench.until_states("delivered")
+    assert len(puppet.given) == 1
+
+
+async def test_a_settle_is_given_up_when_the_claim_has_run_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: object) -> bool:
+        raise StoreError
+
+    puppet = Puppet()
+    lane = await bench.lane(puppet)
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.store, "settle", failing)
+        await bench.call()
+        await until(lambda: len(puppet.given) == 1)
+        await bench.clock.settle()
+        bench.clock.advance(51)
+        await until(lambda: not lane._attempts)
+    await bench.store.retake(now=bench.clock.now())
+    lane.wake()
+    await bench.until_states("delivered")
+    assert [delivery.attempt for delivery in puppet.given] == [1, 2]
+
+
+def through(puppet: Puppet, **config: Any) -> OpenSink:
+    return OpenSink.of(puppet, PuppetConfig(**config), RetryPolicy(jitter=0))
+
+
+async def test_a_lane_goes_on_through_another_sink_and_what_is_in_flight_ends_through_the_old_one(bench: Bench) -> None:
+    gate = Gate()
+    old, new = Puppet(always=gate), Puppet()
+    lane = await bench.lane(old, concurrency=1)
+    await bench.call()
+    await until(lambda: old.busy == 1)
+    lane.use(through(new, concurrency=1))
+    await bench.call()
+    await bench.clock.settle()
+    assert new.given == [], "both together have one slot"
+    leaving = asyncio.create_task(lane.leave(old, 20))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await leaving
+    await bench.until_states("delivered", "delivered")
+    assert (len(old.given), len(new.given)) == (1, 1)
+
+
+async def test_what_does_not_end_through_the_old_sink_is_released_and_goes_through_the_new_one(bench: Bench) -> None:
+    old, new = Puppet(always=Gate()), Puppet()
+    lane = await bench.lane(old)
+    await bench.call()
+    await until(lambda: old.busy == 1)
+    lane.use(through(new))
+    await lane.leave(old, 0)
+    await bench.until_states("delivered")
+    assert [line.outcome for line in await bench.attempts()] == ["released", "delivered"]
+
+
+async def test_what_the_old_sink_says_of_its_far_side_is_not_held_against_the_new_one(bench: Bench) -> None:
+    gate = asyncio.Event()
+
+    async def gone(_: object) -> None:
+        await gate.wait()
+        message = "410"
+        raise Rejected(message, whole_lane=True)
+
+    old = Puppet(always=gone)
+    lane = await bench.lane(old)
+    await bench.call()
+    await until(lambda: old.busy == 1)
+    lane.use(through(Puppet()))
+    gate.set()
+    await bench.until_states("dead")
+    await bench.quiet()
+    assert lane.row.state is LaneState.OPEN
+
+
+async def test_a_lane_that_is_down_probes_at_once_through_a_new_sink(bench: Bench) -> None:
+    lane = await bench.lane(Puppet(always=raising(DOWN)))
+    await bench.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    await bench.quiet()
+    lane.use(through(Puppet()))
+    await bench.until_states("delivered")
+    assert bench.clock.now() == NOON
+
+
+async def test_what_comes_too_late_to_a_closed_lane_goes_out_on_the_one_that_has_its_name_now(bench: Bench) -> None:
+    first, second = Puppet(), Puppet()
+    lane = await bench.lane(first)
+    until_ = lane.reserve(bench.clock.now())
+    await lane.stop(0)
+    lane.successor = await bench.lane(second)
+    receipt = await bench.store.accept(arrival("late", Owed("s", claim_until=until_), received_at=NOON))
+    assert isinstance(receipt, Accepted)
+    lane.start(receipt.claims[0])
+    await until(lambda: len(second.given) == 1)
+    assert first.given == []
+
+
+async def test_a_claim_that_an_attempt_could_outlast_is_made_anew(bench: Bench) -> None:
+    lane = await bench.lane(Puppet(), timeout="1s")
+    soon = lane.reserve(bench.clock.now())
+    new = Puppet()
+    lane.use(through(new, timeout="5m"))
+    receipt = await bench.store.accept(arrival("c", Owed("s", claim_until=soon), received_at=NOON))
+    assert isinstance(receipt, Accepted)
+    lane.start(receipt.claims[0])
+    await until(lambda: len(new.given) == 1)
+    assert new.given[0].attempt == 2, "the first claim was given back"

@@ -34,6 +34,7 @@ def lines(form: str) -> str:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.case("LOG-01")
 def test_no_local_variable_no_foreign_message_and_no_argument_reaches_the_log(form: str) -> None:
     said = lines(form)
     assert "hunter2" not in said
@@ -78,6 +79,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
+@pytest.mark.case("LOG-01")
 def test_what_asyncio_has_lost_is_told_without_what_it_says(form: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LOST.format(form=form)], capture_output=True, text=True, check=True

@@ -146,6 +146,7 @@ texts = st.text(st.characters(), max_size=30) | st.lists(st.sampled_from(NASTY),
 
 
 @given(texts, texts)
+@pytest.mark.case("TPL-06")
 def test_no_value_changes_what_a_document_is_made_of(v: str, w: str) -> None:
     """Nor is there an empty span, or white space at either end of a line; and a link leads where the template says."""
     found = document(EVERYWHERE, v=v, w=w)

@@ -287,6 +287,7 @@ def test_the_night_into_a_holiday_is_none_and_the_one_after_it_is(holds: Holds) 
         ("2025-10-26 02:50", True),
     ],
 )
+@pytest.mark.case("RTY-04")
 def test_the_clocks_on_the_wall_decide_in_the_nights_when_they_change(holds: Holds, when: str, expected: bool) -> None:
     assert holds("{time: {from: '22:00', until: '03:00'}}", at(when)) is expected
 

@@ -111,6 +111,7 @@ def wanted(group: str) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(("group", "lock"), LOCKS.items())
+@pytest.mark.case("SUP-01")
 def test_a_lock_holds_what_pyproject_asks_for(group: str, lock: str) -> None:
     """Otherwise: make lock."""
     locked = pins(lock)

@@ -53,6 +53,7 @@ from router.paths import LONGEST, numbered_name, safe_name, safe_segment
         ("  a   b  ", "a b"),
     ],
 )
+@pytest.mark.case("ARC-01", "ARC-03")
 def test_segments(text: str, segment: str) -> None:
     assert safe_segment(text) == segment
 
@@ -79,6 +80,7 @@ def test_names_keep_their_suffix(text: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 255, "x" * 256, "ä" * 128, "💥" * 90, "👩‍👩‍👧" * 30, "a" + "\u0308" * 500])
+@pytest.mark.case("ARC-04")
 def test_long_names_are_cut_between_characters_and_told_apart_by_a_hash(text: str) -> None:
     """ARC-04."""
     cut, other = safe_name(f"{text}.md"), safe_name(f"{text}y.md")
@@ -96,6 +98,7 @@ def test_names_up_to_the_limit_are_whole() -> None:
 
 
 @given(st.text(st.characters(), max_size=300) | st.text("./\\ ~-:_conul", max_size=20))
+@pytest.mark.case("ARC-01")
 def test_whatever_comes_in_a_harmless_name_comes_out(text: str) -> None:
     for name in (safe_segment(text), safe_name(text)):
         assert 0 < len(name.encode()) <= LONGEST

@@ -69,6 +69,7 @@ def test_what_is_missing_is_written_as_nothing(source: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
+@pytest.mark.case("TPL-01")
 def test_text_from_a_call_is_never_compiled(text: str) -> None:
     assert render("{{ event.summary }}", summary=text) == text
 
@@ -86,6 +87,7 @@ def test_text_from_a_call_is_never_compiled(text: str) -> None:
         "{{",
     ],
 )
+@pytest.mark.case("TPL-01")
 def test_the_syntax_of_templates_in_a_call_is_text(text: str) -> None:
     assert render("{{ event.summary }}|{{ event.summary | cut(99) }}|{{ event.summary }}", summary=text) == "|".join(
         [text] * 3
@@ -161,11 +163,13 @@ TOO_MUCH = [
 
 @pytest.mark.parametrize("source", TOO_MUCH)
 @pytest.mark.timeout(10)
+@pytest.mark.case("TPL-03", "TPL-04")
 def test_a_template_that_would_never_end_or_fill_the_memory_is_refused(source: str) -> None:
     assert refusal(source).startswith("template: ")
 
 
 @pytest.mark.parametrize("name", ["format", "indent", "replace", "join", "center", "slice", "batch", "safe"])
+@pytest.mark.case("TPL-03", "TPL-06")
 def test_filters_that_build_much_of_little_or_vouch_for_a_text_are_not_there(name: str) -> None:
     assert f"filter {name} is unknown" in refusal(f"{{{{ event.summary | {name}(1) }}}}")
 

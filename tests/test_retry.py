@@ -127,6 +127,7 @@ def test_a_next_attempt_may_be_due_after_give_up() -> None:
     assert again(give_up=3 * SECOND).at == NOON + 6 * SECOND
 
 
+@pytest.mark.case("RTY-03")
 def test_a_wall_clock_that_is_set_back_kills_nothing() -> None:
     assert isinstance(after(now=NOON - 3650 * DAY), Again)
 
@@ -196,6 +197,7 @@ POLICIES = st.builds(RetryPolicy, st.lists(WAITS, min_size=2, max_size=12).map(t
 
 
 @given(POLICIES, st.data(), DICE, st.none() | st.timedeltas(-DAY, 365 * DAY), st.booleans(), st.booleans())
+@pytest.mark.case("RTY-01")
 def test_a_wait_is_within_the_jitter_and_never_earlier_than_retry_after(
     policy: RetryPolicy,
     data: st.DataObject,

@@ -17,7 +17,6 @@ import structlog
 
 from router.app import Router, running
 from router.config import load
-from router.server import Doors
 from router.strangers import Strangers
 from support import CASES, EXAMPLE, body
 
@@ -76,6 +75,7 @@ async def raw(router: Router, request: bytes) -> bytes:
     return answer
 
 
+@pytest.mark.case("JSON-01")
 async def test_a_call_is_kept_byte_for_byte_and_answered_with_its_event(served: Served) -> None:
     router, client = served
     data = b' {"call" : {"id":"c", "x": 1.50},  "summary":"\\u00fc"}\n'
@@ -136,6 +136,7 @@ async def test_the_same_call_again_is_a_duplicate_and_other_content_a_revision(s
     assert (status, second["revision"]) == (202, 2)
 
 
+@pytest.mark.case("DED-01")
 async def test_the_same_body_in_parallel_is_one_event(served: Served) -> None:
     router, client = served
     answers = await asyncio.gather(*(post(client, body()) for _ in range(50)))
@@ -159,6 +160,7 @@ async def test_the_same_body_in_parallel_is_one_event(served: Served) -> None:
         (b"call=1&x=2", "not JSON"),
     ],
 )
+@pytest.mark.case("JSON-09", "JSON-12")
 async def test_json_12_what_nobody_can_read_is_kept_in_quarantine(served: Served, data: bytes, reason: str) -> None:
     router, client = served
     status, answer = await post(client, data)
@@ -182,6 +184,7 @@ async def test_odd_values_are_no_reason_to_refuse_a_call(served: Served, value: 
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded", ""])
+@pytest.mark.case("HTTP-15")
 async def test_http_15_the_content_type_does_not_matter(served: Served, content_type: str) -> None:
     _, client = served
     assert (await post(client, body(), **{"Content-Type": content_type}))[0] == 202
@@ -214,6 +217,7 @@ async def test_both_tokens_of_a_source_open_it(served: Served) -> None:
         ("POST", "/in/%2e%2e/%2F"),
     ],
 )
+@pytest.mark.case("AUTH-01", "HTTP-13", "LOG-04")
 async def test_http_13_whatever_is_wrong_gets_one_uniform_answer(served: Served, method: str, path: str) -> None:
     router, client = served
     async with client.request(method, path, data=body()) as answer:
@@ -222,6 +226,7 @@ async def test_http_13_whatever_is_wrong_gets_one_uniform_answer(served: Served,
     assert (await router.store.summary()).received == 0
 
 
+@pytest.mark.case("HTTP-13")
 async def test_odd_request_targets_are_no_way_in(served: Served) -> None:
     router, _ = served
     odd = ("http://evil/in/sipgate/wrong", f"http://evil/in/sipgate/{TOKEN}", f"//in/sipgate/{TOKEN}", "*")
@@ -260,12 +265,14 @@ async def test_an_empty_body_is_the_senders_fault(served: Served) -> None:
         (body(), "foo"),
     ],
 )
+@pytest.mark.case("HTTP-03", "HTTP-04")
 async def test_http_03_04_a_corrupt_or_unknown_encoding_is_a_400(served: Served, data: bytes, encoding: str) -> None:
     router, client = served
     assert (await post(client, data, **{"Content-Encoding": encoding}))[0] == 400
     assert (await router.store.summary()).received == 0
 
 
+@pytest.mark.case("HTTP-01")
 async def test_http_01_too_large_is_a_413_however_it_is_sent(served: Served) -> None:
     router, client = served
     large = b'{"call": {"id": "' + b"x" * 65536 + b'"}}'
@@ -317,12 +324,14 @@ async def test_large_bodies_wait_for_each_other_and_their_senders_are_not_blamed
         await writer.wait_closed()
 
 
+@pytest.mark.case("HTTP-01")
 async def test_a_length_that_is_too_large_is_refused_before_it_comes(served: Served) -> None:
     router, _ = served
     head = f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n"
     assert (await raw(router, head.encode())).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.case("HTTP-12")
 async def test_continue_is_said_only_to_who_may_post(served: Served) -> None:
     router, _ = served
     head = "POST /in/sipgate/{} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
@@ -332,6 +341,7 @@ async def test_continue_is_said_only_to_who_may_post(served: Served) -> None:
         assert b"100 Continue" not in await raw(router, head.format(token, length).encode())
 
 
+@pytest.mark.case("HTTP-06")
 async def test_a_body_that_never_ends_is_a_408(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("router.server.BODY_DEADLINE", 0.05)
     async with listening(tmp_path) as (router, _):
@@ -365,8 +375,12 @@ async def test_a_sender_that_hangs_up_half_way_leaves_nothing(served: Served) ->
         b"Content-Length: 2\r\n folded: x\r\n\r\n{}",
         b"X: a\0b\r\nContent-Length: 2\r\n\r\n{}",
         b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}",
+        b"Content-Length: 2\n\n{}",
+        b"Host: y\r\nContent-Length: 2\r\n\r\n{}",
+        b"X : y\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
+@pytest.mark.case("HTTP-07")
 async def test_http_07_what_two_parsers_could_read_differently_is_refused(served: Served, lines: bytes) -> None:
     router, client = served
     answer = await raw(router, f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\n".encode() + lines)
@@ -377,15 +391,57 @@ async def test_http_07_what_two_parsers_could_read_differently_is_refused(served
     assert (await post(client, body()))[0] == 202
 
 
+@pytest.mark.case("HTTP-07")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}",
+        f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost : x\r\nContent-Length: 2\r\n\r\n{{}}",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        f"POST /in/sipgate/{TOKEN}\r\n\r\n",
+        "\x16\x03\x01 hello\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_is_a_400_and_the_end(served: Served, request_: str) -> None:
+    router, _ = served
+    answer = await raw(router, request_.encode())
+    assert answer.splitlines()[0].endswith(b" 400 Bad Request")
+    assert answer.count(b"HTTP/") == 1
+    assert TOKEN.encode() not in answer
+    assert (await router.store.summary()).received == 0
+
+
+@pytest.mark.case("HTTP-10")
+async def test_odd_but_whole_requests_are_answered(served: Served) -> None:
+    router, client = served
+    head = f"POST /in/sipgate/{TOKEN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    data = body(pad="x" * 20_000)
+    small = b"".join(b"1\r\n%c\r\n" % byte for byte in data) + b"0\r\n\r\n"
+    chunked_head = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+    assert b" 202 " in (await raw(router, chunked_head + small)).splitlines()[0]
+    for request_ in (
+        chunked_head + b"1;" + b"x" * 20_000 + b"\r\n{\r\n0\r\n\r\n",
+        f"{head}X: {'x' * 9000}\r\n\r\n".encode(),
+        f"{head}{''.join(f'X-{number}: x' + chr(13) + chr(10) for number in range(2000))}\r\n".encode(),
+    ):
+        assert (await raw(router, request_)).splitlines()[0][9:12] in (b"202", b"400", b"413")
+    assert (await post(client, body("another")))[0] == 202
+
+
+@pytest.mark.case("AUTH-16", "LOG-06")
 async def test_auth_16_an_address_that_guesses_too_often_is_told_so_and_a_good_token_still_works(
     served: Served,
 ) -> None:
     _, client = served
-    wrong = [(await post(client, body(), f"wrong-{number}"))[0] for number in range(Strangers().allowed + 5)]
+    with structlog.testing.capture_logs() as logs:
+        wrong = [(await post(client, body(), f"wrong-{number}"))[0] for number in range(Strangers().allowed + 5)]
     assert wrong == [404] * Strangers().allowed + [429] * 5
+    assert [line["network"] for line in logs if line["event"] == "stranger.slowed_down"] == ["127.0.0.0/24"]
+    assert len(logs) == Strangers().allowed + 1, "no stranger fills the log"
     assert (await post(client, body()))[0] == 202
 
 
+@pytest.mark.case("HTTP-16")
 async def test_nothing_says_what_we_are_made_of(served: Served) -> None:
     _, client = served
     async with client.post("/in/x/y") as answer:
@@ -399,6 +455,7 @@ async def test_health_is_an_empty_200(served: Served) -> None:
             assert (answer.status, await answer.read()) == (200, b"")
 
 
+@pytest.mark.case("LOG-01")
 async def test_the_access_log_names_the_source_and_never_the_path(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
         async with listening(tmp_path) as (_, client):
@@ -433,11 +490,78 @@ async def test_the_cases_are_answered_as_expected(tmp_path: Path, how: str) -> N
                 assert answer["revision"] == 2, name
 
 
-def test_every_wrong_token_costs_the_same_comparisons() -> None:
-    doors = Doors({"a": ("one", "two")})
-    assert doors.opens("a", "one")
-    assert doors.opens("a", "two")
-    assert not doors.opens("a", "three")
-    assert not doors.opens("b", "one")
-    assert not doors.opens("b", "")
-    assert not doors.opens("a", "\ud800")
+FENCED = f"""
+sources:
+  sipgate: {{token: {TOKEN}, allow_from: 203.0.113.0/24}}
+server: {{listen: "127.0.0.1:0", trusted_proxies: 127.0.0.1}}
+admin: {{listen: "127.0.0.1:0"}}
+"""
+
+
+@pytest.mark.case("AUTH-06")
+async def test_only_from_its_networks_a_source_is_open(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with listening(tmp_path, FENCED) as (router, client):
+            for said in ({}, {"X-Forwarded-For": "203.0.113.7, 198.51.100.9"}, {"X-Real-IP": "203.0.113.7"}):
+                async with client.post("/in/sipgate/wrong", data=body()) as answer:
+                    refusal = answer.status, answer.headers.keys(), await answer.read()
+                async with client.post(f"/in/sipgate/{TOKEN}", data=body(), headers=said) as answer:
+                    assert (answer.status, answer.headers.keys(), await answer.read()) == refusal
+            assert (await router.store.summary()).received == 0
+            assert (await post(client, body(), **{"X-Forwarded-For": "198.51.100.9, 203.0.113.7"}))[0] == 202
+    barred = [line for line in logs if line["event"] == "source.barred"]
+    assert [(line["source"], line["network"]) for line in barred] == [
+        ("sipgate", "127.0.0.0/24"),
+        ("sipgate", "198.51.100.0/24"),
+        ("sipgate", "127.0.0.0/24"),
+    ]
+    assert "198.51.100.9" not in str(logs)
+
+
+@pytest.mark.case("AUTH-06")
+async def test_without_trusted_proxies_no_header_opens_a_door(tmp_path: Path) -> None:
+    text = FENCED.replace(", trusted_proxies: 127.0.0.1", "").replace('127.0.0.1:0"}\nadmin', '0.0.0.0:0"}\nadmin')
+    async with listening(tmp_path, text) as (router, _), aiohttp.ClientSession() as client:
+        url = f"http://127.0.0.1:{router.ingest.port}/in/sipgate/{TOKEN}"
+        for name, value in (("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "for=203.0.113.7")):
+            async with client.post(url, data=body(), headers={name: value}) as answer:
+                assert answer.status == 404
+
+
+@pytest.mark.case("AUTH-16")
+async def test_who_guesses_behind_a_proxy_slows_down_nobody_else(tmp_path: Path) -> None:
+    async with listening(tmp_path, FENCED) as (_, client):
+
+        async def wrong(address: str) -> int:
+            return (await post(client, body(), "wrong", **{"X-Forwarded-For": address}))[0]
+
+        guessed = [await wrong(f"2001:db8::{number:x}") for number in range(Strangers().allowed + 1)]
+        assert guessed == [404] * Strangers().allowed + [429], "a /64 is one person's"
+        assert await wrong("2001:db8:0:1::1") == 404
+        assert await wrong("203.0.113.7") == 404
+
+
+@pytest.mark.case("AUTH-03")
+async def test_two_tokens_are_told_apart_until_one_of_them_goes(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with listening(tmp_path) as (_, client):
+            assert [(await post(client, body(), token))[0] for token in (TOKEN, SECOND)] == [202, 200]
+        async with listening(tmp_path, FILE.replace(f"tokens: [{TOKEN}, {SECOND}]", f"token: {SECOND}")) as (_, client):
+            assert [(await post(client, body(), token))[0] for token in (TOKEN, SECOND)] == [404, 200]
+    answered = [(line["token"], line["status"]) for line in logs if line["event"] == "request.answered"]
+    assert answered == [(1, 202), (2, 200), (None, 404), (1, 200)]
+    assert TOKEN not in str(logs)
+    assert SECOND not in str(logs)
+
+
+@pytest.mark.case("JSON-12")
+async def test_a_flood_of_authentic_garbage_ends_and_calls_go_on_coming_in(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with listening(tmp_path, FILE + "keep: {quarantine_size: 5 KiB}\n") as (router, client):
+            statuses = [(await post(client, f"garbage {number}".encode()))[0] for number in range(8)]
+            assert statuses == [202] * 4 + [503] * 4
+            assert (await post(client, body()))[0] == 202
+            assert (await post(client, b"garbage 0"))[0] == 202, "we have that one"
+            assert (await post(client, b"garbage", "another-token-0123456789", "other"))[0] == 202
+            assert (await router.store.summary()).quarantined == 5
+    assert [line["source"] for line in logs if line["event"] == "quarantine.full"] == ["sipgate"] * 4

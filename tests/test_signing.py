@@ -16,6 +16,7 @@ VECTOR = SecretStr("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 OTHER = SecretStr("whsec_" + base64.b64encode(bytes(range(64))).decode())
 
 
+@pytest.mark.case("AUTH-09")
 def test_the_known_vector() -> None:
     """AUTH-09: the one that every reference library tests with."""
     headers = sign(
@@ -39,6 +40,7 @@ def test_the_reference_library_accepts_it(content: dict[str, object], key: bytes
     assert Webhook(secret.get_secret_value()).verify(body, headers) == content
 
 
+@pytest.mark.case("FWD-03")
 def test_while_secrets_are_exchanged_either_of_them_verifies() -> None:
     """FWD-03."""
     headers = sign([OTHER, VECTOR], "msg_1", datetime.now(UTC), b"{}")

@@ -160,6 +160,7 @@ async def test_without_starttls_nothing_is_told(tmp_path: Path) -> None:
         assert (office.mails, office.logins, office.commands) == ([], [], [])
 
 
+@pytest.mark.case("MAIL-06")
 async def test_what_was_slipped_in_before_tls_is_not_believed(tmp_path: Path) -> None:
     """MAIL-06: GHSA-vxj7-4xrp-5vr4. What counts is the answer to the question that is asked again over TLS."""
     answers = [

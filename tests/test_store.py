@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow, LaneState
-from router.errors import Conflict, StoreError, Unknown
+from router.errors import Conflict, QuarantineFull, StoreError, Unknown
 from router.event import (
     ActionItem,
     Call,
@@ -43,6 +43,7 @@ from router.store.base import (
     Retaken,
     RoutedAs,
     Store,
+    Wanted,
 )
 from store_engines import (
     DAY,
@@ -267,6 +268,7 @@ async def test_a_hundred_duplicates_at_once_are_one_event(store: Store) -> None:
     assert (summary.events, summary.duplicates, summary.deliveries["created"]) == (1, 99, 1)
 
 
+@pytest.mark.case("DED-01", "DUR-16")
 async def test_a_duplicate_is_known_after_a_restart(engine: Engine) -> None:
     async with engine.open() as store:
         first = await accepted(store, arrival())
@@ -297,6 +299,7 @@ async def test_the_same_call_of_two_sources_is_two_events(store: Store) -> None:
     assert revisions == [1, 1]
 
 
+@pytest.mark.case("DED-03")
 async def test_a_call_without_an_id_is_known_by_its_content(store: Store) -> None:
     first = await accepted(store, arrival(None, "one"))
     other = await accepted(store, arrival(None, "two"))
@@ -370,6 +373,24 @@ async def test_quarantine_says_whether_it_had_the_body(store: Store) -> None:
 
 async def test_the_same_unreadable_body_of_two_sources_is_kept_twice(store: Store) -> None:
     assert await quarantine(store, source="berlin") != await quarantine(store, source="bonn")
+
+
+@pytest.mark.case("JSON-12")
+async def test_no_source_has_more_in_quarantine_than_its_room(store: Store) -> None:
+    keep = partial(quarantine, store, room=3 * 1024 + 30)
+    kept = [await keep(f"body number {number}".encode(), when=number) for number in range(2)]
+    with pytest.raises(QuarantineFull):
+        await keep(b"x" * 2000)
+    assert await keep(b"body number 1", room=1) == kept[1], "what is there already takes no more room"
+    await keep(b"y")
+    with pytest.raises(QuarantineFull):
+        await keep(b"z")
+    assert len((await store.quarantined()).items) == 3
+    await keep(b"z", source="other")
+    assert await store.purge(events=None, quarantine=at(0.5), seen=None) == Purged(quarantined=3)
+    await keep(b"z")
+    summary = await store.summary()
+    assert (summary.quarantined, summary.duplicates) == (2, 1), "what did not fit was counted nowhere"
 
 
 async def test_a_quarantined_body_can_be_had_byte_for_byte(store: Store) -> None:
@@ -752,6 +773,7 @@ async def test_a_lane_that_opens_makes_due_what_it_held(store: Store) -> None:
 # --- replay, end ---
 
 
+@pytest.mark.case("RPL-04")
 async def test_a_replay_is_a_new_delivery_that_names_the_old_one(store: Store) -> None:
     old = await dead_one(store)
     new = await store.replay(old, now=at(100))
@@ -773,6 +795,7 @@ async def test_a_replay_can_go_to_another_sink(store: Store) -> None:
     assert (await line_of(store, old)).sink == "screen"
 
 
+@pytest.mark.case("RPL-04")
 async def test_only_a_dead_delivery_can_be_replayed(store: Store) -> None:
     old = await dead_one(store)
     new = await store.replay(old, now=at(1))
@@ -817,6 +840,96 @@ async def test_only_a_pending_delivery_can_be_ended(store: Store) -> None:
         await store.end(claim.delivery.id, reason="x", now=NOW)
     with pytest.raises(Unknown):
         await store.end("no such delivery", reason="x", now=NOW)
+
+
+# --- reading again, routing again ---
+
+
+async def test_a_body_that_is_read_again_becomes_an_event_with_its_repeats(store: Store) -> None:
+    kept = await quarantine(store, b"{", when=0)
+    assert await quarantine(store, b"{", when=5) == kept
+    made = await store.read_again(kept, replace(arrival(owed=("screen",)), accepted_at=at(100)))
+    assert isinstance(made, Accepted)
+    assert (await store.quarantined()).items == ()
+    summary = await store.summary()
+    assert (summary.received, summary.events, summary.duplicates, summary.quarantined) == (2, 1, 1, 0)
+    stored = await store.event(made.event_id)
+    assert stored is not None
+    assert (stored.event.received_at, stored.duplicates, stored.duplicate_at) == (NOW, 1, at(5))
+    (line,) = (await store.deliveries()).items
+    assert (line.state, line.accepted_at, line.due) == (DeliveryState.PENDING, at(100), at(100))
+    assert (await claim_one(store, when=100)).accepted_at == at(100)
+
+
+async def test_a_body_is_read_again_once_whoever_asks(store: Store) -> None:
+    kept = await quarantine(store)
+    answers = await asyncio.gather(
+        *(store.read_again(kept, arrival(f"call-{n}")) for n in range(3)), return_exceptions=True
+    )
+    assert sorted(type(answer).__name__ for answer in answers) == ["Accepted", "Conflict", "Conflict"]
+    assert (await store.summary()).received == 1
+    with pytest.raises(Conflict, match="in quarantine no longer"):
+        await store.keep_unread(kept, reason="x")
+
+
+async def test_a_body_that_says_what_is_known_already_is_a_duplicate_when_it_is_read_again(store: Store) -> None:
+    first = await accepted(store, arrival())
+    kept = await quarantine(store)
+    assert await store.read_again(kept, arrival(when=9)) == Duplicate(first.event_id)
+    summary = await store.summary()
+    assert (summary.received, summary.events, summary.duplicates, summary.quarantined) == (2, 1, 1, 0)
+
+
+async def test_what_is_still_unreadable_has_the_reason_of_today(store: Store) -> None:
+    kept = await quarantine(store)
+    await store.keep_unread(kept, reason="no known format")
+    (line,) = (await store.quarantined()).items
+    assert (line.reason, line.times) == ("no known format", 1)
+    assert (await store.summary()).received == 1
+
+
+async def test_an_event_that_was_not_routed_is_owed_when_it_is_routed_again(store: Store) -> None:
+    event = await accepted(store, arrival(routed=RoutedAs.UNROUTED))
+    routing = partial(store.route_again, event.event_id, rules="rules-2", now=at(9))
+    again = await routing(routes=["all"], owed=[Owed("screen"), Owed("mail", due=at(20))])
+    assert (again.routed, again.routes, again.sinks) == (RoutedAs.ROUTED, ("all",), ("screen", "mail"))
+    summary = await store.summary()
+    assert (summary.routed, summary.unrouted, summary.deliveries["pending"]) == (1, 0, 2)
+    stored = await store.event(event.event_id)
+    assert stored is not None
+    assert (stored.routes, stored.rules) == (("all",), "rules-2")
+    claim = await claim_one(store, when=9)
+    assert (claim.delivery.routes, claim.accepted_at) == (("all",), at(9))
+    assert [line.due for line in (await store.deliveries(sink="mail")).items] == [at(20)]
+
+
+async def test_routing_again_never_owes_a_sink_twice(store: Store) -> None:
+    event = await accepted(store, arrival(owed=("screen", "mail")))
+    await store.settle(await claim_one(store), settlement(Dead("no")))
+    await store.replay((await store.deliveries(sink="screen")).items[0].id, sink="crm", now=at(2))
+    owed = [Owed("screen"), Owed("mail"), Owed("crm"), Owed("archive")]
+    routing = partial(store.route_again, event.event_id, routes=["new"], rules="r", owed=owed, now=at(9))
+    answers = await asyncio.gather(*(routing() for _ in range(3)))
+    assert sorted(again.sinks for again in answers) == [(), (), ("archive",)]
+    assert answers[0].routes == ("to sales", "new")
+    again = await store.route_again(event.event_id, routes=(), rules="r", owed=(), now=at(9))
+    assert again.routed is RoutedAs.ROUTED, "a route fired for it once"
+
+
+async def test_an_event_that_no_route_takes_is_unmatched_when_it_is_routed_again(store: Store) -> None:
+    event = await accepted(store, arrival(routed=RoutedAs.UNROUTED))
+    again = await store.route_again(event.event_id, routes=(), rules="r", owed=[Owed("screen")], now=at(9))
+    assert (again.routed, again.sinks) == (RoutedAs.UNMATCHED, ("screen",))
+    with pytest.raises(Unknown):
+        await store.route_again("no such event", routes=(), rules="r", owed=(), now=at(9))
+
+
+async def test_routing_again_owes_a_call_once_where_another_revision_was(store: Store) -> None:
+    first = await accepted(store, arrival(text="one", routed=RoutedAs.UNROUTED))
+    await accepted(store, arrival(text="two", owed=("screen", "archive")))
+    owed = [Owed("screen", once=True), Owed("archive")]
+    again = await store.route_again(first.event_id, routes=["all"], rules="r", owed=owed, now=at(9))
+    assert again.sinks == ("archive",)
 
 
 # --- purge ---
@@ -934,6 +1047,19 @@ async def test_the_backlog_is_by_sink_and_state(store: Store) -> None:
     assert await store.backlog() == {"screen": {"pending": 2}, "archive": {"delivered": 1}, "mail": {"claimed": 1}}
 
 
+async def test_the_oldest_is_the_first_accepted_of_what_is_still_owed(store: Store) -> None:
+    await accepted(store, arrival("delivered", when=1, owed=("archive",)))
+    await store.settle(await claim_one(store, "archive", when=1), settlement(Done()))
+    await accepted(store, arrival("newer", when=9, owed=("screen", "archive")))
+    await accepted(store, arrival("older", when=5, owed=("screen", Owed("mail", at(60)))))
+    assert await store.oldest() == {"screen": at(5), "archive": at(9), "mail": at(5)}
+
+
+async def test_the_room_that_it_takes_is_known_or_said_to_be_unknown(store: Store) -> None:
+    room = await store.room()
+    assert room is None or (room.database > 0 and 0 < room.free <= room.disk)
+
+
 async def test_the_backlog_forgets_a_sink_without_deliveries(store: Store) -> None:
     await dead_one(store)
     await purge(store, DAY)
@@ -1001,6 +1127,67 @@ async def test_quarantined_bodies_come_newest_first_page_by_page(store: Store) -
     assert [line.id for line in found] == ids[::-1]
 
 
+async def test_a_list_has_what_is_wanted_of_it_and_every_page_of_it(store: Store) -> None:
+    channels = [Channel("17", "Sales Hotline"), Channel("4", "Büro"), Channel(None, None)]
+    for n in range(9):
+        one = arrival(f"call-{n}", when=n, owed=("screen",) if n % 2 else ("mail",), channel=channels[n % 3])
+        one = replace(one, source="bonn" if n > 6 else "sipgate", routes=("a",) if n < 4 else ("b", "c"))
+        await accepted(store, replace(one, call=replace(one.call, direction=list(Direction)[n % 2])))
+
+    async def numbers(wanted: Wanted) -> tuple[list[int], list[int]]:
+        lines = await every(lambda after: store.events(wanted=wanted, after=after, limit=2))
+        owed = await every(lambda after: store.deliveries(wanted=wanted, after=after, limit=2))
+        times = ([line.received_at for line in lines], [line.accepted_at for line in owed])
+        return tuple([int((time - NOW).total_seconds()) for time in of] for of in times)  # type: ignore[return-value]
+
+    questions: list[tuple[dict[str, Any], list[int]]] = [
+        ({}, [8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"since": at(3)}, [8, 7, 6, 5, 4, 3]),
+        ({"until": at(3)}, [2, 1, 0]),
+        ({"since": at(2), "until": at(4)}, [3, 2]),
+        ({"since": at(4), "until": at(2)}, []),
+        ({"source": "bonn"}, [8, 7]),
+        ({"channel": "17"}, [6, 3, 0]),
+        ({"channel": "sales hotline"}, [6, 3, 0]),
+        ({"channel": "Bu\u0308ro"}, [7, 4, 1]),
+        ({"channel": "Sales"}, []),
+        ({"direction": "outbound"}, [7, 5, 3, 1]),
+        ({"route": "c"}, [8, 7, 6, 5, 4]),
+        ({"sink": "screen"}, [7, 5, 3, 1]),
+        ({"sink": "screen", "route": "a", "since": at(2)}, [3]),
+    ]
+    for wanted, expected in questions:
+        assert await numbers(Wanted(**wanted)) == (expected, expected), wanted
+
+
+async def test_deliveries_are_found_by_what_their_reason_holds(store: Store) -> None:
+    dead = await dead_one(store, "call-1")
+    await accepted(store, arrival("call-2", owed=("screen",)))
+    for words, expected in (("MAILBOX", [dead]), ("100 %", []), ("%", []), ("", [dead])):
+        assert [line.id for line in (await store.deliveries(wanted=Wanted(reason=words))).items] == expected
+
+
+async def test_events_are_found_by_what_routing_made_of_them(store: Store) -> None:
+    for n, routed in enumerate([*RoutedAs, *RoutedAs]):
+        await accepted(store, arrival(f"call-{n}", when=n, routed=routed, owed=("screen",) if n < 3 else ()))
+    for n, routed in enumerate(RoutedAs):
+        lines = await every(lambda after, routed=routed: store.events(routed=routed, after=after, limit=1))  # type: ignore[misc]
+        assert [line.call_id for line in lines] == [f"call-{n + 3}", f"call-{n}"]
+        found = await store.events(routed=routed, wanted=Wanted(sink="screen"))
+        assert [line.call_id for line in found.items] == [f"call-{n}"]
+
+
+async def test_quarantined_bodies_are_found_by_time_and_source(store: Store) -> None:
+    ids = [await quarantine(store, str(n).encode(), when=n, source="bonn" if n == 3 else "sipgate") for n in range(5)]
+    for wanted, expected in (
+        (Wanted(since=at(3)), [ids[4], ids[3]]),
+        (Wanted(until=at(1)), [ids[0]]),
+        (Wanted(source="bonn"), [ids[3]]),
+        (Wanted(source="bonn", channel="17"), [ids[3]]),
+    ):
+        assert [line.id for line in (await store.quarantined(wanted=wanted)).items] == expected
+
+
 async def test_channels_come_with_their_newest_name_and_call(store: Store) -> None:
     assert list(await store.channels()) == []
     await accepted(store, arrival("1", channel=Channel("17", "Sales"), when=1))
@@ -1060,7 +1247,9 @@ async def test_effort_counts_writes(store: Store) -> None:
     assert effort.writes == 20
     assert 1 <= effort.commits <= 20
     assert 1 <= effort.largest_batch <= 20
-    assert effort.commit_seconds > 0
+    assert effort.commit_seconds.total > 0
+    assert sum(effort.commit_seconds.counts) == effort.commits
+    assert effort.commit_writes.total == 20
 
 
 # --- the sums, whatever happens ---
@@ -1093,3 +1282,16 @@ async def test_the_sums_add_up_whatever_happens(kind: str, happenings: list[tupl
     assert {(sink, state): n for sink, row in backlog.items() for state, n in row.items()} == Counter(
         (line.sink, line.state.value) for line in deliveries
     )
+
+
+async def test_a_source_was_heard_when_anything_of_it_came(store: Store) -> None:
+    assert await store.heard("sipgate") is None
+    await store.accept(arrival("a", when=1.0))
+    await store.accept(arrival("b", when=2.0, text="other", source="busy"))
+    assert await store.heard("sipgate") == at(1.0)
+    await store.accept(arrival("a", when=3.0))  # a duplicate
+    assert await store.heard("sipgate") == at(3.0)
+    await quarantine(store, when=4.0)
+    await store.accept(arrival("c", when=5.0, text="more", source="busy"))
+    assert await store.heard("sipgate") == at(4.0)
+    assert await store.heard("busy") == at(5.0)

@@ -120,6 +120,7 @@ def test_a_bad_url_is_not_quoted() -> None:
         ("http://u:p@10.1.2.3/x", "10.1.2.3"),
     ],
 )
+@pytest.mark.case("SSRF-01")
 def test_a_url_that_leads_inside_is_found_at_load(url: str, host: str) -> None:
     with pytest.raises(ValueError, match="not public") as caught:
         check_url(url)

@@ -455,6 +455,7 @@ def test_an_empty_keyword_is_refused(source: str, mode: Match) -> None:
         ("a{2000}", "regex", "repetition size"),
     ],
 )
+@pytest.mark.case("CFG-10")
 def test_a_keyword_that_cannot_be_looked_for_is_refused(
     source: str, match: str, complaint: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -618,6 +619,7 @@ def hostile_texts() -> Iterator[Any]:
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("text", list(hostile_texts()))
+@pytest.mark.case("CFG-09")
 def test_a_hostile_text_costs_no_more_than_its_length(text: str) -> None:
     sources = {
         Match.WORD: ["aab", "a b a c", "a-a-b", "100%", "ä"],

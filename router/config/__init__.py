@@ -1,5 +1,6 @@
 """The configuration: routes.yaml as a document, its grammar, and one good `Config` out of both."""
 
+from router.config.files import Files
 from router.config.load import Config, load, schema
 
-__all__ = ["Config", "load", "schema"]
+__all__ = ["Config", "Files", "load", "schema"]

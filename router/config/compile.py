@@ -21,6 +21,7 @@ from router.config.suggest import did_you_mean
 from router.event import Direction, NumberKind
 from router.facts import TextField
 from router.formats import parts as parsing
+from router.hours import Hours
 from router.keywords import Keyword, Match, keyword
 from router.matching import (
     All,
@@ -94,6 +95,20 @@ class Compiler:
                     self.problems.append(((key, at, "name"), message))
                 above.add(name)
         return made
+
+    def alarms(self, to: Sequence[str], carrying: Mapping[str, bool]) -> None:
+        """Who is told alarms has to be there, and to be of a kind that can carry them."""
+        self._known_sinks(to, ("alarms", "to"))
+        for at, name in enumerate(to):
+            if not carrying.get(name, True):
+                able = ", ".join(sink for sink, can in carrying.items() if can) or "none"
+                message = f"{name!r} is of a kind that cannot carry alarms; those that can are: {able}"
+                self.problems.append((("alarms", "to", at), message))
+
+    def hours(self, wanted: TimeSetting, path: Path) -> Hours:
+        """Working hours."""
+        made = self._time(wanted, path)
+        return Hours(self._zone, made.days, made.begins, made.until, made.is_holiday)
 
     def _route(self, route: RouteSetting, path: Path) -> Route:
         return Route(

@@ -81,13 +81,13 @@ class Invalid(ValueError):
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
     """A scalar (it has `written`), a list or a map. An alias is its target: the same node in one slot more."""
 
     is_list: bool = False
     written: str | None = None
     filled: str | None = None
-    slots: "dict[str | int, _Slot]" = field(default_factory=dict)
+    slots: "dict[str | int, Slot]" = field(default_factory=dict)
     size: int = 0  #: nodes in it, itself too; 0 while it is being read
     height: int = 0  #: lists and maps in it, one in the other
 
@@ -102,10 +102,19 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
-    node: _Node
+class Slot:
+    """Where a node stands: in a file, in a list or as the value of a key."""
+
+    node: Node
     at: Place
     key: Place | None = None
+    file: str = ""
+    own: Steps | None = None  #: the steps to it in its own file, where those around it are another's
+
+
+def is_null(node: Node) -> bool:
+    """Whether a key has no value."""
+    return node.written is not None and node.filled is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,7 @@ class Document:
     file: str
     data: Data = field(repr=False)
     warnings: tuple[Problem, ...]
-    _root: _Slot = field(repr=False)
+    root: Slot = field(repr=False)
 
     def place(self, path: Steps, *, key: bool = False) -> Place:
         """Where the value at this path stands, or its key; for a path that leads nowhere, its nearest ancestor's.
@@ -131,11 +140,18 @@ class Document:
         return slot.node.written if found else None
 
     def problem(self, path: Steps, message: str, *, key: bool = False) -> Problem:
-        """A problem of the value at this path, or of its key."""
-        return Problem(self.file, *self.place(path, key=key), path, message)
+        """A problem of the value at this path, or of its key; the path is that in its own file."""
+        slot, own = self.root, tuple[str | int, ...]()
+        for at, step in enumerate(path):
+            if step not in slot.node.slots:
+                own += path[at:]
+                break
+            slot = slot.node.slots[step]
+            own += (step,) if slot.own is None else slot.own
+        return Problem(slot.file, *self.place(path, key=key), own, message)
 
-    def _nearest(self, path: Steps) -> tuple[_Slot, bool]:
-        slot = self._root
+    def _nearest(self, path: Steps) -> tuple[Slot, bool]:
+        slot = self.root
         for step in path:
             if step not in slot.node.slots:
                 return slot, False
@@ -143,7 +159,7 @@ class Document:
         return slot, True
 
 
-def read(text: str, file: str, folder: Path, environ: Mapping[str, str]) -> Document:
+def read(text: str, file: str, folder: Path, environ: Mapping[str, str], *, may_be_empty: bool = False) -> Document:
     """Read the text of a file; `file` is its name in messages, relative `${file:…}` start at `folder`.
 
     Raises `Invalid`, and nothing else. Opens the secret files that the text names, and runs nothing.
@@ -153,6 +169,8 @@ def read(text: str, file: str, folder: Path, environ: Mapping[str, str]) -> Docu
     if reader.problems:
         raise Invalid(tuple(sorted(reader.problems, key=lambda problem: (problem.line, problem.column))))
     data = root.node.data() if root else None
+    if data is None and may_be_empty:
+        return Document(file, {}, tuple(reader.warnings), Slot(Node(), (1, 1), file=file))
     if root is None or data is None:
         reader.stop((1, 1), "the file is empty: write sources, sinks and routes, or begin with `aftercall init`")
     return Document(file, data, tuple(reader.warnings), root)
@@ -173,7 +191,7 @@ class _Reader:
         self.file, self.folder, self.environ = file, folder, environ
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.anchors: dict[str, tuple[_Node, Place]] = {}
+        self.anchors: dict[str, tuple[Node, Place]] = {}
         self.count = 0
         self.events = self.parse(text)
 
@@ -207,7 +225,7 @@ class _Reader:
         except (yaml.YAMLError, ValueError, OverflowError):  # the Python parser, of numbers out of range
             self.stop((1, 1), "this is not valid YAML: look for a '\\' sequence or a %YAML that is out of range")
 
-    def root(self) -> _Slot | None:
+    def root(self) -> Slot | None:
         slot = None
         for event in self.events:
             if isinstance(event, yaml.NodeEvent):
@@ -217,12 +235,12 @@ class _Reader:
                 break
         return slot
 
-    def read(self, event: Any, path: Steps, key: Place | None = None, *, is_key: bool = False) -> _Slot:
+    def read(self, event: Any, path: Steps, key: Place | None = None, *, is_key: bool = False) -> Slot:
         """Read the node that begins with this event, to its end."""
         at = _place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            return _Slot(self.alias(str(event.anchor), at, path), at, key)
-        node = _Node(isinstance(event, yaml.SequenceStartEvent), getattr(event, "value", None))
+            return Slot(self.alias(str(event.anchor), at, path), at, key, self.file)
+        node = Node(isinstance(event, yaml.SequenceStartEvent), getattr(event, "value", None))
         before = self.count
         self.bound(1, len(path) + (node.written is None), at)
         if event.tag is not None:
@@ -242,15 +260,15 @@ class _Reader:
         node.size = self.count - before
         if node.written is None:
             node.height = 1 + max((slot.node.height for slot in node.slots.values()), default=0)
-        return _Slot(node, at, key)
+        return Slot(node, at, key, self.file)
 
     def inside(self) -> Iterator[Any]:
         """The first event of each node in the list or map that has just begun; who takes one reads its node."""
         return takewhile(lambda event: not isinstance(event, yaml.CollectionEndEvent), self.events)
 
-    def map(self, node: _Node, path: Steps) -> None:
+    def map(self, node: Node, path: Steps) -> None:
         """Read keys and values. What `<<` brings comes first, and what the map says itself wins."""
-        merge: _Slot | None = None
+        merge: Slot | None = None
         own = node.slots
         for event in self.inside():
             inner = (*path, getattr(event, "value", "?"))
@@ -277,7 +295,7 @@ class _Reader:
                 node.slots |= source.slots
             node.slots |= own
 
-    def alias(self, name: str, at: Place, path: Steps) -> _Node:
+    def alias(self, name: str, at: Place, path: Steps) -> Node:
         node, anchored = self.anchors.get(name, (None, at))
         if node and node.size:
             self.bound(node.size, len(path) + node.height, at)
@@ -286,7 +304,7 @@ class _Reader:
             self.report(at, path, f"this alias stands inside of what it repeats, from {_at(anchored)} on: remove it")
         else:
             self.report(at, path, "no anchor of this name above: add it, or put text that begins with '*' in quotes")
-        return _Node()
+        return Node()
 
     def bound(self, nodes: int, depth: int, at: Place) -> None:
         self.count += nodes

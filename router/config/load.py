@@ -21,14 +21,18 @@ from pydantic.json_schema import models_json_schema
 
 from router import pem, registry
 from router.clock import SystemClock
+from router.config.alarms import Alarms
 from router.config.compile import Compiler
 from router.config.document import Document, Invalid, Problem, Steps, read
+from router.config.files import Files
+from router.config.include import including
 from router.config.problems import as_written, fitted, translated
 from router.config.settings import Admin, Server, Settings, Source
 from router.config.suggest import did_you_mean
 from router.errors import ConfigError, PluginError
 from router.formats import Manner
 from router.formats.anchors import Anchors
+from router.hours import Hours
 from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
@@ -53,6 +57,8 @@ class Config:
     keep_events: timedelta | None
     keep_quarantine: timedelta | None
     keep_seen: timedelta | None
+    #: Bytes that one source may have in quarantine.
+    quarantine_size: int
     server: Server
     admin: Admin
     sources: Mapping[str, Source]
@@ -61,7 +67,14 @@ class Config:
     sinks: Mapping[str, SinkConfig]
     table: RoutingTable
     retry: RetrySetting
+    alarms: Alarms
+    #: The working time of `alarms.silent_after`.
+    hours: Hours
     kinds: Mapping[str, Kind]
+    #: The local plugin files, as they are named.
+    plugins: tuple[str, ...]
+    #: What it was read from.
+    files: Files
     warnings: tuple[Problem, ...]
 
     @property
@@ -70,14 +83,22 @@ class Config:
         return self.file.parent
 
 
-def load(file: Path, environ: Mapping[str, str] = os.environ, now: datetime | None = None) -> Config:
+def load(
+    file: Path,
+    environ: Mapping[str, str] = os.environ,
+    now: datetime | None = None,
+    *,
+    files: Files | None = None,
+    after: Config | None = None,
+) -> Config:
     """The configuration in this file. Raises `ConfigError`, one problem a line: file:line:column: path: what to do.
 
-    `now` is when certificates should be valid; None: now.
+    `now` is when certificates should be valid; None: now. `files` gets to know what is read, also where this fails.
+    Plugins run once in a process: `after` is the configuration in force, whose kinds of sinks these are.
     """
-    file = file.absolute()
+    file, files = file.absolute(), files or Files()
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = files.text(file)
     except FileNotFoundError:
         message = f"{file.name}: there is no such file in {file.parent}; `aftercall init` writes one to begin with"
         raise ConfigError(message) from None
@@ -85,10 +106,10 @@ def load(file: Path, environ: Mapping[str, str] = os.environ, now: datetime | No
         message = f"{file.name}: cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}"
         raise ConfigError(message) from None
     try:
-        document = read(text, file.name, file.parent, environ)
+        document = including(read(text, file.name, file.parent, environ), file.parent, environ, files)
     except Invalid as error:
         raise ConfigError(str(error)) from None
-    return _Loader(document, file, environ, now or SystemClock().now()).config()
+    return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
 
 
 def schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -123,11 +144,21 @@ def _later(store: str) -> str:
 class _Loader:
     """One run of loading."""
 
-    def __init__(self, document: Document, file: Path, environ: Mapping[str, str], now: datetime) -> None:
+    def __init__(
+        self,
+        document: Document,
+        file: Path,
+        environ: Mapping[str, str],
+        now: datetime,
+        files: Files,
+        after: Config | None,
+    ) -> None:
         self.document = document
         self.file = file
         self.environ = environ
         self.now = now
+        self.files = files
+        self.after = after
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = list(document.warnings)
 
@@ -154,6 +185,8 @@ class _Loader:
             otherwise=settings.otherwise,
             digest=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest(),
         )
+        compiler.alarms(settings.alarms.to, {name: config.carries_alarms for name, config in sinks.items()})
+        hours = compiler.hours(settings.alarms.hours, ("alarms", "hours"))
         self.problems += [self._compiled(path, message) for path, message in compiler.problems]
         self._check(settings)
         manners = {name: self._manner(name, source) for name, source in settings.sources.items()}
@@ -161,7 +194,9 @@ class _Loader:
             raise ConfigError(self._report())
         self.warnings += [self._compiled(path, message) for path, message in compiler.warnings]
         folder = self.file.parent
-        keep = {name: None if kept == "forever" else kept for name, kept in settings.keep}
+        keep: dict[str, timedelta | None] = {
+            name: None if kept == "forever" else kept for name, kept in settings.keep if name != "quarantine_size"
+        }
         return Config(
             file=self.file,
             data=folder / settings.data,
@@ -171,6 +206,7 @@ class _Loader:
             keep_events=keep["events"],
             keep_quarantine=keep["quarantine"],
             keep_seen=keep["seen"],
+            quarantine_size=settings.keep.quarantine_size,
             server=settings.server,
             admin=settings.admin,
             sources=settings.sources,
@@ -178,8 +214,12 @@ class _Loader:
             sinks=sinks,
             table=table,
             retry=settings.retry,
+            alarms=settings.alarms,
+            hours=hours,
             kinds=kinds or {},
-            warnings=tuple(sorted(set(self.warnings), key=_order)),
+            plugins=settings.plugins,
+            files=self.files,
+            warnings=tuple(sorted(set(self.warnings), key=self._order)),
         )
 
     def _settings(self, data: Any) -> Settings | None:
@@ -199,6 +239,8 @@ class _Loader:
 
     def _kinds(self, plugins: Any) -> dict[str, Kind] | None:
         """None where the plugins cannot be loaded: the sinks are not looked at then."""
+        if self.after is not None:
+            return dict(self.after.kinds)
         named = [plugins] if isinstance(plugins, str) else plugins if isinstance(plugins, list) else []
         files = {at: self.file.parent / name for at, name in enumerate(named) if isinstance(name, str)}
         try:
@@ -227,7 +269,10 @@ class _Loader:
                     self._look_at_files(path, config)
                     yield name, config
             else:
-                self._problem((*path, "kind"), f"unknown kind {kind!r} {did_you_mean(kind, kinds, 'installed')}")
+                known = did_you_mean(
+                    kind, kinds, "installed; new plugins are loaded at a restart" if self.after else "installed"
+                )
+                self._problem((*path, "kind"), f"unknown kind {kind!r} {known}")
 
     def _look_at_files(self, path: Steps, config: SinkConfig) -> None:
         try:
@@ -277,6 +322,13 @@ class _Loader:
             if source.trust is not None and source.format not in (None, "vcon"):
                 message = f"goes with `format: vcon`, or without `format`; nothing of {source.format} is signed"
                 self._problem(("sources", name, "trust"), message)
+            behind = settings.server.listen.loopback and not settings.server.trusted_proxies
+            if behind and source.allow_from and not any(network.is_loopback for network in source.allow_from):
+                message = (
+                    "lets nothing in: server.listen is reached from this machine alone, by a proxy; name the proxy in "
+                    "server.trusted_proxies (127.0.0.1), so that it is believed who called it"
+                )
+                self._problem(("sources", name, "allow_from"), message)
             for token in [*(source.tokens or ()), *filter(None, [source.token])]:
                 if owners.setdefault(token.get_secret_value(), name) != name:
                     message = f"has a token of source {owners[token.get_secret_value()]!r}; each source has its own"
@@ -314,8 +366,7 @@ class _Loader:
         self.problems.append(self._compiled(path, message))
 
     def _report(self) -> str:
-        return "\n".join(map(str, sorted(set(self.problems), key=_order)))
+        return "\n".join(map(str, sorted(set(self.problems), key=self._order)))
 
-
-def _order(problem: Problem) -> tuple[int, int, str]:
-    return problem.line, problem.column, problem.message
+    def _order(self, problem: Problem) -> tuple[bool, str, int, int, str]:
+        return problem.file != self.document.file, problem.file, problem.line, problem.column, problem.message

@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
+from router.config.alarms import Alarms
 from router.config.grammar import NamedWords, NeverSetting, RouteSetting
 from router.formats import FORMATS
 from router.formats.names import PARTS
 from router.scalars import DURATION_PATTERN, OneOrSeveral, Size, parse_duration, written
 from router.sink import RetrySetting, Setting
+from router.targets import Networks
 
 #: RFC 4648's base64url alphabet, 128 bits or more: what can stand in a URL and not be guessed.
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]{22,512}")
@@ -130,6 +132,8 @@ class Keep(Setting):
     """Calls with everything that belongs to them, once nothing of them is owed any more."""
     quarantine: Kept = timedelta(days=90)
     """Bodies that no format could read."""
+    quarantine_size: Size = 2**30
+    """How much of these a source may have; more is not taken in (503), so that it cannot fill the disk."""
     seen: Kept = timedelta(days=400)
     """How long a call is recognised when it comes again (keyed hashes only); at least as long as `events`."""
 
@@ -143,6 +147,8 @@ class Server(Setting):
     """How the phone company reaches it, like https://calls.example.com; `aftercall url` needs it."""
     max_body: Size = 10 * 2**20
     """The largest body, after decompression."""
+    trusted_proxies: Networks = ()
+    """Whose word counts on where a request comes from (X-Forwarded-For, Forwarded), like 127.0.0.1."""
 
 
 class Admin(Setting):
@@ -179,6 +185,8 @@ class Source(Setting):
     like summary: [gist, abstract]."""
     trust: Trusting | None = None
     """Whose signatures are believed; left out: nobody's."""
+    allow_from: Annotated[Networks, Field(min_length=1)] = ()
+    """Networks from which calls are taken, like 203.0.113.0/24; left out: from anywhere."""
 
 
 Sinks = Annotated[
@@ -221,5 +229,9 @@ class Settings(Setting):
     """Sinks for calls that no route took."""
     retry: RetrySetting = RetrySetting()
     """How failed attempts are repeated, where a sink says nothing else."""
+    include: Names = ()
+    """Further files with sources, sinks, words and rules, like rules.d/*.yaml."""
+    alarms: Alarms = Alarms()
+    """Who is told when something is wrong with the router itself."""
     plugins: Names = ()
     """Local plugin files."""

@@ -10,11 +10,14 @@ the rows. Times are aware UTC, kept to the microsecond; no engine reads a clock:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from itertools import accumulate
+from math import inf
+from typing import Any, Final, Generic, TypeVar
 
 from router.delivery import Decision, Delivery, DeliveryState, LaneRow
 from router.event import Call, Event
@@ -65,6 +68,8 @@ class Arrival:
     #: The hash of the rules that decided.
     rules: str
     owed: tuple[Owed, ...] = ()
+    #: When its deliveries are owed from: later than it was received where it was in quarantine until then.
+    accepted_at: datetime | None = None
     #: The parsed body, for the events of `Accepted.claims`; not stored, it is in the bytes.
     raw: Any = None
 
@@ -159,6 +164,44 @@ class Summary:
     unmatched: int
     unrouted: int
     deliveries: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which lines of a list are wanted: those for which all of this is so; None asks for nothing.
+
+    Times are those of the line's id, to the millisecond: an event and a body are received then, a delivery is
+    accepted.
+    """
+
+    #: Then, or later.
+    since: datetime | None = None
+    #: Before then.
+    until: datetime | None = None
+    source: str | None = None
+    #: The channel's id, or its name as rules compare names.
+    channel: str | None = None
+    direction: str | None = None
+    #: It fired for the event.
+    route: str | None = None
+    #: The delivery's sink, or one that the event is or was owed to.
+    sink: str | None = None
+    #: What the reason of a delivery holds, in small letters or capitals.
+    reason: str | None = None
+
+
+#: No line is unwanted.
+ANY: Final = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedAgain:
+    """What routing an event once more came to: how it is routed now, and what it is owed besides."""
+
+    routed: RoutedAs
+    routes: tuple[str, ...]
+    #: The sinks of the new deliveries.
+    sinks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,10 +324,41 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page of a list, newest first; `next` is the key to go on after, None at the end."""
+    """A page of a list, newest first; `next` is the key to go on after, None at the end.
+
+    A page may have fewer lines than were asked for, or none, and go on all the same: no more than so many rows are
+    looked at for one, so that a question that little fits cannot keep the store busy.
+    """
 
     items: tuple[T, ...]
     next: str | None = None
+
+
+@dataclass(slots=True)
+class Spread:
+    """How large something was, and how often, as a histogram has it: `counts[i]` of at most `bounds[i]`, the rest last.
+
+    One thread adds. Who reads meanwhile may miss the newest.
+    """
+
+    bounds: tuple[float, ...]
+    total: float = 0.0
+    counts: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def cumulated(self) -> list[tuple[float, int]]:
+        """Every bound, and how many were at most that."""
+        return list(zip((*self.bounds, inf), accumulate(self.counts), strict=True))
+
+
+_COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_COMMIT_WRITES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
 @dataclass(slots=True)
@@ -293,11 +367,22 @@ class Effort:
 
     commits: int = 0
     writes: int = 0
-    #: Seconds of all commits together.
-    commit_seconds: float = 0.0
     largest_batch: int = 0
+    #: How long commits took, and how many writes shared each.
+    commit_seconds: Spread = field(default_factory=lambda: Spread(_COMMIT_SECONDS))
+    commit_writes: Spread = field(default_factory=lambda: Spread(_COMMIT_WRITES))
     #: How often the log was moved into the database (SQLite).
     checkpoints: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes that the store takes (`log`: those not moved into the database yet), and what its disk has."""
+
+    database: int
+    log: int
+    free: int
+    disk: int
 
 
 class Store(ABC):
@@ -327,11 +412,20 @@ class Store(ABC):
 
     @abstractmethod
     async def quarantine(
-        self, *, source: str, body: bytes, digest: bytes, content_type: str | None, reason: str, now: datetime
+        self,
+        *,
+        source: str,
+        body: bytes,
+        digest: bytes,
+        content_type: str | None,
+        reason: str,
+        now: datetime,
+        room: int | None = None,
     ) -> Quarantined:
         """Keep a body that no format could read: one row per (source, digest); the same again counts as a duplicate.
 
-        Raises as `accept`.
+        `room` is how many bytes the source may have in quarantine, a kilobyte more for each body; None: any number.
+        Raises `QuarantineFull` where a new one does not fit (nothing was kept), else as `accept`.
         """
 
     # --- sending out ---
@@ -389,6 +483,29 @@ class Store(ABC):
         """Move a pending delivery to `dead`. Raises `Unknown`, or `Conflict` where it is not pending."""
 
     @abstractmethod
+    async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
+        """Move a body out of quarantine: what it says is accepted as `accept` does, in one transaction.
+
+        Its repeats in quarantine count as repeats of the content, so received stays what it was. Raises `Conflict`
+        where the body is in quarantine no longer: a repeat is therefore a conflict, never a second event.
+        """
+
+    @abstractmethod
+    async def keep_unread(self, quarantine_id: str, *, reason: str) -> None:
+        """Remember why a quarantined body is still not readable. Raises `Conflict` where it is there no longer."""
+
+    @abstractmethod
+    async def route_again(
+        self, event_id: str, *, routes: Sequence[str], rules: str, owed: Sequence[Owed], now: datetime
+    ) -> RoutedAgain:
+        """Owe an event, from `now` on, to those of `owed` that it never was owed to; one transaction.
+
+        `Owed.once` counts as for an arrival. The routes that fired now are added to those that did before, and the
+        rules that decided now are remembered. Repeats therefore owe nothing. Raises `Unknown`, or `StoreError`
+        where the event is not what was stored.
+        """
+
+    @abstractmethod
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
@@ -411,11 +528,21 @@ class Store(ABC):
         """Deliveries by sink and state, for sinks that have any."""
 
     @abstractmethod
+    async def oldest(self) -> dict[str, datetime]:
+        """When the oldest delivery that is pending or claimed was accepted, by sink, for sinks that have any."""
+
+    @abstractmethod
+    async def room(self) -> Room | None:
+        """What the store takes on its disk, and what is left there; None where the engine cannot know."""
+
+    @abstractmethod
     async def event(self, event_id: str) -> StoredEvent | None:
         """One event with its body. Raises `StoreError` where it is not what was stored."""
 
     @abstractmethod
-    async def events(self, *, after: str | None = None, limit: int = 50) -> Page[EventLine]:
+    async def events(
+        self, *, routed: RoutedAs | None = None, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[EventLine]:
         """Events, newest first."""
 
     @abstractmethod
@@ -429,14 +556,17 @@ class Store(ABC):
         state: DeliveryState | None = None,
         sink: str | None = None,
         event_id: str | None = None,
+        wanted: Wanted = ANY,
         after: str | None = None,
         limit: int = 50,
     ) -> Page[DeliveryLine]:
-        """Deliveries, newest first."""
+        """Deliveries, newest first; `sink` may be said in either place."""
 
     @abstractmethod
-    async def quarantined(self, *, after: str | None = None, limit: int = 50) -> Page[QuarantineLine]:
-        """Quarantined bodies, newest first."""
+    async def quarantined(
+        self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[QuarantineLine]:
+        """Quarantined bodies, newest first; of `wanted` the times and the source count."""
 
     @abstractmethod
     async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
@@ -445,6 +575,10 @@ class Store(ABC):
     @abstractmethod
     async def channels(self) -> Sequence[ChannelLine]:
         """Every channel seen, most recent call first."""
+
+    @abstractmethod
+    async def heard(self, source: str) -> datetime | None:
+        """When anything of this source came last, a duplicate or an unreadable body too; None: nothing is known of it."""
 
     @abstractmethod
     async def check(self) -> None:

@@ -95,16 +95,21 @@ class RouterProcess:
         )
         (self.folder / "routes.yaml").write_text(head + text, encoding="utf-8")
 
-    async def start(self) -> None:
-        """Until it answers that it is ready."""
+    async def launch(self) -> asyncio.subprocess.Process:
+        """Only begun; it may end at any moment."""
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "router", "serve", "-c", str(self.folder / "routes.yaml"), "--log", "json",
                 stdout=log, stderr=log, cwd=self.folder, env={**os.environ, "PYTHONWARNINGS": "error", **self.environ},
             )  # fmt: skip
+        return self.process
+
+    async def start(self) -> None:
+        """Until it answers that it is ready."""
+        process = await self.launch()
         async with asyncio.timeout(30), aiohttp.ClientSession() as client:
             while True:
-                assert self.process.returncode is None, (self.folder / "log").read_text()
+                assert process.returncode is None, (self.folder / "log").read_text()
                 try:
                     async with client.get(f"http://127.0.0.1:{self.ingest}/readyz") as answer:
                         if answer.status == 200:

@@ -18,6 +18,7 @@ BACKLOG = int(os.environ.get("AFTERCALL_BACKLOG", "500"))
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.case("DUR-01")
 async def test_dur_01_what_was_promised_arrives_although_the_router_is_killed_under_load(tmp_path: Path) -> None:
     seed = int(os.environ.get("AFTERCALL_SEED", random.randrange(2**32)))
     print(f"AFTERCALL_SEED={seed}")  # noqa: T201 - how to see a failure again

@@ -5,6 +5,8 @@ import fcntl
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from router import SinkConfig, Unavailable
+from router import AlarmSink, SinkConfig, Unavailable
 from router.event import Channel, Direction, Number
-from router.testing import SinkContract, bare_event, make_delivery, make_event, settle, sink_context
+from router.testing import SinkContract, bare_event, make_alarm, make_delivery, make_event, settle, sink_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,3 +207,15 @@ async def test_what_replaces_standard_output_is_written_to(capsys: pytest.Captur
     async with config().open(sink_context(Path())) as sink:
         await sink.deliver(make_delivery())
     assert capsys.readouterr().out == LINE
+
+
+async def test_an_alarm_is_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    alarm = make_alarm(subject="crm")
+    async with config().open(sink_context(Path())) as sink:
+        assert isinstance(sink, AlarmSink)
+        await sink.alarm(alarm)
+        await sink.alarm(replace(alarm, cleared=alarm.since + timedelta(hours=1)))
+    assert capfd.readouterr().out == (
+        "2026-03-10 09:20:21+01:00  Alarm: crm nimmt nichts an\n"
+        "2026-03-10 10:20:21+01:00  Entwarnung: crm nimmt wieder an\n"
+    )

@@ -197,6 +197,7 @@ async def test_a_long_name_of_a_channel_leaves_room_for_the_time(office: PostOff
     assert message["subject"] == f"Anruf auf {'ü' * 79}… · 10.03.2026, 09:15"
 
 
+@pytest.mark.case("DED-06", "MAIL-07")
 async def test_every_attempt_has_the_same_message_id_and_its_own_date(office: PostOffice, tmp_path: Path) -> None:
     """MAIL-07."""
     clock = ManualClock()
@@ -295,6 +296,7 @@ NAMES = sorted(
     ],
     ids=str,
 )
+@pytest.mark.case("MAIL-01", "MAIL-03", "MAIL-04")
 async def test_whatever_a_call_says_is_text(settings: dict[str, Any], tmp_path: Path) -> None:
     """MAIL-01, MAIL-03, MAIL-04."""
     async with PostOffice(implicit=False, login=False) as office:
@@ -311,6 +313,7 @@ async def test_whatever_a_call_says_is_text(settings: dict[str, Any], tmp_path: 
         assert sorted(message_from_bytes(again.as_bytes()).keys()) == NAMES
 
 
+@pytest.mark.case("MAIL-04")
 async def test_whatever_a_call_says_is_text_in_all_parts(tmp_path: Path) -> None:
     async with PostOffice(implicit=False, login=False) as office:
         made = for_office(office, tmp_path, tls="none")
@@ -398,6 +401,7 @@ async def test_other_sinks_and_calls_do_not_count(office: PostOffice, tmp_path: 
     assert [mail.recipients for mail in office.mails] == [(CHEF,), (CHEF, SALES), (CHEF, SALES)]
 
 
+@pytest.mark.case("MAIL-07")
 async def test_who_has_it_does_not_get_it_again(office: PostOffice, tmp_path: Path) -> None:
     """MAIL-07: others are greylisted, or full, for a while; then for good."""
     office.answer(SALES, "450 4.7.1 greylisted")

@@ -214,6 +214,7 @@ async def test_what_is_missing_is_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../../etc/cron.d/x", "/etc/passwd", "..\\..\\x", "..", "~root", "a/b", "x" * 5000, "ä" * 256]
 )
+@pytest.mark.case("ARC-01", "ARC-04")
 async def test_a_call_cannot_choose_where_it_goes(name: str, tmp_path: Path) -> None:
     """ARC-01, ARC-04: the path has as many names as it was written with, all below the root."""
     event = make_event(channel=Channel(None, name), call_id=name)
@@ -237,6 +238,7 @@ async def test_a_call_cannot_choose_where_it_goes(name: str, tmp_path: Path) -> 
         ("{{ event.id | nosuch }}", "nosuch"),
     ],
 )
+@pytest.mark.case("ARC-10")
 def test_a_path_that_cannot_work_is_found_when_it_is_read(path: str, problem: str) -> None:
     """ARC-10, also where it could not work only for a call in which something is missing."""
     with pytest.raises(ValidationError) as caught:
@@ -298,6 +300,7 @@ async def test_too_many_at_one_path_are_refused(tmp_path: Path, monkeypatch: pyt
 # --- folders and links ---
 
 
+@pytest.mark.case("ARC-09")
 async def test_files_and_folders_are_for_the_owner_alone(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
@@ -309,6 +312,7 @@ async def test_files_and_folders_are_for_the_owner_alone(tmp_path: Path) -> None
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
+@pytest.mark.case("ARC-06")
 async def test_no_link_below_the_root_is_followed(tmp_path: Path) -> None:
     """ARC-06."""
     outside = tmp_path / "outside"
@@ -324,6 +328,7 @@ async def test_no_link_below_the_root_is_followed(tmp_path: Path) -> None:
     assert tree(outside) == {}
 
 
+@pytest.mark.case("ARC-06")
 async def test_no_link_in_the_place_of_the_file_is_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"precious")
@@ -337,6 +342,7 @@ async def test_no_link_in_the_place_of_the_file_is_followed(tmp_path: Path) -> N
     assert not (tmp_path / "not there").exists()
 
 
+@pytest.mark.case("ARC-06")
 async def test_a_link_that_comes_while_the_folder_is_open_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,6 +481,7 @@ async def test_without_links_names_are_still_not_taken_twice(tmp_path: Path, mon
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says what a descriptor is")
+@pytest.mark.case("ARC-07")
 async def test_it_is_durable_before_it_is_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ARC-07: the file before its name, its folder after that; each new folder's parent."""
     steps: list[str] = []
@@ -516,6 +523,7 @@ async def test_an_attempt_that_is_called_off_leaves_nothing_half(
     assert set(tree(tmp_path / "archive")) <= {"x"}
 
 
+@pytest.mark.case("ARC-07")
 async def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     """ARC-07: but not what another one writes at this moment, nor what only looks alike."""
     folder = tmp_path / "archive" / "2026" / "03"
@@ -535,6 +543,7 @@ async def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         await eventually(lambda: not held.exists())
 
 
+@pytest.mark.case("ARC-07")
 async def test_a_killed_process_leaves_whole_files_and_nothing_after_the_next_start(tmp_path: Path) -> None:
     """ARC-07."""
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(tmp_path))

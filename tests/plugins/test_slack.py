@@ -260,6 +260,7 @@ async def test_no_combination_of_parts_is_refused(far: FakeSlack) -> None:
     assert len(far.requests) > 256
 
 
+@pytest.mark.case("SLK-04")
 async def test_no_length_is_refused(far: FakeSlack) -> None:
     """And what there is room for is used."""
     for times in (10, 100, 1_000, 9_000):
@@ -282,6 +283,7 @@ async def test_no_case_is_refused_with_every_part(far: FakeSlack) -> None:
         "&lt;!channel&gt; &amp; *fett* _kursiv_ ~weg~ `code` ```\n> Zitat\n• Punkt",
     ],
 )
+@pytest.mark.case("SLK-01", "SLK-03")
 async def test_what_a_call_says_is_text_and_nothing_else(text: str, far: FakeSlack) -> None:
     """SLK-01, SLK-03: in rich text as it is, escaped once elsewhere; no element but text."""
     event = make_event(headline=text, summary=text, action_items=(ActionItem(None, text),), note=None)
@@ -299,6 +301,7 @@ async def test_what_a_call_says_is_text_and_nothing_else(text: str, far: FakeSla
     assert far.problems == []
 
 
+@pytest.mark.case("SLK-04")
 async def test_a_text_is_cut_with_a_mark_after_it_was_escaped(far: FakeSlack) -> None:
     """SLK-04: never within an entity or an emoji."""
     event = make_event(headline="&" * 190, summary="<👩‍👩‍👧>" * 9000, note="kurz")
@@ -492,6 +495,7 @@ def test_the_tables_hold_the_words_that_are_known() -> None:
 
 
 @pytest.mark.parametrize(("word", "kind", "lane"), VERDICTS)
+@pytest.mark.case("SLK-06")
 async def test_each_word_of_slack_has_its_meaning(word: str, kind: type, lane: bool, far: FakeSlack) -> None:
     """SLK-06: at a webhook with any status, at the API with 200."""
     for status in (200, 400, 404):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
 from certificates import authority, identity
-from router import ConfigError, Numbers, Part, Rejected, SinkConfig, Unavailable, as_vcon, plain
+from router import AlarmSink, ConfigError, Numbers, Part, Rejected, SinkConfig, Unavailable, as_vcon, plain
 from router.errors import Unreadable
 from router.event import Trust
 from router.formats import Manner, find
@@ -26,6 +26,7 @@ from router.testing import (
     ManualClock,
     Received,
     SinkContract,
+    make_alarm,
     make_delivery,
     make_event,
     sink_context,
@@ -93,6 +94,7 @@ def signing(folder: Path) -> dict[str, str]:
 # --- what is sent ---
 
 
+@pytest.mark.case("JSON-01")
 async def test_the_received_bytes_go_on_as_they_came(endpoint: FakeEndpoint) -> None:
     body = b'{ "b": 1.0,\n"id": 123456789012345678901234567890, "x": "\xff" }'
     request = await post(endpoint, make_delivery(body=body, content_type="application/vcon+json; charset=utf-8"))
@@ -187,6 +189,7 @@ async def test_of_an_event_only_the_chosen_parts_go(endpoint: FakeEndpoint) -> N
     assert sent.keys() == plain(make_event()).keys()
 
 
+@pytest.mark.case("DED-06")
 async def test_the_id_is_that_of_the_delivery_on_every_attempt(endpoint: FakeEndpoint) -> None:
     """DED-06: the id stays; time and signature are those of the attempt."""
     clock = ManualClock()
@@ -204,6 +207,7 @@ async def test_the_id_is_that_of_the_delivery_on_every_attempt(endpoint: FakeEnd
 
 
 @pytest.mark.parametrize("body", ["received", "event"])
+@pytest.mark.case("FWD-03")
 async def test_a_receiver_can_verify_what_it_gets(
     body: str, endpoint: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +224,7 @@ async def test_without_a_secret_there_is_no_signature(endpoint: FakeEndpoint) ->
     assert [name for name in request.headers if name.startswith("webhook-")] == ["webhook-id"]
 
 
+@pytest.mark.case("FWD-04")
 async def test_own_headers_go_along_and_nothing_else_does(endpoint: FakeEndpoint) -> None:
     """FWD-04."""
     headers = {"Authorization": "Bearer t", "X-Api-Key": "k", "content-type": "application/x-call"}
@@ -306,3 +311,22 @@ def test_settings_that_do_not_fit(settings: dict[str, Any], problem: str) -> Non
 def test_networks_may_be_written_alone() -> None:
     assert config("http://10.1.2.3/", allow_networks="10.1.0.0/16").recipient() == "10.1.2.3"
     assert config("http://localhost/", allow_networks=["127.0.0.0/8"]).recipient() == "localhost"
+
+
+async def test_an_alarm_is_json_with_a_type_a_key_and_a_signature(tmp_path: Path) -> None:
+    alarm = make_alarm(subject="crm", count=2)
+    async with FakeEndpoint() as endpoint:
+        made = config(endpoint.url(), allow_networks=["127.0.0.0/8"], secret=SECRET)
+        async with made.open(sink_context(tmp_path)) as sink:
+            assert isinstance(sink, AlarmSink)
+            await sink.alarm(alarm)
+            await sink.alarm(replace(alarm, cleared=alarm.since + timedelta(hours=1)))
+    raised, cleared = endpoint.requests
+    assert json.loads(raised.body) == {
+        "type": "alarm.raised",
+        "timestamp": "2026-03-10T08:20:21Z",
+        "data": {"cause": "down", "subject": "crm", "since": "2026-03-10T08:20:21Z", "count": 2, "cleared": None},
+    }
+    assert raised.headers["webhook-id"] == alarm.key
+    assert raised.headers["webhook-signature"]
+    assert json.loads(cleared.body)["type"] == "alarm.cleared"

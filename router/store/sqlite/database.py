@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
+from router.store.base import Room
 from router.store.sqlite import folder
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.trouble import explain
@@ -113,6 +115,15 @@ class Database:
             if path == self.log:
                 size = status.st_size
         return size
+
+    def room(self) -> Room:
+        """What the files take, and what the disk has. Raises `StoreError`."""
+        try:
+            disk = os.statvfs(self.path.parent)
+            log = self.log.stat().st_size if self.log.exists() else 0
+            return Room(self.path.stat().st_size, log, disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+        except OSError as error:
+            raise self.explain(error) from error
 
     def empty_log(self, connection: sqlite3.Connection) -> bool:
         """Copy the log into the database file and cut it to nothing; False where a reader was in the way."""

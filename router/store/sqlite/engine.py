@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from router.errors import StoreError
 from router.store.base import (
+    ANY,
     Accepted,
     Arrival,
     AttemptLine,
@@ -25,16 +27,21 @@ from router.store.base import (
     Duplicate,
     Effort,
     EventLine,
+    Owed,
     Page,
     Purged,
     Quarantined,
     QuarantinedBody,
     QuarantineLine,
     Retaken,
+    Room,
+    RoutedAgain,
+    RoutedAs,
     Settlement,
     Store,
     StoredEvent,
     Summary,
+    Wanted,
 )
 from router.store.sqlite import folder, keys, looking, putting_right, schema, sending_out, taking_in, trouble
 from router.store.sqlite.database import Database, refuse_old_sqlite
@@ -156,18 +163,29 @@ class SqliteStore(Store):
 
     @override
     async def accept(self, arrival: Arrival) -> Accepted | Duplicate:
+        acceptance = self._acceptance(arrival)
+        return await self.writer.run(acceptance.write, weight=acceptance.weight, intake=True)
+
+    def _acceptance(self, arrival: Arrival) -> taking_in.Acceptance:
         try:
-            acceptance = taking_in.Acceptance.of(arrival, self._key)
+            return taking_in.Acceptance.of(arrival, self._key)
         except (UnicodeError, PydanticSerializationError):
             message = "a text of the call is not valid Unicode and cannot be stored"
             raise StoreError(message) from None
-        return await self.writer.run(acceptance.write, weight=acceptance.weight, intake=True)
 
     @override
     async def quarantine(
-        self, *, source: str, body: bytes, digest: bytes, content_type: str | None, reason: str, now: datetime
+        self,
+        *,
+        source: str,
+        body: bytes,
+        digest: bytes,
+        content_type: str | None,
+        reason: str,
+        now: datetime,
+        room: int | None = None,
     ) -> Quarantined:
-        kept = taking_in.Quarantine(source, body, digest, content_type, reason, now)
+        kept = taking_in.Quarantine(source, body, digest, content_type, reason, now, room)
         return await self.writer.run(kept.write, weight=kept.weight, intake=True)
 
     # --- sending out ---
@@ -214,6 +232,25 @@ class SqliteStore(Store):
         await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
 
     @override
+    async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
+        acceptance = self._acceptance(arrival)
+        return await self._write(
+            partial(putting_right.read_again, quarantine_id=quarantine_id, acceptance=acceptance),
+            weight=acceptance.weight,
+        )
+
+    @override
+    async def keep_unread(self, quarantine_id: str, *, reason: str) -> None:
+        await self._write(partial(putting_right.keep_unread, quarantine_id=quarantine_id, reason=reason))
+
+    @override
+    async def route_again(
+        self, event_id: str, *, routes: Sequence[str], rules: str, owed: Sequence[Owed], now: datetime
+    ) -> RoutedAgain:
+        routing = partial(putting_right.route_again, event_id=event_id, routes=routes, rules=rules, owed=owed, now=now)
+        return await self._write(routing)
+
+    @override
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
@@ -244,12 +281,22 @@ class SqliteStore(Store):
         return await self.readers.read(looking.backlog)
 
     @override
+    async def oldest(self) -> dict[str, datetime]:
+        return await self.readers.read(looking.oldest)
+
+    @override
+    async def room(self) -> Room:
+        return await self.readers.work(self.database.room)
+
+    @override
     async def event(self, event_id: str) -> StoredEvent | None:
         return await self.readers.read(partial(looking.event, event_id=event_id, parse=self._parse))
 
     @override
-    async def events(self, *, after: str | None = None, limit: int = 50) -> Page[EventLine]:
-        return await self.readers.read(partial(looking.events, after=after, limit=limit))
+    async def events(
+        self, *, routed: RoutedAs | None = None, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[EventLine]:
+        return await self.readers.read(partial(looking.events, routed=routed, wanted=wanted, after=after, limit=limit))
 
     @override
     async def delivery(self, delivery_id: str) -> tuple[DeliveryLine, tuple[AttemptLine, ...]] | None:
@@ -262,15 +309,20 @@ class SqliteStore(Store):
         state: DeliveryState | None = None,
         sink: str | None = None,
         event_id: str | None = None,
+        wanted: Wanted = ANY,
         after: str | None = None,
         limit: int = 50,
     ) -> Page[DeliveryLine]:
-        wanted = partial(looking.deliveries, state=state, sink=sink, event_id=event_id, after=after, limit=limit)
-        return await self.readers.read(wanted)
+        if sink is not None:
+            wanted = replace(wanted, sink=sink)
+        look = partial(looking.deliveries, state=state, event_id=event_id, wanted=wanted, after=after, limit=limit)
+        return await self.readers.read(look)
 
     @override
-    async def quarantined(self, *, after: str | None = None, limit: int = 50) -> Page[QuarantineLine]:
-        return await self.readers.read(partial(looking.quarantined, after=after, limit=limit))
+    async def quarantined(
+        self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[QuarantineLine]:
+        return await self.readers.read(partial(looking.quarantined, wanted=wanted, after=after, limit=limit))
 
     @override
     async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
@@ -279,6 +331,10 @@ class SqliteStore(Store):
     @override
     async def channels(self) -> Sequence[ChannelLine]:
         return await self.readers.read(looking.channels)
+
+    @override
+    async def heard(self, source: str) -> datetime | None:
+        return await self.readers.read(partial(looking.heard, source=source))
 
     @override
     async def check(self) -> None:

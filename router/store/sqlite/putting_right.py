@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 from router.errors import Conflict, Unknown
 from router.ids import new_id
-from router.store.base import Purged
+from router.store.base import Purged, RoutedAgain, RoutedAs
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.rows import micros
+from router.store.sqlite.rows import fired_with, micros, packed
+from router.store.sqlite.taking_in import delivery_row
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from router.store.base import Accepted, Duplicate, Owed
+    from router.store.sqlite.taking_in import Acceptance
 
 #: One purge removes no more than about this: what is removed is overwritten first, and all of that goes into the log.
 _LARGEST_PURGE: Final = 16 * 2**20
+_NOT_THERE: Final = "body {} is in quarantine no longer: it was read again meanwhile, or its time was over"
 
 
 def replay(connection: sqlite3.Connection, delivery_id: str, *, sink: str | None, now: datetime) -> str:
@@ -43,6 +48,46 @@ def end(connection: sqlite3.Connection, delivery_id: str, *, reason: str, now: d
         state = _delivery(connection, delivery_id)["state"]
         message = f"delivery {delivery_id} is {state}: only a pending one can be ended"
         raise Conflict(message)
+
+
+def read_again(connection: sqlite3.Connection, *, quarantine_id: str, acceptance: Acceptance) -> Accepted | Duplicate:
+    """Move a body out of quarantine, with how often it came."""
+    left = connection.execute(SQL["leave_quarantine"], {"id": quarantine_id}).fetchall()
+    if not left:
+        raise Conflict(_NOT_THERE.format(quarantine_id))
+    return acceptance.write(connection, times=left[0]["times"], last_at=left[0]["last_at"])
+
+
+def keep_unread(connection: sqlite3.Connection, *, quarantine_id: str, reason: str) -> None:
+    """Remember why a body is still unreadable."""
+    if connection.execute(SQL["keep_unread"], {"id": quarantine_id, "reason": reason}).rowcount == 0:
+        raise Conflict(_NOT_THERE.format(quarantine_id))
+
+
+def route_again(
+    connection: sqlite3.Connection,
+    *,
+    event_id: str,
+    routes: Sequence[str],
+    rules: str,
+    owed: Sequence[Owed],
+    now: datetime,
+) -> RoutedAgain:
+    """Owe an event to whom it never was owed to."""
+    row = connection.execute(SQL["event_to_route"], {"id": event_id}).fetchone()
+    if row is None:
+        message = f"there is no event {event_id}"
+        raise Unknown(message)
+    fired, sha256 = fired_with(row, routes)
+    seen = {"source": row["source"], "call": row["seen_call"], "event_id": event_id}
+    has = {one["sink"] for one in connection.execute(SQL["sinks_of_event"], {"id": event_id})}
+    others = {one["sink"] for one in connection.execute(SQL["owed_before"], seen)}
+    new = [one for one in owed if one.sink not in has and not (one.once and one.sink in others)]
+    routed = RoutedAs.ROUTED if fired else RoutedAs.UNMATCHED
+    decided = {"id": event_id, "routed": routed.value, "routes": packed(fired), "rules": rules}
+    connection.execute(SQL["route_again"], {**decided, "sha256": sha256})
+    connection.executemany(SQL["add_delivery"], [delivery_row(new_id(now), event_id, one, now) for one in new])
+    return RoutedAgain(routed, fired, tuple(one.sink for one in new))
 
 
 def purge(

@@ -33,9 +33,10 @@ PRAGMA wal_checkpoint(TRUNCATE);
 INSERT INTO seen (source, call, digest, event_id, revision, first_at, times, last_at)
 VALUES (
     :source, :call, :digest, :event_id,
-    1 + coalesce((SELECT max(revision) FROM seen WHERE source = :source AND call = :call), 0), :now, 1, :now
+    1 + coalesce((SELECT max(revision) FROM seen WHERE source = :source AND call = :call), 0), :now, :times,
+    :last_at
 )
-ON CONFLICT (source, call, digest) DO UPDATE SET times = times + 1, last_at = max(last_at, excluded.last_at)
+ON CONFLICT (source, call, digest) DO UPDATE SET times = times + excluded.times, last_at = max(last_at, excluded.last_at)
 RETURNING event_id, revision;
 
 -- add_event: Keep an event with its body.
@@ -80,6 +81,9 @@ INSERT INTO quarantine (id, source, digest, reason, size, content_type, received
 VALUES (:id, :source, :digest, :reason, :size, :content_type, :now, 1, :now, :body)
 ON CONFLICT (source, digest) DO UPDATE SET times = times + 1, last_at = max(last_at, excluded.last_at)
 RETURNING id;
+
+-- quarantine_bytes: How much of a source is in quarantine.
+SELECT bytes FROM quarantine_totals WHERE source = :source;
 
 
 -- claim_due: Claim the deliveries of a sink that have been due for the longest.
@@ -198,6 +202,21 @@ VALUES (:id, :event_id, :sink, 'pending', :now, :now, :replay_of);
 UPDATE deliveries SET state = 'dead', held = 0, settled_at = :now, reason = :reason
 WHERE id = :id AND state = 'pending';
 
+-- leave_quarantine: Take a body out of quarantine.
+DELETE FROM quarantine WHERE id = :id RETURNING times, last_at;
+
+-- keep_unread: Remember why a body is still unreadable.
+UPDATE quarantine SET reason = :reason WHERE id = :id;
+
+-- event_to_route: An event as it was routed.
+SELECT * FROM events WHERE id = :id;
+
+-- sinks_of_event: The sinks that an event was ever owed to.
+SELECT DISTINCT sink FROM deliveries WHERE event_id = :id;
+
+-- route_again: Remember how an event is routed now.
+UPDATE events SET routed = :routed, routes = :routes, rules = :rules, sha256 = :sha256 WHERE id = :id;
+
 -- old_events: Events from before a time that owe nothing, oldest first.
 SELECT sequence AS number, length(body) AS size FROM events
 WHERE received_at < :before AND NOT EXISTS (
@@ -235,15 +254,30 @@ SELECT name, n FROM totals UNION ALL SELECT routed, n FROM event_totals;
 -- delivery_totals: Deliveries by sink and state.
 SELECT sink, state, n FROM delivery_totals WHERE n > 0 ORDER BY sink, state;
 
+-- oldest: When the oldest delivery that is still owed was accepted, by sink.
+SELECT sink, min(accepted_at) AS accepted_at FROM deliveries
+WHERE state IN ('pending', 'claimed') AND state <> 'delivered'
+GROUP BY sink;
+
 -- event: One event, and how often the same content came.
 SELECT events.*, seen.times, seen.last_at
 FROM events LEFT JOIN seen
     ON seen.source = events.source AND seen.call = events.seen_call AND seen.digest = events.seen_digest
 WHERE events.id = :id;
 
--- events: Events, newest first.
-SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes
-FROM events WHERE id < :after ORDER BY id DESC LIMIT :limit;
+-- events: Events, newest first; `sink` where they are or were owed to that one.
+SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes,
+    CASE WHEN :sink IS NOT NULL AND EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.sink = :sink
+    ) THEN :sink END AS sink
+FROM events WHERE id < :after AND id >= :since ORDER BY id DESC;
+
+-- events_unrouted: Events that our routing failed for, as `events`.
+SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes,
+    CASE WHEN :sink IS NOT NULL AND EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.sink = :sink
+    ) THEN :sink END AS sink
+FROM events WHERE routed = 'unrouted' AND id < :after AND id >= :since ORDER BY id DESC;
 
 -- delivery: One delivery.
 SELECT * FROM deliveries WHERE id = :id;
@@ -251,29 +285,30 @@ SELECT * FROM deliveries WHERE id = :id;
 -- attempts: The tries of a delivery, first one first.
 SELECT attempt, started_at, ended_at, outcome, reason FROM attempts WHERE delivery_id = :id ORDER BY attempt;
 
--- deliveries: Deliveries, newest first.
-SELECT * FROM deliveries
-WHERE id < :after AND (:state IS NULL OR state = :state)
-ORDER BY id DESC LIMIT :limit;
+-- deliveries: Deliveries with what is asked of their events, newest first.
+SELECT deliveries.*, events.source, events.direction, events.channel_id, events.channel_name, events.routes
+FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
+WHERE deliveries.id < :after AND deliveries.id >= :since ORDER BY deliveries.id DESC;
 
--- deliveries_of_event: Deliveries of one event, newest first.
-SELECT * FROM deliveries
-WHERE event_id = :event_id AND id < :after AND (:state IS NULL OR state = :state) AND (:sink IS NULL OR sink = :sink)
-ORDER BY id DESC LIMIT :limit;
+-- deliveries_of_event: Those of one event.
+SELECT deliveries.*, events.source, events.direction, events.channel_id, events.channel_name, events.routes
+FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
+WHERE deliveries.event_id = :event_id AND deliveries.id < :after AND deliveries.id >= :since ORDER BY deliveries.id DESC;
 
--- deliveries_of_sink: Deliveries of one sink, newest first.
-SELECT * FROM deliveries
-WHERE sink = :sink AND id < :after AND (:state IS NULL OR state = :state)
-ORDER BY id DESC LIMIT :limit;
+-- deliveries_of_sink: Those of one sink.
+SELECT deliveries.*, events.source, events.direction, events.channel_id, events.channel_name, events.routes
+FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
+WHERE deliveries.sink = :sink AND deliveries.id < :after AND deliveries.id >= :since ORDER BY deliveries.id DESC;
 
--- deliveries_in_state: Deliveries in a state that is not `delivered`, newest first.
-SELECT * FROM deliveries
-WHERE state = :state AND state <> 'delivered' AND id < :after AND (:sink IS NULL OR sink = :sink)
-ORDER BY id DESC LIMIT :limit;
+-- deliveries_in_state: Those in a state that is not `delivered`.
+SELECT deliveries.*, events.source, events.direction, events.channel_id, events.channel_name, events.routes
+FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
+WHERE deliveries.state = :state AND deliveries.state <> 'delivered' AND deliveries.id < :after AND deliveries.id >= :since
+ORDER BY deliveries.id DESC;
 
 -- quarantined: Unreadable bodies, newest first.
 SELECT id, source, reason, size, received_at, times, last_at
-FROM quarantine WHERE id < :after ORDER BY id DESC LIMIT :limit;
+FROM quarantine WHERE id < :after AND id >= :since ORDER BY id DESC;
 
 -- quarantined_body: One unreadable body.
 SELECT id, source, reason, size, received_at, times, last_at, digest, content_type, body
@@ -282,6 +317,12 @@ FROM quarantine WHERE id = :id;
 -- channels: Channels, the one with the newest call first.
 SELECT source, id, name, calls, last_at FROM channels ORDER BY last_at DESC, source, name, id;
 
+
+-- heard: When anything of a source came last.
+SELECT max(last_at) AS last_at FROM (
+    SELECT max(last_at) AS last_at FROM seen INDEXED BY seen_by_source WHERE source = :source
+    UNION ALL SELECT max(last_at) FROM quarantine WHERE source = :source
+);
 
 -- user_version: Which migration made this database.
 PRAGMA user_version;
@@ -297,3 +338,31 @@ DELETE FROM seen_key;
 
 -- set_seen_key: Remember the proof of the key in use.
 INSERT INTO seen_key (proof) VALUES (:proof);
+
+
+-- used_bytes: What a copy takes, about.
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size;
+
+-- copy: Write all rows of one snapshot into an empty file.
+VACUUM INTO :into;
+
+-- check_pages: `ok`, or the first page, index or row that is damaged.
+PRAGMA integrity_check(1);
+
+-- check_references: The first row that belongs to none.
+PRAGMA foreign_key_check;
+
+-- check_sums: The first counter that differs from the rows that it counts.
+SELECT 'event ' || routed AS name FROM event_totals
+WHERE n <> (SELECT count(*) FROM events WHERE events.routed = event_totals.routed)
+UNION ALL
+SELECT 'delivery ' || sink || ' ' || state FROM delivery_totals
+WHERE n <> (SELECT count(*) FROM deliveries
+    WHERE deliveries.sink = delivery_totals.sink AND deliveries.state = delivery_totals.state)
+UNION ALL
+SELECT name FROM totals WHERE name = 'quarantined' AND n <> (SELECT count(*) FROM quarantine)
+UNION ALL
+SELECT 'events' WHERE (SELECT sum(n) FROM event_totals) <> (SELECT count(*) FROM events)
+UNION ALL
+SELECT 'deliveries' WHERE (SELECT coalesce(sum(n), 0) FROM delivery_totals) <> (SELECT count(*) FROM deliveries);

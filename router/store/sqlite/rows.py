@@ -28,7 +28,7 @@ from router.store.base import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -136,6 +136,16 @@ def event_of(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> Event:
         )
 
 
+def fired_with(row: sqlite3.Row, routes: Sequence[str]) -> tuple[tuple[str, ...], bytes]:
+    """The routes of a row of `events` and these, and its digest with them; raises `Damaged` as `event_of` does."""
+    with _reading(f"event {row['id']}"):
+        content = {name: row[name] for name in _CONTENT}
+        if event_digest(content_digest(**content), row["revision"]) != row["sha256"]:
+            raise ValueError
+        fired = tuple(dict.fromkeys([*unpacked(row["routes"]), *routes]))
+        return fired, event_digest(content_digest(**content | {"routes": packed(fired)}), row["revision"])
+
+
 def _raw(body: bytes, parse: Callable[[bytes], Any]) -> Any:
     try:
         return parse(body)
@@ -181,7 +191,8 @@ def _shown_moment(stored: int) -> datetime:
     return readable_moment(stored) or _EPOCH
 
 
-def _shown_list(stored: str | None) -> tuple[str, ...]:
+def shown_list(stored: str | None) -> tuple[str, ...]:
+    """A stored list; an empty one where it is damaged."""
     try:
         texts = unpacked(stored)
     except (RecursionError, TypeError, ValueError):
@@ -204,7 +215,7 @@ def event_line(row: sqlite3.Row) -> EventLine:
             channel_id=row["channel_id"],
             channel_name=row["channel_name"],
             routed=RoutedAs(row["routed"]),
-            routes=_shown_list(row["routes"]),
+            routes=shown_list(row["routes"]),
         )
 
 
@@ -225,7 +236,7 @@ def delivery_line(row: sqlite3.Row) -> DeliveryLine:
             settled_at=readable_moment(row["settled_at"]),
             reason=row["reason"],
             recipient=row["recipient"],
-            parts=_shown_list(row["parts"]),
+            parts=shown_list(row["parts"]),
             remote_id=row["remote_id"],
             replay_of=row["replay_of"],
         )

@@ -50,6 +50,17 @@ def refuse_newer(connection: sqlite3.Connection, known: Sequence[Migration] = KN
         raise StoreError(message)
 
 
+def refuse_other(connection: sqlite3.Connection) -> None:
+    """Raise `StoreError` where the database is of another version than this program writes."""
+    refuse_newer(connection)
+    if (version := _version(connection)) < (newest := KNOWN[-1].version):
+        message = (
+            f"the database has version {version}, and this aftercall writes version {newest}: do this with the "
+            "aftercall that wrote it, or start this one once; nothing was changed"
+        )
+        raise StoreError(message)
+
+
 def migrate(connection: sqlite3.Connection, known: Sequence[Migration] = KNOWN) -> None:
     """Bring the database to the newest version known."""
     version = _version(connection)

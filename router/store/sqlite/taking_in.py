@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from router.delivery import Delivery, DeliveryState
+from router.errors import QuarantineFull
 from router.event import CALL, Event
 from router.ids import new_id
 from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Quarantined
@@ -39,6 +40,8 @@ class Acceptance:
             "source": arrival.source,
             "format": arrival.format,
             "now": micros(now),
+            "times": 1,
+            "last_at": micros(now),
             "direction": call.direction.value,
             "call_id": call.call_id,
             "channel_id": call.channel.id,
@@ -69,9 +72,14 @@ class Acceptance:
         """About how many bytes will be written."""
         return len(self.row["body"]) + len(self.row["call_json"])
 
-    def write(self, connection: sqlite3.Connection) -> Accepted | Duplicate:
-        """Write it."""
-        seen = connection.execute(SQL["see"], self.row).fetchall()[0]
+    @property
+    def accepted_at(self) -> datetime:
+        """When its deliveries are owed from."""
+        return self.arrival.accepted_at or self.arrival.received_at
+
+    def write(self, connection: sqlite3.Connection, **changes: Any) -> Accepted | Duplicate:
+        """Write it; with these parameters changed."""
+        seen = connection.execute(SQL["see"], {**self.row, **changes}).fetchall()[0]
         if seen["event_id"] != self.event_id:
             return Duplicate(seen["event_id"])
         revision: int = seen["revision"]
@@ -80,9 +88,9 @@ class Acceptance:
         sequence = cursor.lastrowid or 0
         self._count_channel(connection, new_call=revision == 1)
         owed = self._owed(connection, revision)
-        ids = [new_id(self.arrival.received_at) for _ in owed]
+        ids = [new_id(self.accepted_at) for _ in owed]
         if owed:
-            rows = [self._delivery_row(id_, one) for id_, one in zip(ids, owed, strict=True)]
+            rows = [delivery_row(id_, self.event_id, one, self.accepted_at) for id_, one in zip(ids, owed, strict=True)]
             connection.executemany(SQL["add_delivery"], rows)
         follows: dict[str, str] = {}
         if revision > 1 and owed:
@@ -110,20 +118,6 @@ class Acceptance:
             return list(owed)
         before = {row["sink"] for row in connection.execute(SQL["owed_before"], self.row)}
         return [one for one in owed if not (one.once and one.sink in before)]
-
-    def _delivery_row(self, id_: str, owed: Owed) -> dict[str, Any]:
-        claimed = owed.claim_until is not None
-        return {
-            "id": id_,
-            "event_id": self.event_id,
-            "sink": owed.sink,
-            "state": (DeliveryState.CLAIMED if claimed else DeliveryState.PENDING).value,
-            "attempt": int(claimed),
-            "now": self.row["now"],
-            "due": self.row["now"] if owed.due is None else micros(owed.due),
-            "claimed_at": self.row["now"] if claimed else None,
-            "claimed_until": micros_or_none(owed.claim_until),
-        }
 
     def _claims(
         self, ids: list[str], owed: list[Owed], sequence: int, revision: int, follows: dict[str, str]
@@ -154,11 +148,27 @@ class Acceptance:
                     follows=follows.get(sink),
                 ),
                 until,
-                arrival.received_at,
+                self.accepted_at,
                 retries=0,
             )
             for id_, sink, until in claimed
         )
+
+
+def delivery_row(id_: str, event_id: str, owed: Owed, now: datetime) -> dict[str, Any]:
+    """A delivery as it is born."""
+    claimed = owed.claim_until is not None
+    return {
+        "id": id_,
+        "event_id": event_id,
+        "sink": owed.sink,
+        "state": (DeliveryState.CLAIMED if claimed else DeliveryState.PENDING).value,
+        "attempt": int(claimed),
+        "now": micros(now),
+        "due": micros(owed.due or now),
+        "claimed_at": micros(now) if claimed else None,
+        "claimed_until": micros_or_none(owed.claim_until),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,7 @@ class Quarantine:
     content_type: str | None
     reason: str
     now: datetime
+    room: int | None
 
     @property
     def weight(self) -> int:
@@ -191,4 +202,9 @@ class Quarantine:
             "body": self.body,
         }
         kept: str = connection.execute(SQL["quarantine"], row).fetchall()[0]["id"]
-        return Quarantined(kept, duplicate=kept != id_)
+        duplicate = kept != id_
+        if self.room is not None and not duplicate:
+            (bytes_,) = connection.execute(SQL["quarantine_bytes"], row).fetchall()[0]
+            if bytes_ > self.room:
+                raise QuarantineFull
+        return Quarantined(kept, duplicate)

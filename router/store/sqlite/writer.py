@@ -238,7 +238,8 @@ class Writer:
             taken = self._take(batch)
         began = time.perf_counter()
         connection.execute(SQL["commit"])
-        self._effort.commit_seconds += time.perf_counter() - began
+        self._effort.commit_seconds.add(time.perf_counter() - began)
+        self._effort.commit_writes.add(len(batch.writes))
         self._effort.commits += 1
         self._effort.largest_batch = max(self._effort.largest_batch, len(batch.writes))
         self._unmoved += len(batch.writes) * _PAGES_PER_WRITE + 2 * batch.weight // _PAGE

@@ -1,0 +1,228 @@
+"""The commands that change something in a running router. Each says what became of it, one by one or of how many."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from router.asking import show_body
+from router.options import (
+    LANE,
+    MANY,
+    asking,
+    limit_option,
+    lines_of,
+    of_bodies,
+    of_calls,
+    of_deliveries,
+    print_json,
+    remote_router,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from router.remote import Answer, Remote
+
+#: Of many, for one request: it has to be done before the command's patience ends.
+_PORTION: Final = 100
+
+_all_option = click.option("--all", "everything", is_flag=True, help="All of them, where no other option says which.")
+_dry_option = click.option("--dry-run", is_flag=True, help="Only count.")
+
+
+@asking
+@click.option("--to", help="To this sink instead of the old one.")
+@_dry_option
+@_all_option
+@of_deliveries
+@click.argument("delivery_ids", nargs=-1)
+def replay(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, to: str | None, dry_run: bool, everything: bool,
+    where: dict[str, str], delivery_ids: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Owe dead letters again, by their ids or by what fits: new deliveries that name the old."""
+    _refuse_both(delivery_ids, everything or where, alone=dry_run)
+    remote = remote_router(file, url, token)
+    if not delivery_ids:
+        body = {"where": where, "sink": to, "dry_run": dry_run}
+        _do_many(remote, ("deliveries", "replay"), body, "replayed", as_json=as_json)
+    for delivery_id in delivery_ids:
+        answer = remote.post("deliveries", delivery_id, "replay", shape={"delivery": str}, body={"sink": to})
+        _say(answer, f"{delivery_id} is replayed as {answer['delivery']}", as_json=as_json)
+
+
+@asking
+@click.option("--reason", "why", required=True, help="Why; shown with the dead letter.")
+@click.option("--orphaned", is_flag=True, help="Only those whose sink is configured no longer.")
+@_dry_option
+@_all_option
+@of_deliveries
+@click.argument("delivery_ids", nargs=-1)
+def end(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, why: str, orphaned: bool, dry_run: bool,
+    everything: bool, where: dict[str, str], delivery_ids: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Give pending deliveries up, by their ids or by what fits: they are dead letters then."""
+    _refuse_both(delivery_ids, everything or orphaned or where, alone=dry_run)
+    remote = remote_router(file, url, token)
+    if not delivery_ids:
+        body = {"where": where, "reason": why, "orphaned": orphaned, "dry_run": dry_run}
+        _do_many(remote, ("deliveries", "end"), body, "ended", as_json=as_json)
+    for delivery_id in delivery_ids:
+        answer = remote.post("deliveries", delivery_id, "end", shape={"state": str}, body={"reason": why})
+        _say(answer, f"{delivery_id} is ended", as_json=as_json)
+
+
+@asking
+@click.option("--unrouted", is_flag=True, help="Only those that the routing failed for.")
+@_dry_option
+@_all_option
+@of_calls
+@click.argument("event_ids", nargs=-1)
+def route(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, unrouted: bool, dry_run: bool, everything: bool,
+    where: dict[str, str], event_ids: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Route events by today's rules, by their ids or by what fits; no sink gets an event twice."""
+    _refuse_both(event_ids, everything or unrouted or where, alone=dry_run)
+    remote = remote_router(file, url, token)
+    if not event_ids:
+        of_routing = {"routed": "unrouted"} if unrouted else {}
+        _do_many(
+            remote, ("events", "route"), {"where": where | of_routing, "dry_run": dry_run}, "routed", as_json=as_json
+        )
+    for event_id in event_ids:
+        answer = remote.post("events", event_id, "route", shape={"sinks": list})
+        _say(answer, f"{event_id} goes to: {', '.join(answer['sinks']) or 'nobody besides'}", as_json=as_json)
+
+
+@asking
+@limit_option
+@click.option("--full", is_flag=True, help="With show: the body as it came, word for word.")
+@_dry_option
+@_all_option
+@of_bodies
+@click.argument("action", type=click.Choice(["show", "replay"]), required=False)
+@click.argument("body_ids", nargs=-1)
+def quarantine(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, full: bool, dry_run: bool,
+    everything: bool, where: dict[str, str], action: str | None, body_ids: tuple[str, ...],
+) -> None:  # fmt: skip
+    """List the bodies that no format could read; `show BODY_ID` outlines one, `replay` reads them once more.
+
+    The outline has keys, kinds and lengths and nothing that was said, and can be passed on to who should learn to
+    read it. `replay` takes ids, --all, or --source, --since and --until.
+    """
+    if (action == "show" and len(body_ids) != 1) or (full and action != "show"):
+        message = "write `quarantine show ID`; `quarantine` alone lists the ids"
+        raise click.UsageError(message)
+    if action != "replay" and (dry_run or everything):
+        message = "--dry-run and --all go with `quarantine replay`"
+        raise click.UsageError(message)
+    if action == "replay":
+        _refuse_both(body_ids, everything or where, alone=dry_run)
+    remote = remote_router(file, url, token)
+    if action == "show":
+        answer = remote.get("quarantine", body_ids[0], shape={"outline": dict}, full="1" if full else None)
+        show_body(answer, full=full and not as_json)
+    elif action is None:
+        _show_bodies(lines_of(remote, "quarantine", limit=limit, **where), as_json=as_json)
+    elif not body_ids:
+        _do_many(remote, ("quarantine", "replay"), {"where": where, "dry_run": dry_run}, "read", as_json=as_json)
+    else:
+        _read_again(remote, body_ids, as_json=as_json)
+
+
+def _show_bodies(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    from router.show import quarantine_rows
+
+    click.echo(quarantine_rows(found["items"]))
+
+
+def _read_again(remote: Remote, body_ids: tuple[str, ...], *, as_json: bool) -> None:
+    """Each on its own. Exits with 1 where one of them stays."""
+    from router.text import one_line
+
+    stays = False
+    for body_id in body_ids:
+        answer = remote.post("quarantine", body_id, "replay", shape={})
+        stays = stays or "quarantined" in answer
+        if "quarantined" in answer:
+            said = f"{body_id} stays: {one_line(str(answer['reason']))}"
+        elif answer.get("duplicate"):
+            said = f"{body_id} is a duplicate of event {answer['event']}"
+        else:
+            said = f"{body_id} is event {answer['event']}, {answer['deliveries']} deliveries"
+        _say(answer, said, as_json=as_json)
+    if stays:
+        sys.exit(1)
+
+
+@asking
+@click.argument("sink")
+def pause(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
+    """Hold the lane of SINK: what it is owed waits."""
+    _show_lane(remote_router(file, url, token).post("lanes", sink, "pause", shape=LANE), as_json=as_json)
+
+
+@asking
+@click.argument("sink")
+def resume(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
+    """Let the lane of SINK go on."""
+    _show_lane(remote_router(file, url, token).post("lanes", sink, "resume", shape=LANE), as_json=as_json)
+
+
+@asking
+def reload(*, file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+    """Put in force what routes.yaml says now. A mistake in it changes nothing."""
+    from router.show import reloaded
+
+    answer = remote_router(file, url, token).post("reload", shape={"gone": dict, "restart": list})
+    _say(answer, reloaded(answer), as_json=as_json)
+
+
+def _show_lane(lane: Answer, *, as_json: bool) -> None:
+    _say(lane, f"{lane['sink']} is {lane['state']}, {lane['pending']} pending", as_json=as_json)
+
+
+def _say(answer: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(text)
+
+
+def _refuse_both(ids: tuple[str, ...], fitting: object, *, alone: bool) -> None:
+    """One of the two says which; nothing at all does not mean everything."""
+    if bool(ids) == bool(fitting) or (ids and alone):
+        message = "name ids, or say which by options (--all is all of them; --dry-run counts)"
+        raise click.UsageError(message)
+
+
+def _do_many(remote: Remote, path: tuple[str, ...], body: dict[str, Any], done: str, *, as_json: bool) -> None:
+    """Portion by portion, to the end. Exits with 1 where some were left."""
+    total: dict[str, Any] = {"matched": 0, "done": 0, "left": []}
+    after = None
+    while True:
+        answer = remote.post(*path, shape=MANY, body={**body, "limit": _PORTION, "after": after})
+        for name in total:
+            total[name] += answer[name]
+        after = answer["next"]
+        if after is None:
+            break
+    from router.show import many_text
+
+    _say(total, many_text(done, total, dry=body["dry_run"]), as_json=as_json)
+    if total["left"]:
+        sys.exit(1)
+
+
+#: Every command of this module.
+COMMANDS: tuple[click.Command, ...] = (replay, end, route, quarantine, pause, resume, reload)

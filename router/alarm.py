@@ -1,0 +1,53 @@
+"""The alarm: news about the router itself, never about what a call says. Values only."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """What an alarm is about. Behind each: who is its subject, where it is not the router as a whole."""
+
+    STORE = "store"
+    """Nothing can be stored."""
+    DISK = "disk"
+    """The store's disk is nearly full."""
+    BLOCKED = "blocked"
+    """Something kept the whole process waiting."""
+    RELOAD = "reload"
+    """A configuration was refused: its file."""
+    DOWN = "down"
+    """A lane gets nothing out, or is disabled: its sink."""
+    HANGS = "hangs"
+    """Attempts do not end when they are called off: their sink."""
+    DEAD = "dead"
+    """Dead letters: their sink."""
+    OLDEST = "oldest"
+    """A delivery has waited for too long: its sink."""
+    QUARANTINE = "quarantine"
+    """Bodies that no format could read."""
+    SILENT = "silent"
+    """No call comes: from a source, or on a channel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """One alarm, as it is told: raised, grown, or cleared."""
+
+    cause: Cause
+    #: A sink, a source, a channel or a file, as the configuration names it; empty for the router as a whole.
+    subject: str
+    since: datetime
+    #: How many there are, of what can be counted.
+    count: int = 1
+    #: Since when all is well again.
+    cleared: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """The same over all attempts to tell this: receivers that honour it see it once."""
+        said = (self.cause, self.subject, self.since.isoformat(), self.count, self.cleared and self.cleared.isoformat())
+        return f"alarm-{hashlib.sha256(repr(tuple(map(str, said))).encode(errors='replace')).hexdigest()[:32]}"

@@ -1,0 +1,223 @@
+"""Alarms: looking again and again for what is wrong with the router, and having it told when it begins and when it ends.
+
+What was told is kept in `data/alarms.json`, so that a restart tells nothing twice and what is over by then is told. The
+file may be lost: then all that stands is told once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
+
+from router import symptoms
+from router.alarm import Alarm, Cause
+from router.clock import pause
+from router.errors import StoreError
+from router.standing import Key, Register, Standing, key_of
+from router.symptoms import Quiet
+from router.telling import Telling
+from router.text import name_key
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from router.clock import Clock
+    from router.metrics import Metrics
+    from router.reload import ReloadState
+    from router.store.base import ChannelLine, Store
+    from router.ways import InForce, Ways
+
+LOOK_EVERY: Final = timedelta(seconds=15)
+#: Seconds by which the event loop may be late, and how long it is remembered where it was later.
+LONGEST_LAG: Final = 5.0
+_REMEMBERED: Final = timedelta(minutes=10)
+#: A store may fail for so long, and an answer of it may take so many seconds.
+_STORE_AFTER: Final = timedelta(minutes=1)
+_PATIENCE: Final = 30.0
+#: What only the store knows: where it cannot be asked, all of it stays as it is.
+_STORED: Final = frozenset({Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.SILENT, Cause.DISK})
+_KEPT: Final = TypeAdapter(tuple[Standing, ...])
+
+
+class Alarms:
+    """The alarms of one router."""
+
+    def __init__(
+        self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger, metrics: Metrics, file: Path
+    ) -> None:
+        self._ways = ways
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+        self._file = file
+        self._register = Register()
+        self._telling = Telling(lambda: ways.now.lanes, clock=clock, log=log)
+        self._noted: dict[Key, Alarm] = {}
+        self._stalls: deque[datetime] = deque()
+        self._store_failed: datetime | None = None
+        self._began = clock.now()
+        self._written: bytes | None = None
+        self._looking = asyncio.Lock()
+
+    @property
+    def active(self) -> tuple[Alarm, ...]:
+        """What is wrong, the most urgent first."""
+        return self._register.active
+
+    # --- what others know ---
+
+    def note(self, cause: Cause, subject: str = "") -> None:
+        """Something is wrong that no look would find, until `well`."""
+        self._noted.setdefault((cause, subject), Alarm(cause=cause, subject=subject, since=self._clock.now()))
+
+    def well(self, cause: Cause, subject: str = "") -> None:
+        """It is not wrong (any more)."""
+        self._noted.pop((cause, subject), None)
+
+    def reloaded(self, state: ReloadState) -> None:
+        """A configuration was taken over or refused."""
+        about = Cause.RELOAD, self._ways.now.config.file.name
+        self.well(*about) if state.reason is None else self.note(*about)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop came back so many seconds late."""
+        if seconds >= LONGEST_LAG:
+            self._stalls.append(self._clock.now())
+            self._log.error("loop.blocked", seconds=round(seconds, 1))
+
+    # --- looking ---
+
+    async def watch(self) -> NoReturn:
+        """Look every 15 seconds."""
+        await self._remember()
+        while True:
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - a bug in here must not cost a call
+                self._log.error("alarms.failed", exc_info=error)
+            await pause(self._clock, LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Find what is wrong, and have told what is to be told. One look at a time: the later one counts."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
+        force, now = self._ways.now, self._clock.now()
+        wrong = [*self._noted.values(), *self._of_lanes(force, now), *self._of_the_loop(now)]
+        wrong += await self._of_the_store(force, now)
+        register = self._register.looked(wrong, now)
+        told = register.due(now)
+        self._register = register.told(told, now)
+        for alarm in told:
+            event = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
+            self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)
+            self._telling.tell(alarm, force.config.alarms.to)
+        self._metrics.alarmed(Counter(alarm.cause for alarm in self.active))
+        self._telling.go()
+        await self._keep()
+
+    async def stop(self) -> None:
+        """Tell nothing more."""
+        await self._telling.stop()
+        await self._keep()
+
+    def _of_lanes(self, force: InForce, now: datetime) -> Iterator[Alarm]:
+        lanes = force.lanes.values()
+        yield from symptoms.down([lane.row for lane in lanes], self.active, force.config.alarms.after.down, now)
+        at = asyncio.get_running_loop().time()
+        for lane in lanes:
+            if count := lane.overdue(at):
+                yield Alarm(cause=Cause.HANGS, subject=lane.name, since=now, count=count)
+
+    def _of_the_loop(self, now: datetime) -> Iterator[Alarm]:
+        while self._stalls and not timedelta(0) <= now - self._stalls[0] < _REMEMBERED:
+            self._stalls.popleft()
+        if self._stalls:
+            yield Alarm(cause=Cause.BLOCKED, subject="", since=self._stalls[0], count=len(self._stalls))
+
+    async def _of_the_store(self, force: InForce, now: datetime) -> list[Alarm]:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._store.check()
+                found = await self._stored(force, now)
+        except (StoreError, TimeoutError):
+            self._store_failed = self._store_failed or now
+            found = [alarm for alarm in self.active if alarm.cause in _STORED]
+            if now - self._store_failed >= _STORE_AFTER:
+                found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
+            return found
+        self._store_failed = None
+        return found
+
+    async def _stored(self, force: InForce, now: datetime) -> list[Alarm]:
+        """What the store knows. Raises `StoreError`."""
+        store, rules, config = self._store, force.config.alarms, force.config
+        backlog, room = await store.backlog(), await store.room()
+        found = [
+            *symptoms.dead(backlog, now),
+            *symptoms.oldest(await store.oldest(), backlog, rules.after.oldest, now),
+            *symptoms.quarantine((await store.summary()).quarantined, now),
+        ]
+        if room is not None:
+            found += symptoms.disk(room.free, rules.disk_free, self.active, now)
+        if rules.silent_after:
+            channels = await store.channels()
+            watched = [
+                Quiet(name, longest, await store.heard(name) if name in config.sources else _heard(name, channels))
+                for name, longest in rules.silent_after.items()
+            ]
+            found += symptoms.silent(watched, config.hours, self._began, now)
+        return found
+
+    # --- what is kept ---
+
+    async def _remember(self) -> None:
+        """What was told before the restart."""
+        try:
+            kept = _KEPT.validate_json(await asyncio.to_thread(self._file.read_bytes))
+        except FileNotFoundError:
+            return
+        except (OSError, ValidationError) as error:
+            self._log.warning("alarms.forgotten", reason=type(error).__name__)
+            return
+        self._register = Register({key_of(one.alarm): one for one in kept})
+
+    async def _keep(self) -> None:
+        """As it would have to go on. What nobody has heard counts as not told."""
+        unheard = self._telling.unheard
+        standing = (
+            replace(one, told=None, told_at=None) if key in unheard else one
+            for key, one in self._register.standing.items()
+        )
+        content = _KEPT.dump_json(tuple(standing))
+        if content == self._written:
+            return
+        try:
+            await asyncio.to_thread(_write, self._file, content)
+        except OSError as error:
+            self._log.warning("alarms.not_kept", reason=error.strerror)
+        else:
+            self._written = content
+
+
+def _heard(name: str, channels: Iterable[ChannelLine]) -> datetime | None:
+    """When a call came last on the channel of this name or id."""
+    key = name_key(name)
+    return max((line.last_at for line in channels if line.id == name or name_key(line.name or "") == key), default=None)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """All of it or nothing."""
+    new = file.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_bytes(content)
+    new.replace(file)

@@ -1,0 +1,143 @@
+"""What the admin API can be asked: the parameters of its lists, and the bodies of what changes something.
+
+A name that is not here is refused: a misspelled filter would mean everything.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from router.delivery import DeliveryState
+from router.event import Direction
+from router.store.base import RoutedAs, Wanted
+
+#: Lines of a page at most.
+MOST: Final = 500
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        message = "say why"
+        raise ValueError(message)
+    return text
+
+
+class Question(BaseModel):
+    """Nothing is asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paged(Question):
+    """A page of a list."""
+
+    after: str | None = Field(None, description="Where the page before ended: its `next`.")
+    limit: int = Field(50, ge=1, le=MOST, description="Lines of the page, at most.")
+
+
+class OfTimes(Question):
+    """Which lines, by source and time."""
+
+    since: AwareDatetime | None = Field(None, description="Received (deliveries: accepted) then or later.")
+    until: AwareDatetime | None = Field(None, description="Received (deliveries: accepted) before then.")
+    source: str | None = Field(None, description="Came in at this source.")
+
+    def wanted(self) -> Wanted:
+        """For the store."""
+        names = Wanted.__dataclass_fields__.keys() & type(self).model_fields.keys()
+        given = {name: getattr(self, name) for name in names}
+        return Wanted(**given)
+
+
+class OfCalls(OfTimes):
+    """Which lines, by the call."""
+
+    channel: str | None = Field(None, description="The channel's id, or its name.")
+    direction: Direction | None = Field(None, description="Which way the call went.")
+    route: str | None = Field(None, description="This route fired.")
+    sink: str | None = Field(None, description="Is or was owed to this sink.")
+
+
+class OfEvents(OfCalls):
+    """Which events."""
+
+    routed: RoutedAs | None = Field(None, description="What routing made of it.")
+
+
+class OfDeliveries(OfCalls):
+    """Which deliveries."""
+
+    reason: str | None = Field(None, description="Its reason holds this, in small letters or capitals.")
+
+
+class EventsAsked(OfEvents, Paged):
+    """A page of events."""
+
+
+class DeliveriesAsked(OfDeliveries, Paged):
+    """A page of deliveries."""
+
+    state: DeliveryState | None = Field(None, description="Is in this state.")
+    event: str | None = Field(None, description="Of the event with this id.")
+
+
+class BodiesAsked(OfTimes, Paged):
+    """A page of quarantined bodies."""
+
+
+class Looking(Question):
+    """One event, or one quarantined body."""
+
+    full: bool = Field(default=False, description="With its body as it came; the log says who saw it.")
+
+
+class Explaining(Question):
+    """How to explain a call."""
+
+    source: str | None = Field(None, description="As if it came in here; left out: the first source.")
+
+
+class Replay(Question):
+    """A dead letter, owed again."""
+
+    sink: str | None = Field(None, description="To this sink instead of the old one.")
+
+
+class End(Question):
+    """A pending delivery, given up."""
+
+    reason: Annotated[str, AfterValidator(_said)] = Field(description="Why; shown with the dead letter.")
+
+
+class ToMany(Paged):
+    """To a page of what fits; ask again with `next` for the others."""
+
+    dry_run: bool = Field(default=False, description="Only count.")
+
+
+class ReplayMany(ToMany):
+    """Dead letters, owed again."""
+
+    where: OfDeliveries = Field(description="Which dead letters; {} is all.")
+    sink: str | None = Field(None, description="To this sink instead of the old ones.")
+
+
+class EndMany(ToMany, End):
+    """Pending deliveries, given up."""
+
+    where: OfDeliveries = Field(description="Which pending deliveries; {} is all.")
+    orphaned: bool = Field(default=False, description="Only those whose sink is configured no longer.")
+
+
+class RouteMany(ToMany):
+    """Events, routed again."""
+
+    where: OfEvents = Field(description="Which events; {} is all.")
+
+
+class ReadMany(ToMany):
+    """Quarantined bodies, read again."""
+
+    where: OfTimes = Field(description="Which bodies; {} is all.")

@@ -1,0 +1,120 @@
+"""After an attempt: what came of it is decided, written down for good, and reported in one wide line."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from router import retry
+from router.attempt import OpenSink
+from router.delivery import Again, Dead, Delivered, DeliveryState, Done, Outcome, Refused, Retry
+from router.errors import StoreError
+from router.store.base import Claim, Settlement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from router.clock import Clock
+    from router.metrics import Metrics
+    from router.store.base import Store
+
+#: Seconds after which a store that failed is asked again.
+STORE_PAUSE: Final = timedelta(seconds=1)
+
+_STATES = {Done: DeliveryState.DELIVERED, Again: DeliveryState.PENDING, Dead: DeliveryState.DEAD}
+_NAMES = {Delivered: "delivered", Retry: "retry", Refused: "refused"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Settling:
+    """Settles one lane's attempts."""
+
+    store: Store
+    clock: Clock
+    log: FilteringBoundLogger
+    metrics: Metrics
+    dice: Callable[[], float] = random.random
+    #: The lane stops: a store that fails is not waited for any more.
+    stopping: bool = field(default=False, init=False)
+
+    async def settle(
+        self, claim: Claim, outcome: Outcome, began: datetime, way: OpenSink, *, probe: bool
+    ) -> Settlement | None:
+        """What was written; None where the claim was lost meanwhile, or the store failed until it was.
+
+        What has happened is written down also where this is cancelled.
+        """
+        now = self.clock.now()
+        decision = retry.decide(
+            way.policy,
+            outcome,
+            retries=claim.retries,
+            accepted_at=claim.accepted_at,
+            give_up=way.config.give_up,
+            now=now,
+            dice=self.dice(),
+            probe=probe,
+        )
+        settlement = Settlement(
+            decision=decision,
+            outcome=_NAMES[type(outcome)],
+            started_at=began,
+            now=now,
+            recipient=way.recipient,
+            parts=way.parts if isinstance(outcome, Delivered) else (),
+        )
+        writing = asyncio.ensure_future(self._written(claim, settlement))
+        try:
+            settled = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
+        self._report(claim, settlement, way, settled=settled)
+        return settlement if settled else None
+
+    async def release(self, claim: Claim) -> None:
+        """Give a claim back that was not attempted, or not to its end."""
+        try:
+            await self.store.release(claim, now=self.clock.now())
+        except StoreError as error:  # it is lost then, and due again when the claim runs out
+            self.log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
+
+    async def _written(self, claim: Claim, settlement: Settlement) -> bool:
+        """Settle, again and again while the store fails and the claim holds."""
+        while True:
+            try:
+                return await self.store.settle(claim, settlement)
+            except StoreError as error:
+                self.log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
+                if self.stopping or self.clock.now() >= claim.until:
+                    return False  # the claim is lost then, and due again when the router starts or the claim ends
+                await self.clock.wait(asyncio.Event(), self.clock.now() + STORE_PAUSE)
+
+    def _report(self, claim: Claim, settlement: Settlement, way: OpenSink, *, settled: bool) -> None:
+        delivery, decision = claim.delivery, settlement.decision
+        duration = (settlement.now - settlement.started_at).total_seconds()
+        self.log.info(
+            "delivery.attempted",
+            kind=way.kind,
+            delivery_id=delivery.id,
+            event_id=delivery.event.id,
+            source=delivery.event.source,
+            attempt=delivery.attempt,
+            outcome=settlement.outcome,
+            state=_STATES[type(decision)],
+            reason=None if isinstance(decision, Done) else decision.reason,
+            next_at=decision.at.isoformat() if isinstance(decision, Again) else None,
+            duration_ms=round(duration * 1000, 1),
+            settled=settled,
+        )
+        if isinstance(decision, Dead) and settled:
+            self.log.warning(
+                "delivery.dead", delivery_id=delivery.id, event_id=delivery.event.id, reason=decision.reason
+            )
+        age = (settlement.now - claim.accepted_at).total_seconds() if isinstance(decision, Done) else None
+        self.metrics.attempted(delivery.sink, settlement.outcome, duration, age)

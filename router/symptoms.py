@@ -1,0 +1,76 @@
+"""What is wrong, as far as it can be told from what the lanes and the store say. Pure: each gives alarms that hold now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from router.alarm import Alarm, Cause
+from router.delivery import LaneRow, LaneState
+
+if TYPE_CHECKING:
+    from router.hours import Hours
+
+
+def down(rows: Iterable[LaneRow], known: Iterable[Alarm], after: timedelta, now: datetime) -> Iterator[Alarm]:
+    """Lanes that are disabled, or were not open for so long. A pause changes nothing: nobody knows what is behind it."""
+    stood = {alarm.subject for alarm in known if alarm.cause is Cause.DOWN}
+    for row in rows:
+        since = row.since or now
+        match row.state:
+            case LaneState.DISABLED:
+                yield Alarm(cause=Cause.DOWN, subject=row.sink, since=since)
+            case LaneState.PROBING if now - since >= after or row.sink in stood:
+                yield Alarm(cause=Cause.DOWN, subject=row.sink, since=since)
+            case LaneState.PAUSED if row.sink in stood:
+                yield Alarm(cause=Cause.DOWN, subject=row.sink, since=since)
+
+
+def dead(backlog: Mapping[str, Mapping[str, int]], now: datetime) -> Iterator[Alarm]:
+    """Sinks that have dead letters."""
+    for sink, states in backlog.items():
+        if count := states.get("dead", 0):
+            yield Alarm(cause=Cause.DEAD, subject=sink, since=now, count=count)
+
+
+def oldest(
+    accepted: Mapping[str, datetime], backlog: Mapping[str, Mapping[str, int]], after: timedelta, now: datetime
+) -> Iterator[Alarm]:
+    """Sinks for which a delivery has waited for so long; how many wait. Also for those that are not configured."""
+    for sink, since in accepted.items():
+        if now - since >= after:
+            states = backlog.get(sink, {})
+            count = states.get("pending", 0) + states.get("claimed", 0)
+            yield Alarm(cause=Cause.OLDEST, subject=sink, since=since, count=max(count, 1))
+
+
+def quarantine(count: int, now: datetime) -> Iterator[Alarm]:
+    """Bodies that no format could read."""
+    if count:
+        yield Alarm(cause=Cause.QUARANTINE, subject="", since=now, count=count)
+
+
+def disk(free: int, least: int, known: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
+    """A disk with less than `least` bytes free; it is well again when there is a tenth more."""
+    stands = any(alarm.cause is Cause.DISK for alarm in known)
+    if free < (least + least // 10 if stands else least):
+        yield Alarm(cause=Cause.DISK, subject="", since=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """One source or channel that should not be silent, and when something came last (None: never)."""
+
+    subject: str
+    longest: timedelta
+    heard: datetime | None
+
+
+def silent(watched: Iterable[Quiet], hours: Hours, began: datetime, now: datetime) -> Iterator[Alarm]:
+    """Those of which nothing came for so much working time. `began` is when somebody began to listen."""
+    for one in watched:
+        since = one.heard or began
+        if hours.between(since, now) >= one.longest:
+            yield Alarm(cause=Cause.SILENT, subject=one.subject, since=since)

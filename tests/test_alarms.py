@@ -1,0 +1,362 @@
+"""Alarms of a whole router: what is wrong is found, told through sinks, and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from aiohttp import web
+
+from router.alarm import Cause
+from router.app import Router, running
+from router.config import load
+from router.delivery import DeliveryState
+from router.errors import ConfigError, StoreError
+from router.show import alarm_rows
+from router.testing import Answer, FakeEndpoint, ManualClock, eventually
+from support import NOON, body, until_awaited
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+FILE = """
+sources: {{s: {{}}}}
+server: {{listen: "127.0.0.1:0"}}
+admin: {{listen: "127.0.0.1:0"}}
+timezone: UTC
+language: de
+sinks:
+  it: {{kind: webhook, url: "{it}", allow_networks: [127.0.0.0/8]}}
+  ops: {{kind: webhook, url: "{ops}", allow_networks: [127.0.0.0/8]}}
+  crm: {{kind: webhook, url: "{crm}", allow_networks: [127.0.0.0/8]}}
+always: crm
+alarms: {{to: [it, ops], disk_free: 1 B {more}}}
+"""
+
+
+class Bench:
+    """A router with three far sides: two that are told alarms, and one that gets the calls."""
+
+    def __init__(self, folder: Path, endpoints: dict[str, FakeEndpoint]) -> None:
+        self.folder = folder
+        self.it, self.ops, self.crm = endpoints["it"], endpoints["ops"], endpoints["crm"]
+        self.clock = ManualClock(NOON)
+        self.more = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Router]:
+        file = self.folder / "routes.yaml"
+        urls = {"it": self.it.url(), "ops": self.ops.url(), "crm": self.crm.url()}
+        file.write_text(FILE.format(**urls, more=self.more), encoding="utf-8")
+        async with running(load(file, {}), clock=self.clock) as router:
+            yield router
+
+    async def look(self, router: Router, after: timedelta = timedelta(0)) -> None:
+        """So much later somebody looks; nothing is in flight while the time passes, nor after it."""
+        await self.rest(router)
+        self.clock.advance(after)
+        await router.alarms.look()
+        await self.rest(router)
+
+    async def rest(self, router: Router) -> None:
+        await eventually(
+            lambda: not router.alarms._telling._going and not any(lane._attempts for lane in router.lanes.values())
+        )
+
+
+def causes(router: Router) -> list[str]:
+    """Of what is active."""
+    return [alarm.cause.value for alarm in router.alarms.active]
+
+
+def said(endpoint: FakeEndpoint) -> list[tuple[str, str, str]]:
+    """What was told there: raised or cleared, cause, subject."""
+    told = [json.loads(request.body) for request in endpoint.requests]
+    return [
+        (one["type"].removeprefix("alarm."), one["data"]["cause"], one["data"]["subject"])
+        for one in told
+        if "type" in one
+    ]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with FakeEndpoint() as it, FakeEndpoint() as ops, FakeEndpoint() as crm:
+        yield Bench(tmp_path, {"it": it, "ops": ops, "crm": crm})
+
+
+async def dead_letter(router: Router) -> str:
+    """The id of a delivery that the CRM refuses."""
+    await router.inbox.accept("s", body())
+
+    async def died() -> bool:
+        return (await router.store.summary()).deliveries["dead"] == 1
+
+    await until_awaited(died)
+    (line,) = (await router.store.deliveries(state=DeliveryState.DEAD)).items
+    return line.id
+
+
+async def test_a_dead_letter_is_told_once_everywhere_and_again_when_there_is_none(bench: Bench) -> None:
+    bench.crm.answer(Answer(status=400), Answer())
+    async with bench.running() as router:
+        dead = await dead_letter(router)
+        for _ in range(3):
+            await bench.look(router)
+        await bench.it.received()
+        await bench.ops.received()
+        await router.store.replay(dead, now=bench.clock.now())
+        router.lanes["crm"].wake()
+        await bench.crm.received(2)
+        await bench.look(router, HOUR)
+        await bench.it.received(2)
+        await bench.ops.received(2)
+        assert causes(router) == []
+    assert said(bench.it) == said(bench.ops) == [("raised", "dead", "crm"), ("cleared", "dead", "crm")]
+    told = b"".join(request.body for request in bench.it.requests)
+    for word in (b"Frage", b"Rechnung", b"4915", b"call-1"):
+        assert word not in told
+
+
+async def test_a_restart_tells_nothing_twice_and_what_is_over_by_then(bench: Bench) -> None:
+    async with bench.running() as router:
+        await router.inbox.accept("s", b"{")
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router)
+        await bench.it.received(2)
+        await bench.ops.received(2)
+    async with bench.running() as router:
+        await bench.look(router, HOUR)
+        await bench.it.received(3)
+        await bench.ops.received(3)
+        assert causes(router) == ["quarantine"]
+        assert router.alarms.active[0].since == NOON
+    *raised, cleared = said(bench.it)
+    assert sorted(raised) == [("raised", "quarantine", ""), ("raised", "reload", "routes.yaml")]
+    assert cleared == ("cleared", "reload", "routes.yaml")
+
+
+async def test_what_nobody_has_heard_is_told_after_a_restart(bench: Bench) -> None:
+    await bench.it.stop()
+    await bench.ops.stop()
+    async with bench.running() as router:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        with structlog.testing.capture_logs() as logs:
+            await bench.look(router)
+            await eventually(lambda: [one["event"] for one in logs].count("alarm.delayed") == 2)
+    await bench.it.start()
+    async with bench.running() as router:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router, MINUTE)
+        await bench.it.received()
+    assert said(bench.it) == [("raised", "reload", "routes.yaml")]
+
+
+@pytest.mark.case("RTY-07")
+async def test_rty_07_an_alarm_sink_that_is_down_is_tried_again_and_raises_no_alarm(bench: Bench) -> None:
+    bench.it.answer(Answer(status=500))
+    async with bench.running() as router:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router)
+        await bench.ops.received()
+        await bench.it.received()
+        for tries in range(2, 6):
+            await bench.look(router, HOUR)
+            await bench.it.received(tries)
+        assert causes(router) == ["reload"]
+        bench.it.answer(Answer())
+        await bench.look(router, HOUR)
+        await bench.it.received(6)
+        await bench.look(router, HOUR)
+        assert len({request.headers["webhook-id"] for request in bench.it.requests}) == 1
+        assert (await router.store.summary()).deliveries["created"] == 0
+    assert len(bench.it.requests) == 6
+    assert said(bench.ops) == [("raised", "reload", "routes.yaml")]
+
+
+async def test_an_alarm_that_no_sink_takes_is_given_up_after_a_day(bench: Bench) -> None:
+    bench.it.answer(Answer(status=500))
+    async with bench.running() as router:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router)
+        await bench.it.received()
+        with structlog.testing.capture_logs() as logs:
+            await bench.look(router, timedelta(days=1))
+            await eventually(lambda: [one for one in logs if one["event"] == "alarm.lost"])
+        tried = len(bench.it.requests)
+        await bench.look(router, HOUR)
+    assert len(bench.it.requests) == tried
+
+
+async def test_later_news_takes_the_place_of_earlier(bench: Bench) -> None:
+    bench.it.answer(Answer(status=500), Answer())
+    async with bench.running() as router:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router)
+        await bench.it.received()
+        router.alarms.well(Cause.RELOAD, "routes.yaml")
+        await bench.look(router, HOUR)
+        await bench.it.received(2)
+        await bench.ops.received(2)
+        await bench.look(router, HOUR)
+    kinds = [kind for kind, _, _ in said(bench.it)]
+    assert (kinds[0], kinds[-1], kinds.count("cleared")) == ("raised", "cleared", 1)
+
+
+async def test_a_lane_that_is_down_and_what_waits_for_it(bench: Bench) -> None:
+    await bench.crm.stop()
+    async with bench.running() as router:
+        await router.inbox.accept("s", body())
+        await eventually(lambda: router.lanes["crm"].row.state == "probing")
+        await bench.look(router, 14 * MINUTE)
+        assert causes(router) == []
+        await bench.look(router, 2 * MINUTE)
+        assert causes(router) == ["down"]
+        assert router.alarms.active[0].subject == "crm"
+        await bench.look(router, 15 * MINUTE)
+        assert causes(router) == ["down", "oldest"]
+        await bench.crm.start()
+        await bench.clock.elapse(2 * MINUTE)
+        await bench.crm.received()
+        await eventually(lambda: router.lanes["crm"].row.state == "open")
+        await bench.look(router, HOUR)
+        await bench.it.received(4)
+    assert {kind for kind, _, _ in said(bench.it)} == {"raised", "cleared"}
+
+
+async def test_a_source_and_a_channel_that_fall_silent(bench: Bench) -> None:
+    bench.more = ", silent_after: {s: 2h, Support: 4h}"
+    async with bench.running() as router:
+        await router.inbox.accept("s", body("a"))
+        await bench.look(router, HOUR)
+        await router.inbox.accept("s", body("b", channel={"id": "c2", "name": "Sales"}))
+        await bench.look(router, timedelta(hours=2) - MINUTE)
+        assert causes(router) == []
+        await bench.look(router, MINUTE)
+        assert [alarm.subject for alarm in router.alarms.active] == ["s"]
+        await bench.look(router, HOUR)
+        assert [(alarm.subject, alarm.since) for alarm in router.alarms.active] == [
+            ("Support", NOON),
+            ("s", NOON + HOUR),
+        ]
+        await bench.look(router, timedelta(hours=14))
+        await router.inbox.accept("s", b"{ not readable")
+        await router.inbox.accept("s", body("c", channel={"id": "c1", "name": "support "}))
+        await bench.look(router)
+        assert causes(router) == ["quarantine"]
+
+
+async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise StoreError
+
+    async with bench.running() as router:
+        await router.inbox.accept("s", b"{")
+        await bench.look(router)
+        with monkeypatch.context() as failing:
+            failing.setattr(router.store, "check", fail)
+            await bench.look(router)
+            assert causes(router) == ["quarantine"]
+            await bench.look(router, MINUTE)
+            assert causes(router) == ["store", "quarantine"]
+        await bench.look(router)
+        assert causes(router) == ["quarantine"]
+
+
+async def test_a_loop_that_was_blocked_is_told_until_ten_minutes_later(bench: Bench) -> None:
+    async with bench.running() as router:
+        router.alarms.lagged(4.9)
+        await bench.look(router)
+        assert causes(router) == []
+        router.alarms.lagged(5.0)
+        await bench.clock.elapse(MINUTE)
+        router.alarms.lagged(7.0)
+        await bench.look(router)
+        assert causes(router) == ["blocked"]
+        assert router.alarms.active[0].count == 2
+        await bench.look(router, timedelta(minutes=11))
+        assert causes(router) == []
+
+
+async def test_a_damaged_file_is_forgotten(bench: Bench) -> None:
+    (bench.folder / "data").mkdir(mode=0o700)
+    kept = bench.folder / "data" / "alarms.json"
+    kept.write_text("{")
+    with structlog.testing.capture_logs() as logs:
+        async with bench.running() as router:
+            await router.inbox.accept("s", b'{"note": "geheim"')
+            await bench.look(router)
+            await bench.it.received()
+            await bench.look(router)
+    assert "alarms.forgotten" in [one["event"] for one in logs]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    ((standing,),) = (json.loads(kept.read_text()),)
+    assert standing["told"]["cause"] == "quarantine"
+    assert "geheim" not in kept.read_text()
+
+
+async def test_the_admin_listener_and_the_figures_have_what_is_active(bench: Bench) -> None:
+    import aiohttp
+
+    async with bench.running() as router, aiohttp.ClientSession() as client:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router)
+        async with client.get(f"http://{router.admin}/api/v1/alarms") as answer:
+            listed: dict[str, Any] = await answer.json()
+        async with client.get(f"http://{router.admin}/metrics") as answer:
+            figures = await answer.text()
+    alarm = {"cause": "reload", "subject": "routes.yaml", "since": "2026-03-10T12:00:00Z", "count": 1, "cleared": None}
+    assert listed == {"items": [alarm], "next": None}
+    assert 'aftercall_alarms{cause="reload"} 1.0' in figures
+    assert 'aftercall_alarms{cause="dead"} 0.0' in figures
+
+
+def test_status_lists_them() -> None:
+    shown = alarm_rows([{"cause": "dead", "subject": "crm", "since": "2026-03-10T12:00:00Z", "count": 3}])
+    assert shown.split() == ["ALARM", "ABOUT", "SINCE", "COUNT", "dead", "crm", "2026-03-10T12:00:00Z", "3"]
+
+
+async def test_a_refused_reload_is_told_and_that_the_next_one_was_not(bench: Bench) -> None:
+    async with bench.running() as router:
+        file = bench.folder / "routes.yaml"
+        good = file.read_text(encoding="utf-8")
+        file.write_text("nonsense: x\n", encoding="utf-8")
+        with pytest.raises(ConfigError):
+            await router.reload.reload()
+        await bench.look(router)
+        assert [(alarm.cause, alarm.subject) for alarm in router.alarms.active] == [(Cause.RELOAD, "routes.yaml")]
+        file.write_text(good.replace("to: [it, ops]", "to: it"), encoding="utf-8")
+        await router.reload.reload()
+        await bench.look(router, HOUR)
+        await bench.it.received(2)
+    assert [kind for kind, _, _ in said(bench.it)] == ["raised", "cleared"]
+    assert [kind for kind, _, _ in said(bench.ops)] == ["raised"]
+
+
+async def test_what_is_over_while_it_is_told_is_told_to_be_over(bench: Bench) -> None:
+    gate = asyncio.Event()
+
+    async def slowly(_: object) -> web.StreamResponse:
+        await gate.wait()
+        return web.Response()
+
+    bench.it.answer(slowly, Answer())
+    async with bench.running() as router:
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await router.alarms.look()
+        await bench.it.received()
+        router.alarms.well(Cause.RELOAD, "routes.yaml")
+        bench.clock.advance(HOUR)
+        await router.alarms.look()
+        gate.set()
+        await bench.rest(router)
+        await bench.look(router)
+        await bench.it.received(2)
+    assert [kind for kind, _, _ in said(bench.it)] == ["raised", "cleared"]

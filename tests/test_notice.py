@@ -1,0 +1,64 @@
+"""What people are told about an alarm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+
+from router import Wording, alarm_notice, plain_text
+from router.alarm import Cause
+from router.testing import make_alarm
+
+DE, EN = Wording("de", "Europe/Berlin"), Wording("en", "Europe/Berlin")
+
+
+def test_an_alarm_says_what_is_wrong_since_when_and_what_to_do() -> None:
+    notice = alarm_notice(make_alarm(Cause.DEAD, subject="crm", count=3), DE)
+    assert notice.title == "Alarm: Unzustellbar an crm: 3"
+    assert plain_text(notice.document) == (
+        "Alarm: Unzustellbar an crm: 3\n\n"
+        "Seit 10.03.2026, 09:20.\nWelche und warum: aftercall dead; noch einmal: aftercall replay.\n\n"
+        "aftercall über sich selbst"
+    )
+
+
+def test_when_it_is_well_again_it_says_from_when_until_when() -> None:
+    alarm = make_alarm(Cause.DOWN, subject="crm")
+    notice = alarm_notice(make_alarm(Cause.DOWN, cleared=alarm.since + timedelta(minutes=42)), EN)
+    assert notice.title == "All clear: crm takes calls again"
+    assert "From 2026-03-10, 09:20 until 2026-03-10, 10:02." in plain_text(notice.document)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_words_of_its_own(cause: Cause, language: Literal["de", "en"]) -> None:
+    wording = Wording(language, "UTC")
+    alarm = make_alarm(cause, subject="Vertrieb {count}", count=7)
+    raised = alarm_notice(alarm, wording)
+    cleared = alarm_notice(make_alarm(cause, subject="Vertrieb {count}", cleared=alarm.since), wording)
+    assert raised.title.startswith("Alarm: ")
+    assert raised.title.partition(": ")[2] != cleared.title.partition(": ")[2]
+    for text in (plain_text(raised.document), plain_text(cleared.document)):
+        assert "{" not in text.replace("Vertrieb {count}", "")
+
+
+def test_a_subject_cannot_write_a_second_line_nor_a_long_one() -> None:
+    title = alarm_notice(make_alarm(subject="a\nb" + "c" * 500), DE).title
+    assert "\n" not in title
+    assert len(title) < 150
+
+
+def test_the_key_is_that_of_one_telling() -> None:
+    alarm = make_alarm()
+    keys = {
+        alarm.key,
+        make_alarm(count=2).key,
+        make_alarm(subject="other").key,
+        make_alarm(Cause.DEAD).key,
+        make_alarm(cleared=alarm.since).key,
+    }
+    assert len(keys) == 5
+    assert make_alarm().key == alarm.key
+    assert not [key for key in keys if "crm" in key]

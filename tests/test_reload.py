@@ -1,0 +1,475 @@
+"""Reloading a running router: in one step, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from router import reload as reloading
+from router.app import Router, running
+from router.config import Files, load
+from router.errors import ConfigError, StoreError
+from router.fakes import ManualClock
+from router.reload import ReloadState, without_restart
+from router.store.base import Accepted
+from support import body, until, until_awaited
+
+TOKEN, OTHER = "0123456789abcdefghijklmn", "zyxwvutsrqponmlkjihgfedc"
+LISTEN = 'server: {listen: "127.0.0.1:0"}\nadmin: {listen: "127.0.0.1:0"}\n'
+HEAD = f"sources: {{s: {{token: {TOKEN}}}}}\n{LISTEN}"
+
+BELL = '''
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Literal
+from router import SinkConfig, hookimpl
+
+happened, gate = [], asyncio.Event()
+
+class Bell(SinkConfig):
+    """Remembers what happens to it."""
+    kind: Literal["bell"]
+    tone: str = "a"
+
+    @asynccontextmanager
+    async def open(self, context):
+        if self.tone == "broken":
+            raise ValueError("broken")
+        happened.append(f"open {context.name} {self.tone}")
+        yield self
+        happened.append(f"close {context.name} {self.tone}")
+
+    async def deliver(self, delivery):
+        happened.append(f"deliver {self.tone}")
+        if self.tone == "slow":
+            await gate.wait()
+
+@hookimpl
+def register_sinks():
+    return [Bell]
+'''
+
+
+def write(folder: Path, text: str, head: str = HEAD) -> Path:
+    file = folder / "routes.yaml"
+    file.write_text(head + text, encoding="utf-8")
+    return file
+
+
+@asynccontextmanager
+async def routing(folder: Path, text: str, head: str = HEAD, **given: Any) -> AsyncIterator[Router]:
+    async with running(load(write(folder, text, head), {}), environ={}, **given) as router:
+        yield router
+
+
+@pytest.fixture
+def happened(tmp_path: Path) -> Any:
+    """What happened to sinks of kind `bell`, whose plugin is beside routes.yaml."""
+    (tmp_path / "bell.py").write_text(BELL, encoding="utf-8")
+    return lambda: sys.modules["aftercall_local.0.bell"].happened
+
+
+async def accepted(router: Router, call_id: str = "c") -> Accepted:
+    receipt = await router.inbox.accept("s", body(call_id))
+    assert isinstance(receipt, Accepted)
+    return receipt
+
+
+async def sinks_of(router: Router, call_id: str) -> set[str]:
+    """Who is owed a new call."""
+    event_id = (await accepted(router, call_id)).event_id
+    return {line.sink for line in (await router.store.deliveries(event_id=event_id)).items}
+
+
+async def delivered(router: Router, count: int) -> None:
+    async def reached() -> bool:
+        return (await router.store.summary()).deliveries["delivered"] == count
+
+    await until_awaited(reached)
+
+
+FILES = "sinks: {a: {kind: file, root: a}, b: {kind: file, root: b}}\n"
+
+
+async def test_a_call_is_routed_by_what_is_in_force_when_it_comes(tmp_path: Path) -> None:
+    async with routing(tmp_path, FILES + "always: a\n") as router:
+        assert await sinks_of(router, "one") == {"a"}
+        write(tmp_path, FILES + "always: b\n")
+        assert await sinks_of(router, "two") == {"a"}, "nothing counts before the reload"
+        done = await router.reload.reload()
+        assert (done.added, done.changed, dict(done.gone), done.restart) == ((), (), {}, ())
+        assert await sinks_of(router, "three") == {"b"}
+        assert router.config.table.always == ("b",)
+
+
+async def test_an_unchanged_sink_stays_a_changed_one_opens_first_and_the_old_one_closes(
+    tmp_path: Path, happened: Any
+) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    async with routing(tmp_path, "sinks: {same: {kind: bell}, other: {kind: bell}}\n", head) as router:
+        happened().clear()
+        write(tmp_path, "sinks: {same: {kind: bell}, other: {kind: bell, tone: b}, new: {kind: bell}}\n", head)
+        done = await router.reload.reload()
+        assert (done.added, done.changed) == (("new",), ("other",))
+        assert happened()[:2] == ["open other b", "open new a"]
+        await until(lambda: len(happened()) == 3)
+        assert happened()[2] == "close other a", "of a plugin that was not run again"
+        await router.inbox.accept("s", body())
+    assert happened()[3:] == ["close same a", "close other b", "close new a"]
+
+
+async def test_a_language_a_zone_and_a_schedule_change_what_they_are_about(tmp_path: Path, happened: Any) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    sinks = "sinks: {german: {kind: bell, language: de}, any: {kind: bell}}\n"
+    async with routing(tmp_path, sinks, head) as router:
+        write(tmp_path, sinks + "language: en\n", head)
+        assert (await router.reload.reload()).changed == ("any",)
+        write(tmp_path, sinks + "language: en\nretry: {schedule: [1s]}\n", head)
+        assert (await router.reload.reload()).changed == ()
+        assert router.lanes["any"].policy.schedule[0].total_seconds() == 1
+        write(tmp_path, sinks + "language: en\ntimezone: Europe/London\n", head)
+        assert (await router.reload.reload()).changed == ("german", "any")
+
+
+async def test_cfg_12_a_sink_that_is_renamed_leaves_its_thousand_deliveries_orphaned_and_named(
+    tmp_path: Path, happened: Any
+) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    async with routing(tmp_path, "sinks: {old: {kind: bell}}\nalways: old\n", head) as router:
+        await router.lanes["old"].pause()
+        await asyncio.gather(*(accepted(router, f"call-{number}") for number in range(1000)))
+        write(tmp_path, "sinks: {new: {kind: bell}}\nalways: new\n", head)
+        with structlog.testing.capture_logs() as logs:
+            done = await router.reload.reload()
+        assert (done.added, dict(done.gone)) == (("new",), {"old": 1000})
+        assert [entry for entry in logs if entry["event"] == "sink.gone"] == [
+            {"event": "sink.gone", "log_level": "warning", "sink": "old", "deliveries": 1000}
+        ]
+        assert await sinks_of(router, "later") == {"new"}
+        await delivered(router, 1)
+        assert (await router.store.backlog())["old"]["pending"] == 1000
+        write(tmp_path, "sinks: {old: {kind: bell}}\nalways: old\n", head)
+        assert not (await router.reload.reload()).gone.get("new")
+        assert router.lanes["old"].row.state == "paused", "as it was left"
+        await router.lanes["old"].resume()
+        await delivered(router, 1001)
+
+
+BAD = {
+    "yaml": "routes: [\n",
+    "rule": "routes: [{name: r, to: nobody}]\n",
+    "sink": "sinks: {a: {kind: bell, tone: broken}}\n",
+    "folder": "sinks: {a: {kind: file, root: routes.yaml}}\n",
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+async def test_a_reload_that_is_refused_changes_nothing_and_is_seen(tmp_path: Path, happened: Any, bad: str) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    seen: list[ReloadState] = []
+    async with routing(tmp_path, "sinks: {bell: {kind: bell}}\nalways: bell\n", head) as router:
+        before, ways = router.ways.now, dict(router.lanes)
+        router.reload.observers.append(seen.append)
+        write(tmp_path, bad, head)
+        with structlog.testing.capture_logs() as logs, pytest.raises(ConfigError) as raised:
+            await router.reload.reload()
+        assert "config.refused" in [entry["event"] for entry in logs if entry["log_level"] == "error"]
+        assert router.ways.now is before
+        assert router.lanes == ways
+        assert happened() == ["open bell a"]
+        assert seen == [router.reload.state]
+        assert seen[0].reason == str(raised.value)
+        assert await _metric(router, "aftercall_reload_failed") == "1.0"
+        assert await sinks_of(router, "still") == {"bell"}
+        write(tmp_path, "sinks: {bell: {kind: bell}}\nalways: bell\n", head)
+        await router.reload.reload()
+        assert seen[1].reason is None
+        assert await _metric(router, "aftercall_reload_failed") == "0.0"
+
+
+async def _metric(router: Router, name: str) -> str:
+    async with aiohttp.ClientSession() as client, client.get(f"http://{router.admin}/metrics") as answer:
+        return next(line.split()[1] for line in (await answer.text()).splitlines() if line.startswith(f"{name} "))
+
+
+async def test_what_was_opened_for_a_reload_that_is_refused_is_closed(tmp_path: Path, happened: Any) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    async with routing(tmp_path, "", head) as router:
+        write(tmp_path, "sinks: {good: {kind: bell}, bad: {kind: bell, tone: broken}}\n", head)
+        with pytest.raises(ConfigError, match=r"routes.yaml: sinks.bad: cannot be opened: a bug in its kind"):
+            await router.reload.reload()
+        assert happened() == ["open good a", "close good a"]
+        write(tmp_path, "sinks: {good: {kind: bell}}\n", head)
+        (tmp_path / "data" / "token-t").mkdir()
+        write(tmp_path, "sinks: {good: {kind: bell}}\n", head.replace("{s:", "{t: {}, s:"))
+        with pytest.raises(ConfigError, match="token"):
+            await router.reload.reload()
+        assert router.config.sources.keys() == {"s"}
+
+
+async def test_a_store_that_is_away_refuses_a_reload(tmp_path: Path) -> None:
+    async with routing(tmp_path, "") as router:
+        await router.store.close()
+        with pytest.raises(StoreError):
+            await router.reload.reload()
+        assert router.reload.state.reason is not None
+
+
+async def test_a_file_that_vanishes_in_mid_reload_changes_nothing(tmp_path: Path) -> None:
+    async with routing(tmp_path, FILES + "always: a\n") as router:
+        (tmp_path / "routes.yaml").unlink()
+        with pytest.raises(ConfigError, match="no such file"):
+            await router.reload.reload()
+        assert await sinks_of(router, "c") == {"a"}
+
+
+async def test_two_reloads_at_once_come_one_after_the_other(tmp_path: Path, happened: Any) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    async with routing(tmp_path, "sinks: {a: {kind: bell}}\n", head) as router:
+        write(tmp_path, "sinks: {a: {kind: bell, tone: b}}\n", head)
+        first, second = await asyncio.gather(router.reload.reload(), router.reload.reload())
+        assert (first.changed, second.changed) == (("a",), ())
+        await until(lambda: len(happened()) == 3)
+        assert happened() == ["open a a", "open a b", "close a a"]
+
+
+async def test_a_reload_waits_until_what_the_last_one_left_behind_is_over(tmp_path: Path, happened: Any) -> None:
+    head = HEAD + "plugins: bell.py\n"
+    async with routing(tmp_path, "sinks: {x: {kind: bell, tone: slow}}\nalways: x\n", head) as router:
+        await accepted(router)
+        await until(lambda: "deliver slow" in happened())
+        write(tmp_path, "sinks: {x: {kind: bell, tone: b}}\nalways: x\n", head)
+        await router.reload.reload()
+        write(tmp_path, "sinks: {x: {kind: bell, tone: c}}\nalways: x\n", head)
+        next_ = asyncio.create_task(router.reload.reload())
+        await until(router.reload._turn.locked)
+        for _ in range(100):  # time enough to read the file, were nothing in the way
+            await asyncio.to_thread(load, tmp_path / "routes.yaml", {}, after=router.config)
+        assert "open x c" not in happened()
+        sys.modules["aftercall_local.0.bell"].gate.set()
+        await next_
+        await until(lambda: "close x b" in happened())
+        assert happened() == [
+            "open x slow", "deliver slow", "open x b", "close x slow", "open x c", "close x b",
+        ]  # fmt: skip
+
+
+async def test_a_call_that_is_being_written_while_its_sink_goes_and_comes_back_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with routing(tmp_path, FILES + "always: a\n") as router:
+        accept, writing, gate = router.store.accept, asyncio.Event(), asyncio.Event()
+
+        async def slowly(*given: Any) -> Any:
+            writing.set()
+            await gate.wait()
+            return await accept(*given)
+
+        monkeypatch.setattr(router.store, "accept", slowly)
+        call = asyncio.create_task(accepted(router))
+        await writing.wait()
+        write(tmp_path, "sinks: {b: {kind: file, root: b}}\n")
+        await router.reload.reload()
+        write(tmp_path, FILES)
+        await router.reload.reload()
+        await until(lambda: all(lane.idle for lane in router.lanes.values()))
+        gate.set()
+        await call
+        await delivered(router, 1)
+
+
+async def test_what_was_opened_is_closed_where_the_store_fails_before_the_swap(
+    tmp_path: Path, happened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing() -> Any:
+        raise StoreError
+
+    head = HEAD + "plugins: bell.py\n"
+    async with routing(tmp_path, "sinks: {old: {kind: bell}}\n", head) as router:
+        monkeypatch.setattr(router.store, "backlog", failing)
+        write(tmp_path, "sinks: {new: {kind: bell}}\n", head)
+        with pytest.raises(StoreError):
+            await router.reload.reload()
+        assert happened() == ["open old a", "open new a", "close new a"]
+        assert list(router.lanes) == ["old"]
+
+
+async def test_auth_03_tokens_rotate_by_a_reload(tmp_path: Path) -> None:
+    async with routing(tmp_path, "") as router, aiohttp.ClientSession(f"http://{router.ingest}") as client:
+
+        async def status(token: str) -> int:
+            async with client.get(f"/in/s/{token}") as answer:
+                return answer.status
+
+        assert [await status(TOKEN), await status(OTHER)] == [200, 404]
+        write(tmp_path, "", HEAD.replace(f"token: {TOKEN}", f"tokens: [{OTHER}, {TOKEN}]"))
+        await router.reload.reload()
+        assert [await status(TOKEN), await status(OTHER)] == [200, 200]
+        write(tmp_path, "", HEAD.replace(TOKEN, OTHER))
+        await router.reload.reload()
+        assert [await status(TOKEN), await status(OTHER)] == [404, 200]
+
+
+async def test_what_needs_a_restart_is_named_and_the_rest_is_taken_over(tmp_path: Path, happened: Any) -> None:
+    async with routing(tmp_path, FILES + "always: a\n") as router:
+        listening = router.config.server.listen
+        changed = (
+            f"sources: {{s: {{token: {TOKEN}}}}}\nplugins: bell.py\ndata: elsewhere\n"
+            'server: {listen: "127.0.0.1:1", public_url: "https://new.example.com"}\n'
+            f"admin: {{listen: '127.0.0.1:2', tokens: {{ops: {OTHER}}}}}\n"
+        )
+        write(tmp_path, FILES + "always: b\n", changed)
+        done = await router.reload.reload()
+        assert done.restart == ("data", "plugins", "server.listen", "admin.listen")
+        assert (await router.reload.reload()).restart == done.restart == router.reload.state.restart
+        assert (router.config.server.listen, router.config.data) == (listening, tmp_path / "data")
+        assert router.config.server.public_url == "https://new.example.com"
+        assert await sinks_of(router, "c") == {"b"}
+        async with aiohttp.ClientSession(f"http://{router.admin}") as client, client.get("/api/v1/lanes") as answer:
+            assert answer.status == 401, "new secrets count at once"
+        write(tmp_path, "sinks: {ding: {kind: bell}}\n", changed)
+        with pytest.raises(ConfigError, match=r"unknown kind 'bell' \(installed; new plugins are loaded at a restart"):
+            await router.reload.reload()
+
+
+async def test_the_tokens_of_a_listener_that_strangers_reach_cannot_be_taken_away(tmp_path: Path) -> None:
+    open_ = f'sources: {{s: {{}}}}\nadmin: {{listen: "0.0.0.0:0", tokens: {{ops: {TOKEN}}}}}\n'
+    old = load(write(tmp_path, "", open_), {})
+    new = load(write(tmp_path, "", "sources: {s: {}}\nadmin: {listen: 127.0.0.1:0}\n"), {})
+    with pytest.raises(ConfigError, match=r"admin.tokens: the admin listener is at 0.0.0.0:0 until a restart"):
+        without_restart(old, new)
+
+
+async def test_who_looks_after_the_router_reloads_it_and_sees_why_not(tmp_path: Path) -> None:
+    async with routing(tmp_path, FILES) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
+        write(tmp_path, "sinks: {b: {kind: file, root: b}, c: {kind: file, root: c}}\n")
+        async with client.post("/api/v1/reload") as answer:
+            assert answer.status == 200
+            said = await answer.json()
+            assert (said["added"], said["changed"], said["gone"], said["restart"]) == (["c"], [], {"a": 0}, [])
+        write(tmp_path, "routes: [{name: r, to: nobody}]\nalways: nobody\n")
+        async with client.post("/api/v1/reload") as answer:
+            assert answer.status == 422
+            error = (await answer.json())["error"]
+            assert error["code"] == "refused"
+            assert error["message"].startswith("routes.yaml:4:24: routes.0.to: unknown sink 'nobody'")
+            assert len(error["message"].splitlines()) == 2
+        async with client.get("/api/v1/reload") as answer:
+            state = await answer.json()
+            assert state["reason"] == error["message"]
+            assert state["loaded_at"] == said["at"] < state["refused_at"]
+
+
+# --- seen by itself ---
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[tuple[Router, ManualClock]]:
+    clock = ManualClock()
+    async with routing(tmp_path, FILES + "always: a\n", clock=clock) as router:
+        yield router, clock
+
+
+async def looked(router: Router, clock: ManualClock, times: int = 1) -> None:
+    """Let the files be looked at so many times."""
+    for _ in range(times):
+        looks = router.reload.looks
+        clock.advance(reloading.LOOK_EVERY)
+        await until(lambda looks=looks: router.reload.looks > looks)  # type: ignore[misc]
+
+
+async def test_a_changed_file_is_read_when_it_is_at_rest(tmp_path: Path, watched: tuple[Router, ManualClock]) -> None:
+    router, clock = watched
+    await looked(router, clock, 2)
+    for text in ("always: [", "always: [a, b", "always: [a, b]  # done\n"):
+        write(tmp_path, FILES + text)
+        await looked(router, clock)
+        assert router.config.table.always == ("a",)
+    assert router.reload.state.reason is None, "what was being written was not read"
+    await looked(router, clock)
+    assert router.config.table.always == ("a", "b")
+
+
+async def test_a_mistake_is_read_once_and_its_correction_again(
+    tmp_path: Path, watched: tuple[Router, ManualClock]
+) -> None:
+    router, clock = watched
+    write(tmp_path, FILES + "always: nobody\n")
+    with structlog.testing.capture_logs() as logs:
+        await looked(router, clock, 6)
+    assert [entry["event"] for entry in logs].count("config.refused") == 1
+    write(tmp_path, FILES + "always: b\n")
+    await looked(router, clock, 2)
+    assert router.config.table.always == ("b",)
+
+
+async def test_included_files_are_watched_too(tmp_path: Path, watched: tuple[Router, ManualClock]) -> None:
+    router, clock = watched
+    (tmp_path / "rules.d").mkdir()
+    write(tmp_path, FILES + "always: a\ninclude: rules.d/*.yaml\n")
+    await looked(router, clock, 2)
+    (tmp_path / "rules.d" / "b.yaml").write_text("always: b\n")
+    await looked(router, clock, 2)
+    assert await sinks_of(router, "both") == {"a", "b"}
+    (tmp_path / "rules.d" / "b.yaml").write_text("always: nobody\n")
+    await looked(router, clock, 2)
+    assert router.reload.state.reason is not None
+    assert router.reload.state.reason.startswith("rules.d/b.yaml:1:9: always: unknown sink 'nobody'")
+    (tmp_path / "rules.d" / "b.yaml").unlink()
+    await looked(router, clock, 2)
+    assert await sinks_of(router, "one") == {"a"}
+    assert router.reload.state.reason is None
+
+
+async def test_an_included_file_that_vanishes_in_mid_reload_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.d").mkdir()
+    included = tmp_path / "rules.d" / "b.yaml"
+    included.write_text("always: b\n")
+    text = FILES + "always: a\ninclude: rules.d/*.yaml\n"
+    async with routing(tmp_path, text) as router:
+        read = Files.text
+
+        def vanishing(self: Files, file: Path, *, regular: bool = False) -> str:
+            said = read(self, file, regular=regular)
+            included.unlink(missing_ok=True)
+            return said
+
+        listed = Files.matching
+
+        def still_listed(self: Files, folder: Path, pattern: str) -> tuple[str, ...]:
+            return listed(self, folder, pattern) or ("rules.d/b.yaml",)
+
+        monkeypatch.setattr(Files, "text", vanishing)
+        monkeypatch.setattr(Files, "matching", still_listed)
+        with pytest.raises(ConfigError, match=r"include: rules.d/b.yaml cannot be read: No such file or directory"):
+            await router.reload.reload()
+        assert await sinks_of(router, "c") == {"a", "b"}
+
+
+async def test_who_asks_does_not_wait_for_the_file_to_change(
+    tmp_path: Path, watched: tuple[Router, ManualClock]
+) -> None:
+    router, _ = watched
+    loaded = router.config
+    router.reload.ask()
+    await until(lambda: router.config is not loaded)
+
+
+async def test_an_observer_that_fails_decides_nothing(tmp_path: Path) -> None:
+    def fail(_: ReloadState) -> None:
+        raise ZeroDivisionError
+
+    async with routing(tmp_path, FILES) as router:
+        router.reload.observers.append(fail)
+        assert (await router.reload.reload()).at == router.reload.state.loaded_at
+        assert router.reload.state.reason is None
