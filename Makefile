@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test check docs pictures wheel lock clean
+.PHONY: help run test prove check docs pictures wheel lock clean
 
 SHELL := /bin/sh
 #: The configuration that `make run` serves.
@@ -31,6 +31,9 @@ run: .venv/.run ## Serve routes.yaml (ROUTES=other.yaml) until Ctrl-C.
 
 test: .venv/.dev ## Run the tests (ARGS="-k retry -x").
 	.venv/bin/python -m pytest $(ARGS)
+
+prove: .venv/.dev ## Show at length that nothing is lost (ARGS="-k kill"; AFTERCALL_SEED=N throws the same dice again).
+	AFTERCALL_PROVE=1 .venv/bin/python -m pytest tests/acceptance $(ARGS)
 
 check: .venv/.dev ## Check style, types and who imports whom.
 	.venv/bin/ruff check .

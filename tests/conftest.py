@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import settings
 
+from extent import SEED
+
 settings.register_profile("aftercall", deadline=None)
 settings.load_profile("aftercall")
 
@@ -12,3 +14,8 @@ def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading those of the system takes longer than most tests of mail."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
+
+
+def pytest_report_header() -> str:
+    """What a failure of a test with dice is seen again by."""
+    return f"AFTERCALL_SEED={SEED}"

@@ -1,28 +1,25 @@
-"""What was answered 2xx is not lost, whenever the process is killed. AFTERCALL_KILLS=20 for the long run."""
+"""What was answered 2xx is not lost, whenever the process is killed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import signal
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from extent import dice, extent
 from process import Receiver, RouterProcess, Sender
 
-KILLS = int(os.environ.get("AFTERCALL_KILLS", "4"))
-BACKLOG = int(os.environ.get("AFTERCALL_BACKLOG", "500"))
+KILLS = extent(4, 200)
+BACKLOG = extent(500, 5000)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.case("DUR-01")
 async def test_dur_01_what_was_promised_arrives_although_the_router_is_killed_under_load(tmp_path: Path) -> None:
-    seed = int(os.environ.get("AFTERCALL_SEED", random.randrange(2**32)))
-    print(f"AFTERCALL_SEED={seed}")  # noqa: T201 - how to see a failure again
-    dice = random.Random(seed)
+    moments = dice("kill")
     router = RouterProcess(tmp_path)
     sender = Sender(router.url)
     async with Receiver().listening() as one, Receiver().listening() as two:
@@ -30,7 +27,7 @@ async def test_dur_01_what_was_promised_arrives_although_the_router_is_killed_un
         async with router.running():
             async with sender.under_load():
                 for _ in range(KILLS):
-                    await asyncio.sleep(dice.uniform(0.05, 1.0))
+                    await asyncio.sleep(moments.uniform(0.05, 1.0))
                     await router.stop(signal.SIGKILL)
                     await router.start()
             summary = await router.settled()
