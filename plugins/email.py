@@ -191,6 +191,10 @@ class EmailConfig(MessageSinkConfig):
             check_ca_file(folder / self.ca_file)
         return None
 
+    def files(self) -> tuple[Path, ...]:
+        """The authority; the token is read for each mail."""
+        return (self.ca_file,) if self.ca_file is not None else ()
+
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """Connections are made for each mail: a server closes idle ones, and there are seldom two in a row."""

@@ -106,6 +106,10 @@ class FileConfig(SinkConfig):
         """What signs."""
         return self.sign.signer(folder).expires if self.sign else None
 
+    def files(self) -> tuple[Path, ...]:
+        """What signs."""
+        return self.sign.files() if self.sign else ()
+
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """Makes the root where that can be done; if not now, then when a call comes."""

@@ -111,6 +111,10 @@ class WebhookConfig(HttpSinkConfig):
         super().check(folder)
         return self.sign.signer(folder).expires if self.sign else None
 
+    def files(self) -> tuple[Path, ...]:
+        """The authority, and what signs."""
+        return (*super().files(), *(self.sign.files() if self.sign else ()))
+
     @asynccontextmanager
     async def open(self, context: SinkContext) -> AsyncIterator[Sink]:
         """A client of its own."""

@@ -38,6 +38,11 @@ class VconSigning(Setting):
         except ImportError as error:
             raise ConfigError(pem.NOT_INSTALLED, at=("sign",)) from error
 
+    def files(self) -> tuple[Path, ...]:
+        """Those that are named, of the two. See `SinkConfig.files`."""
+        named = (pem.file(self.key.get_secret_value()), pem.file(self.certificates))
+        return tuple(file for file in named if file is not None)
+
     def open(self, context: SinkContext) -> Signer:
         """As `signer`; a certificate that has expired is a warning: what it signed before is still good."""
         signer = self.signer(context.folder)

@@ -44,7 +44,7 @@ def alike(old: Config, new: Config, name: str) -> bool:
     """Whether a sink that is open by the old configuration is what the new one would open."""
     before, after = old.sinks.get(name), new.sinks[name]
     try:
-        same = bool(before == after)
+        same = bool(before == after) and all(new.files.as_in(old.files, new.folder / file) for file in after.files())
     except Exception:  # noqa: BLE001 - a plugin's own comparison
         same = False
     # What else it was given: see `context`.

@@ -9,13 +9,12 @@ from __future__ import annotations
 import errno
 import ssl
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from router.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.x509 import Certificate
 
@@ -99,13 +98,18 @@ def private_key(value: str, folder: Path) -> PrivateKeyTypes:
     raise ConfigError(message)
 
 
+def file(value: str) -> Path | None:
+    """The file that the value names; None where it is PEM itself, or can be no name."""
+    return None if _BEGIN in value or "\0" in value else Path(value)
+
+
 def _content(value: str, folder: Path) -> bytes:
     """Raises `OSError` where it is neither PEM nor a file that can be read."""
     if _BEGIN in value:
         return value.encode()
-    if "\0" in value:
+    if (named := file(value)) is None:
         raise OSError(errno.EINVAL, "no file can have this name")
-    return (folder / value).read_bytes()
+    return (folder / named).read_bytes()
 
 
 def _shown(value: str, folder: Path) -> str:

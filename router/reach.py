@@ -27,6 +27,10 @@ class HttpSinkConfig(SinkConfig):
             check_ca_file(folder / self.ca_file)
         return super().check(folder)
 
+    def files(self) -> tuple[Path, ...]:
+        """The authority. See `SinkConfig.files`."""
+        return (*super().files(), *((self.ca_file,) if self.ca_file is not None else ()))
+
     def client(self, context: SinkContext) -> AbstractAsyncContextManager[HttpClient]:
         """A client of this sink's own, with a connection for each attempt that may run at the same time."""
         ca_file = self.ca_file and context.folder / self.ca_file

@@ -158,6 +158,13 @@ class SinkConfig(Setting):
         """
         return None
 
+    def files(self) -> tuple[Path, ...]:
+        """The files that `open` reads, by paths that may start at the folder of routes.yaml.
+
+        They are watched: where one changes, the sink is opened anew. What is read again for each delivery is none.
+        """
+        return ()
+
     def recipient(self) -> str | None:
         """Where deliveries go (host, mailbox, path), kept with each of them; never a secret."""
         return None

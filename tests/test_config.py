@@ -894,7 +894,7 @@ ODD: st.SearchStrategy[Any] = st.recursive(
 
 
 def _problems(made: dict[str, Any]) -> list[str]:
-    document = read(json.dumps(made, ensure_ascii=False), "routes.yaml", Path("/nowhere"), {})  # JSON is YAML
+    document = read(json.dumps(made, ensure_ascii=False), "routes.yaml", Path("/nowhere"), {}, Files())  # JSON is YAML
     try:
         _Loader(document, Path("/nowhere/routes.yaml"), {}, datetime(2026, 3, 10, tzinfo=UTC), Files(), None).config()
     except ConfigError as error:

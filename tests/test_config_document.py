@@ -8,14 +8,14 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from router.config import document
+from router.config import Files, document
 from router.config.document import Data, Document, Invalid, Problem
 
 FOLDER = Path("/nowhere")
 
 
 def read(text: str, folder: Path = FOLDER, **environ: str) -> Document:
-    return document.read(text, "routes.yaml", folder, environ)
+    return document.read(text, "routes.yaml", folder, environ, Files())
 
 
 def complaints(text: str, folder: Path = FOLDER, **environ: str) -> list[str]:
@@ -530,7 +530,7 @@ def test_a_template_is_no_secret(tmp_path: Path) -> None:
 
 def check(text: str) -> None:
     try:
-        read_document = document.read(text, "routes.yaml", FOLDER, {"A": "one"})
+        read_document = document.read(text, "routes.yaml", FOLDER, {"A": "one"}, Files())
     except Invalid as invalid:
         problems, lines = invalid.problems, str(invalid).splitlines()
     else:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import structlog
 
+from certificates import authority
 from router import reload as reloading
 from router.app import Router, running
 from router.config import Files, load
@@ -427,6 +428,38 @@ async def test_included_files_are_watched_too(tmp_path: Path, watched: tuple[Rou
     await looked(router, clock, 2)
     assert await sinks_of(router, "one") == {"a"}
     assert router.reload.state.reason is None
+
+
+async def test_a_secret_in_a_file_is_watched_too(tmp_path: Path, watched: tuple[Router, ManualClock]) -> None:
+    router, clock = watched
+    (tmp_path / "tone").write_text("low\n")
+    write(tmp_path, FILES + 'words: {secret: "${file:tone}"}\nalways: a\n')
+    await looked(router, clock, 2)
+    before = router.config
+    await looked(router, clock, 2)
+    assert router.config is before
+    (tmp_path / "tone").write_text("high\n")
+    await looked(router, clock, 2)
+    assert router.config is not before
+    (tmp_path / "tone").unlink()
+    await looked(router, clock, 2)
+    assert router.reload.state.reason is not None
+    assert "cannot read" in router.reload.state.reason
+
+
+async def test_a_sink_whose_certificates_are_others_is_opened_anew(
+    tmp_path: Path, watched: tuple[Router, ManualClock]
+) -> None:
+    router, clock = watched
+    file = authority().write(tmp_path / "authority.pem")
+    crm = 'crm: {kind: webhook, url: "https://crm.example/", ca_file: authority.pem}'
+    write(tmp_path, FILES.replace("}\n", f", {crm}}}\n") + "always: a\n")
+    assert (await router.reload.reload()).added == ("crm",)
+    assert (await router.reload.reload()).changed == ()
+    file.write_bytes(file.read_bytes() + b"\n")
+    with structlog.testing.capture_logs() as logs:
+        await looked(router, clock, 3)
+    assert [entry["changed"] for entry in logs if entry["event"] == "config.reloaded"] == [["crm"]]
 
 
 async def test_an_included_file_that_vanishes_in_mid_reload_changes_nothing(

@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeAlias
 import yaml
 from typing_extensions import override
 
+from router.config.files import Files
 from router.config.fill import fill
 
 MAX_BYTES = 10 * 1024 * 1024
@@ -159,12 +160,14 @@ class Document:
         return slot, True
 
 
-def read(text: str, file: str, folder: Path, environ: Mapping[str, str], *, may_be_empty: bool = False) -> Document:
+def read(
+    text: str, file: str, folder: Path, environ: Mapping[str, str], files: Files, *, may_be_empty: bool = False
+) -> Document:
     """Read the text of a file; `file` is its name in messages, relative `${file:…}` start at `folder`.
 
-    Raises `Invalid`, and nothing else. Opens the secret files that the text names, and runs nothing.
+    `files` gets to know those that it names. Raises `Invalid`, and nothing else. Opens the secret files that the text names, and runs nothing.
     """
-    reader = _Reader(text.removeprefix("\ufeff"), file, folder, environ)  # some editors write a byte order mark
+    reader = _Reader(text.removeprefix("\ufeff"), file, folder, environ, files)  # some editors write a byte order mark
     root = reader.root()
     if reader.problems:
         raise Invalid(tuple(sorted(reader.problems, key=lambda problem: (problem.line, problem.column))))
@@ -187,8 +190,8 @@ def _at(place: Place) -> str:
 class _Reader:
     """One pass over the events of one file. The bounds are checked as it grows, before anything is repeated."""
 
-    def __init__(self, text: str, file: str, folder: Path, environ: Mapping[str, str]) -> None:
-        self.file, self.folder, self.environ = file, folder, environ
+    def __init__(self, text: str, file: str, folder: Path, environ: Mapping[str, str], files: Files) -> None:
+        self.file, self.folder, self.environ, self.files = file, folder, environ, files
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.anchors: dict[str, tuple[Node, Place]] = {}
@@ -314,7 +317,7 @@ class _Reader:
             self.stop(at, f"nested deeper than {MAX_DEPTH} levels: make it flatter")
 
     def fill(self, written: str, at: Place, path: Steps) -> str:
-        filled, errors, warnings = fill(written, self.folder, self.environ)
+        filled, errors, warnings = fill(written, self.folder, self.environ, self.files)
         if path[-1:] == ("template",):
             warnings = []  # who may read the file: of everything else it is taken to be a secret
         self.problems += [Problem(self.file, *at, path, message) for message in errors]

@@ -24,11 +24,19 @@ class Files:
 
         Raises `OSError` and `UnicodeDecodeError`.
         """
-        self._files[file] = _look(file)  # before it is read: a change meanwhile is seen at the next look
+        self.about_to_read(file)
         if regular and not stat.S_ISREG(file.stat().st_mode):
             message = "it is not a regular file"
             raise OSError(None, message)
         return file.read_text(encoding="utf-8-sig")
+
+    def about_to_read(self, file: Path) -> None:
+        """Watch a file that somebody else reads after this: a change meanwhile is seen at the next look."""
+        self._files[file] = _look(file)
+
+    def as_in(self, before: Files, file: Path) -> bool:
+        """Whether a file that both have watched is still the one that was there before."""
+        return self._files.get(file) == before._files.get(file)
 
     def matching(self, folder: Path, pattern: str) -> tuple[str, ...]:
         """The names that fit a pattern, in order; hidden files only where the pattern names the dot."""

@@ -8,6 +8,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from router.config.files import Files
+
 MAX_SECRET_BYTES = 64 * 1024
 
 _HOLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
@@ -19,8 +21,11 @@ class _Unfilled(ValueError):
     """A `${…}` has no value; the text says why and what to do."""
 
 
-def fill(written: str, folder: Path, environ: Mapping[str, str]) -> tuple[str, list[str], list[str]]:
-    """The text with every `${…}` filled, once; what is wrong with them; what deserves a warning."""
+def fill(written: str, folder: Path, environ: Mapping[str, str], files: Files) -> tuple[str, list[str], list[str]]:
+    """The text with every `${…}` filled, once; what is wrong with them; what deserves a warning.
+
+    `files` gets to know which are read.
+    """
     errors: list[str] = []
     warnings: list[str] = []
 
@@ -32,7 +37,7 @@ def fill(written: str, folder: Path, environ: Mapping[str, str]) -> tuple[str, l
             errors.append("a '${' is not closed: add '}' (no '${' goes inside), or write '$${' for the text '${'")
             return ""
         try:
-            return _value(inside, folder, environ, warnings)
+            return _value(inside, folder, environ, files, warnings)
         except _Unfilled as error:
             errors.append(str(error))
             return ""
@@ -43,7 +48,7 @@ def fill(written: str, folder: Path, environ: Mapping[str, str]) -> tuple[str, l
     return filled, errors, warnings
 
 
-def _value(inside: str, folder: Path, environ: Mapping[str, str], warnings: list[str]) -> str:
+def _value(inside: str, folder: Path, environ: Mapping[str, str], files: Files, warnings: list[str]) -> str:
     name, otherwise, default = inside.partition(":-")  # first, so that `${file:-x}` is a variable with a default
     if _NAME.fullmatch(name):
         value = environ.get(name)
@@ -53,6 +58,7 @@ def _value(inside: str, folder: Path, environ: Mapping[str, str], warnings: list
     if not inside.startswith("file:") or inside == "file:":
         raise _Unfilled("no name in a '${…}': write ${NAME}, ${NAME:-default} or ${file:/path}, or '$${' for '${'")
     file = folder / inside.removeprefix("file:")
+    files.about_to_read(file)
     secret, mode = _secret(file)
     if mode & ~0o640:
         warnings.append(f"others can read or change {str(file)!r} (mode {mode:04o}): chmod 640 it")

@@ -96,7 +96,7 @@ class _Reader:
         """None where there is a problem."""
         try:
             text = self.files.text(self.folder / name, regular=True)
-            made = read(text, name, self.folder, self.environ, may_be_empty=True)
+            made = read(text, name, self.folder, self.environ, self.files, may_be_empty=True)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
             self.problems.append(document.problem(path, f"{name} cannot be read: {reason}; mend it, or remove it"))

@@ -106,7 +106,7 @@ def load(
         message = f"{file.name}: cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}"
         raise ConfigError(message) from None
     try:
-        document = including(read(text, file.name, file.parent, environ), file.parent, environ, files)
+        document = including(read(text, file.name, file.parent, environ, files), file.parent, environ, files)
     except Invalid as error:
         raise ConfigError(str(error)) from None
     return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
@@ -276,6 +276,8 @@ class _Loader:
 
     def _look_at_files(self, path: Steps, config: SinkConfig) -> None:
         try:
+            for file in config.files():
+                self.files.about_to_read(self.file.parent / file)
             self._ending(path, config.check(self.file.parent))
         except ConfigError as error:
             self._problem((*path, *error.at), error.message)
@@ -301,6 +303,8 @@ class _Loader:
         """None where there is a problem."""
         made: list[Certificate] = []
         for at, name in enumerate(files):
+            if (named := pem.file(name)) is not None:
+                self.files.about_to_read(self.file.parent / named)
             try:
                 found = pem.certificates(name, self.file.parent)
             except ConfigError as error:
