@@ -56,6 +56,7 @@ lock: .make/lock/bin/uv ## Lock the newest versions that pyproject.toml allows.
 	$(LOCK) --output-file requirements-build.lock --group build
 	$(LOCK) --output-file requirements-dev.lock --group dev pyproject.toml \
 		--constraints requirements.lock --constraints requirements-build.lock
+	$(LOCK) --output-file requirements-api.lock --group api
 
 clean: ## Remove what was built or installed here; data/ stays.
 	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

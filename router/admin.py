@@ -60,10 +60,13 @@ class AdminApi:
     def application(self) -> web.Application:
         """As aiohttp wants it."""
         app = web.Application(middlewares=[self._guard], client_max_size=self._max_body)
+        # What is done to many stands where an id could, and has no GET: an Allow header must not name one.
+        words = "|".join(sorted({one.path.rpartition("/")[2] for one in self._api.endpoints if "{" not in one.path}))
         for one in self._api.endpoints:
             answer = self._answering(one)
             route = web.get if one.method == "GET" else web.post
-            app.add_routes([route(one.path, answer, name=one.name)])
+            path = one.path.replace("{id}", f"{{id:(?!(?:{words})$)[^/]+}}")
+            app.add_routes([route(path, answer, name=one.name)])
         app.on_response_prepare.append(_harden)
         return app
 

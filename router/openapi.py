@@ -19,6 +19,9 @@ _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 #: What asks for a path that is there, and may not be asked, or is asked wrongly.
 _REFUSALS: Final = ("400", "401", "403", "404", "409", "413", "422", "500", "503")
 
+#: No schema has what every phone company posts.
+_ANY_CALL: Final = {"schema": {"type": "object"}}
+
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Of these endpoints, as version 3.1 has it."""
@@ -44,7 +47,9 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "responses": _responses(one, found.get((index, "answer")), found[0, "refused"]),
         }
         if one.body is not None:
-            content = {"application/json": {"schema": found[index, "body"]}} if one.body is not bytes else {"*/*": {}}
+            content = (
+                {"application/json": {"schema": found[index, "body"]}} if one.body is not bytes else {"*/*": _ANY_CALL}
+            )
             operation["requestBody"] = {"required": one.body_needed, "content": content}
         paths.setdefault(one.path, {})[one.method.lower()] = operation
     for name in {one.query.__name__ for one in endpoints}:

@@ -5,9 +5,10 @@ A name that is not here is refused: a misspelled filter would mean everything.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from router.delivery import DeliveryState
 from router.event import Direction
@@ -16,12 +17,25 @@ from router.store.base import RoutedAs, Wanted
 #: Lines of a page at most.
 MOST: Final = 500
 
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
 
 def _said(text: str) -> str:
     if not text.strip():
         message = "say why"
         raise ValueError(message)
     return text
+
+
+def _written(given: object) -> object:
+    """A number would be taken for the seconds since 1970: `since=2` is no mistake that may mean everything."""
+    if not isinstance(given, str) or not _TIME.match(given):
+        message = "write a time with its zone, like 2026-03-10T08:00:00Z"
+        raise ValueError(message)
+    return given
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
 class Question(BaseModel):
@@ -40,8 +54,8 @@ class Paged(Question):
 class OfTimes(Question):
     """Which lines, by source and time."""
 
-    since: AwareDatetime | None = Field(None, description="Received (deliveries: accepted) then or later.")
-    until: AwareDatetime | None = Field(None, description="Received (deliveries: accepted) before then.")
+    since: Time | None = Field(None, description="Received (deliveries: accepted) then or later.")
+    until: Time | None = Field(None, description="Received (deliveries: accepted) before then.")
     source: str | None = Field(None, description="Came in at this source.")
 
     def wanted(self) -> Wanted:
@@ -108,13 +122,15 @@ class Replay(Question):
 class End(Question):
     """A pending delivery, given up."""
 
-    reason: Annotated[str, AfterValidator(_said)] = Field(description="Why; shown with the dead letter.")
+    reason: Annotated[str, AfterValidator(_said)] = Field(
+        description="Why; shown with the dead letter.", json_schema_extra={"pattern": r"\S"}
+    )
 
 
 class ToMany(Paged):
     """To a page of what fits; ask again with `next` for the others."""
 
-    dry_run: bool = Field(default=False, description="Only count.")
+    dry_run: bool = Field(default=False, strict=True, description="Only count.")
 
 
 class ReplayMany(ToMany):
@@ -128,7 +144,7 @@ class EndMany(ToMany, End):
     """Pending deliveries, given up."""
 
     where: OfDeliveries = Field(description="Which pending deliveries; {} is all.")
-    orphaned: bool = Field(default=False, description="Only those whose sink is configured no longer.")
+    orphaned: bool = Field(default=False, strict=True, description="Only those whose sink is configured no longer.")
 
 
 class RouteMany(ToMany):

@@ -135,3 +135,28 @@ async def test_adm_10_nothing_that_is_asked_finds_a_bug(admin: Administered) -> 
             assert answer.status != 500, (method, path, query, content)
             if answer.content_type == "application/json":
                 conforms(method, path, answer.status, await answer.json())
+
+
+@pytest.mark.parametrize("since", ["2", "0.5", "2026", "1767225600"])
+async def test_a_number_is_no_time_from_which_on_everything_is_meant(admin: Administered, since: str) -> None:
+    _, client = admin
+    async with client.get(f"{API}/events", params={"since": since}) as answer:
+        assert (answer.status, (await answer.json())["error"]["message"]) == (
+            400,
+            "since: Value error, write a time with its zone, like 2026-03-10T08:00:00Z",
+        )
+    async with client.post(f"{API}/deliveries/end", json={"reason": "x", "where": {"since": float(since)}}) as answer:
+        assert answer.status == 400
+
+
+async def test_a_yes_or_no_is_written_as_one(admin: Administered) -> None:
+    _, client = admin
+    async with client.post(f"{API}/quarantine/replay", json={"where": {}, "dry_run": 0}) as answer:
+        assert answer.status == 400
+
+
+@pytest.mark.parametrize("path", ["deliveries/end", "deliveries/replay", "quarantine/replay", "events/route"])
+async def test_what_is_done_to_many_is_not_asked_for_like_a_thing(admin: Administered, path: str) -> None:
+    _, client = admin
+    async with client.get(f"{API}/{path}") as answer:
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST")
