@@ -7,7 +7,6 @@ from the configuration alone.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -47,7 +46,6 @@ from router import (
     Span,
     Style,
     Timeout,
-    Unavailable,
     address_of,
     as_vcon,
     check_ca_file,
@@ -64,9 +62,8 @@ from router import (
     trusting,
 )
 
-#: Recipients of a mail, bytes of a file with a token, characters of a channel's name.
+#: Recipients of a mail, characters of a channel's name.
 _MOST_RECIPIENTS: Final = 50
-_LARGEST_TOKEN: Final = 64 * 1024
 _LONGEST_CHANNEL: Final = 80
 #: Calls that some have got and others have not.
 _REMEMBERED: Final = 1000
@@ -182,7 +179,7 @@ class EmailConfig(MessageSinkConfig):
     def login(self, folder: Path) -> Login | None:
         """Read anew where it is in a file."""
         if self.token_file is not None:
-            return Login(self.server.user, _token(folder / self.token_file), oauth=True)
+            return Login.of_token_file(self.server.user, folder / self.token_file)
         return Login(self.server.user, self.password.get_secret_value()) if self.password else None
 
     def check(self, folder: Path) -> datetime | None:
@@ -209,20 +206,6 @@ class EmailConfig(MessageSinkConfig):
         """A received body has everything; the other files have all of `send`, and so may a subject of one's own."""
         written = super().parts() if not self.attach and self.subject in _SUBJECTS else PeopleSinkConfig.parts(self)
         return (*written, *(["received"] if "received" in self.attach else []))
-
-
-def _token(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            token = opened.read(_LARGEST_TOKEN).decode("ascii").strip()
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise Unavailable(f"token_file cannot be read: {why}", whole_lane=True) from None
-    if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise Unavailable(
-            "token_file does not hold one access token; look at the program that renews it", whole_lane=True
-        )
-    return token
 
 
 #: By the configuration's folder, the sink and the event: here, and not in the sink, because to mend an address is to open

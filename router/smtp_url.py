@@ -1,14 +1,17 @@
-"""Where mail is handed in, as an operator writes it: `smtps://user@mail.example.com`. Pure."""
+"""Where mail is handed in, as an operator writes it: `smtps://user@mail.example.com`. Pure, but for the file of a token."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal, Self
 from urllib.parse import unquote
 
 from pydantic_core import core_schema
+
+from router.errors import Unavailable
 
 _URL: Final = re.compile(r"(smtps?)://(?:(.*)@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
 #: Ports that are for one of the two only (RFC 8314), and what belongs there.
@@ -16,6 +19,8 @@ _PORTS: Final = {
     ("smtp", 465): "is TLS from the start on: write smtps://",
     ("smtps", 587): "is STARTTLS: write smtp://",
 }
+#: Bytes of a file with a token.
+_LARGEST_TOKEN: Final = 64 * 1024
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -52,6 +57,21 @@ class Login:
 
     def __repr__(self) -> str:
         return "Login(…)"
+
+    @classmethod
+    def of_token_file(cls, user: str, file: Path) -> Self:
+        """With the access token that another program keeps fresh. Raises `Unavailable` where there is none now."""
+        try:
+            with file.open("rb") as opened:
+                token = opened.read(_LARGEST_TOKEN).decode("ascii").strip()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            message = f"token_file cannot be read: {why}"
+            raise Unavailable(message, whole_lane=True) from None
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            message = "token_file does not hold one access token; look at the program that renews it"
+            raise Unavailable(message, whole_lane=True)
+        return cls(user, token, oauth=True)
 
 
 @dataclass(frozen=True, slots=True)

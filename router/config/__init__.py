@@ -1,6 +1,7 @@
 """The configuration: routes.yaml as a document, its grammar, and one good `Config` out of both."""
 
 from router.config.files import Files
-from router.config.load import Config, load, schema
+from router.config.load import Config, load
+from router.config.schema import schema
 
 __all__ = ["Config", "Files", "load", "schema"]

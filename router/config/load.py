@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import models_json_schema
+from pydantic import ValidationError
 
 from router import pem, registry
 from router.clock import SystemClock
@@ -110,28 +109,6 @@ def load(
     except Invalid as error:
         raise ConfigError(str(error)) from None
     return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
-
-
-def schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """The JSON Schema of routes.yaml with the installed kinds of sinks, for editors."""
-    configs = [kind.config for kind in kinds.values()]
-    # All in one go: two plugins may give their classes the same name.
-    models: list[type[BaseModel]] = [Settings, *configs]
-    references, made = models_json_schema([(model, "validation") for model in models])
-    definitions = made["$defs"]
-    for kind in kinds.values():
-        definition = _definition(references[kind.config, "validation"], definitions)
-        definition["properties"]["kind"] = {"const": kind.name, "description": kind.description}
-        definition["required"] = sorted({*definition.get("required", []), "kind"})
-    settings = _definition(references[Settings, "validation"], definitions)
-    sinks = {"type": "object", "additionalProperties": {"oneOf": [references[one, "validation"] for one in configs]}}
-    settings["properties"]["sinks"]["anyOf"] = [sinks, {"type": "null"}]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **settings, **made}
-
-
-def _definition(reference: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = definitions[reference["$ref"].rpartition("/")[2]]
-    return found
 
 
 def _later(store: str) -> str:
