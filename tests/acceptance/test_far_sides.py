@@ -160,9 +160,9 @@ def ended(case: Case, lane: dict[str, Any]) -> bool:
 @pytest.mark.timeout(240)
 @pytest.mark.case("SSRF-09", "FWD-01", "SSRF-04")
 async def test_whatever_far_sides_do_is_told_bounded_and_their_own_matter(tmp_path: Path) -> None:
-    router = RouterProcess(tmp_path)
-    sender = Sender(router.url)
     async with far_sides(tmp_path) as sinks, Receiver().listening() as good, aiohttp.ClientSession() as client:
+        router = RouterProcess(tmp_path)  # its ports are free only until the far sides take theirs
+        sender = Sender(router.url)
         sinks["good"] = good.sink
         lines = "".join(f"  {name}: {sink}\n" for name, sink in sinks.items())
         router.configure(f"sinks:\n{lines}always: [{', '.join(sinks)}]\n")
