@@ -16,7 +16,7 @@ class Cause(StrEnum):
     DISK = "disk"
     """The store's disk is nearly full."""
     BLOCKED = "blocked"
-    """Something kept the whole process waiting."""
+    """Something kept the whole process waiting: its sink, where that is known."""
     RELOAD = "reload"
     """A configuration was refused: its file."""
     DOWN = "down"

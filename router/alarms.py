@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from router.clock import Clock
     from router.metrics import Metrics
     from router.reload import ReloadState
+    from router.stall import Stall
     from router.store.base import ChannelLine, Store
     from router.ways import InForce, Ways
 
 LOOK_EVERY: Final = timedelta(seconds=15)
-#: Seconds by which the event loop may be late, and how long it is remembered where it was later.
+#: Seconds for which the event loop may stand still, and how long it is remembered where it did for longer.
 LONGEST_LAG: Final = 5.0
 _REMEMBERED: Final = timedelta(minutes=10)
 #: A store may fail for so long, and an answer of it may take so many seconds.
@@ -61,7 +62,8 @@ class Alarms:
         self._register = Register()
         self._telling = Telling(lambda: ways.now.lanes, clock=clock, log=log)
         self._noted: dict[Key, Alarm] = {}
-        self._stalls: deque[datetime] = deque()
+        #: When, and kept by which sink.
+        self._stalls: deque[tuple[datetime, str]] = deque()
         self._store_failed: datetime | None = None
         self._began = clock.now()
         self._written: bytes | None = None
@@ -87,11 +89,10 @@ class Alarms:
         about = Cause.RELOAD, self._ways.now.config.file.name
         self.well(*about) if state.reason is None else self.note(*about)
 
-    def lagged(self, seconds: float) -> None:
-        """The event loop came back so many seconds late."""
-        if seconds >= LONGEST_LAG:
-            self._stalls.append(self._clock.now())
-            self._log.error("loop.blocked", seconds=round(seconds, 1))
+    def lagged(self, stall: Stall) -> None:
+        """The event loop stood still for so long."""
+        if stall.seconds >= LONGEST_LAG:
+            self._stalls.append((self._clock.now(), stall.sink))
 
     # --- looking ---
 
@@ -139,10 +140,9 @@ class Alarms:
                 yield Alarm(cause=Cause.HANGS, subject=lane.name, since=now, count=count)
 
     def _of_the_loop(self, now: datetime) -> Iterator[Alarm]:
-        while self._stalls and not timedelta(0) <= now - self._stalls[0] < _REMEMBERED:
+        while self._stalls and not timedelta(0) <= now - self._stalls[0][0] < _REMEMBERED:
             self._stalls.popleft()
-        if self._stalls:
-            yield Alarm(cause=Cause.BLOCKED, subject="", since=self._stalls[0], count=len(self._stalls))
+        yield from symptoms.blocked(self._stalls)
 
     async def _of_the_store(self, force: InForce, now: datetime) -> list[Alarm]:
         try:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from router.config import Config
     from router.doors import Doors
     from router.lanes import Lane
+    from router.stall import Stall
     from router.store.base import Store
 
 #: Seconds that attempts in flight may take to finish when the router stops.
@@ -130,9 +131,17 @@ async def running(
             log=log,
             metrics=metrics,
         )
+
+        def lagged(stall: Stall) -> None:
+            metrics.lagged(stall.seconds)
+            if stall.seconds >= lag.BLOCKED:
+                metrics.blocked(stall.sink)
+            alarms.lagged(stall)
+
         heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log)
         admin = AdminApi(operations, max_body=config.server.max_body, log=log)
-        await stack.enter_async_context(_working(ways, housekeeping, reload, metrics, alarms, heartbeat))
+        stack.enter_context(lag.watching(lagged, log))
+        await stack.enter_async_context(_working(ways, housekeeping, reload, alarms, heartbeat))
         admin_app = admin.application()
         admin_at = await _listening(stack, await _bounded(stack, admin_app), config.admin.listen, "admin.listen")
         ingest_runner = web.ServerRunner(ingest.server(), shutdown_timeout=5.0)
@@ -170,15 +179,10 @@ async def serve(config: Config, *, hold: bool = False) -> None:
 
 @asynccontextmanager
 async def _working(
-    ways: Ways, housekeeping: Housekeeping, reload: Reload, metrics: Metrics, alarms: Alarms, heartbeat: Heartbeat
+    ways: Ways, housekeeping: Housekeeping, reload: Reload, alarms: Alarms, heartbeat: Heartbeat
 ) -> AsyncIterator[None]:
     """The loops. A loop that fails is a bug, and stops the router: a lane that stands still must not go unseen."""
     failure: BaseException | None = None
-
-    def lagged(seconds: float) -> None:
-        metrics.lagged(seconds)
-        alarms.lagged(seconds)
-
     try:
         async with asyncio.TaskGroup() as group:
             ways.start(group)
@@ -186,7 +190,6 @@ async def _working(
                 group.create_task(housekeeping.retake_for_ever(), name="housekeeping retake"),
                 group.create_task(housekeeping.purge_for_ever(), name="housekeeping purge"),
                 group.create_task(reload.watch(), name="reload"),
-                group.create_task(lag.watch(lagged), name="loop lag"),
                 group.create_task(alarms.watch(), name="alarms"),
                 group.create_task(heartbeat.beat_for_ever(), name="heartbeat"),
             ]

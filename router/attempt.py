@@ -44,7 +44,12 @@ class OpenSink:
     @property
     def kind(self) -> str | None:
         """As routes.yaml has it."""
-        return getattr(self.config, "kind", None)
+        return kind_of(self.config)
+
+
+def kind_of(config: SinkConfig) -> str | None:
+    """As routes.yaml has it."""
+    return getattr(config, "kind", None)
 
 
 async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: FilteringBoundLogger) -> Outcome:

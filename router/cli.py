@@ -106,15 +106,13 @@ def init(folder: Path) -> None:
 @click.option("--hold", is_flag=True, help="Take calls in, and send nothing: to look at what a backup brought back.")
 def serve(*, file: Path, form: Literal["json", "text"] | None, hold: bool) -> None:
     """Run the router, until SIGTERM or Ctrl-C."""
-    import asyncio
-
-    from router import app, log
+    from router import app, log, unending
 
     log.set_up(form)
     config = load_config(file)
     for warning in config.warnings:
         log.logger().warning("config.warned", warning=str(warning))
-    asyncio.run(app.serve(config, hold=hold))
+    unending.run(app.serve(config, hold=hold), log.logger())
 
 
 @cli.command()

@@ -30,6 +30,7 @@ from router import targets
 from router.about import NAME, version
 from router.errors import Rejected, Unavailable
 from router.guard import Blocked, Resolver, SocketFactory
+from router.interim import BoundedConnector
 from router.pem import not_accepted, trusting
 from router.retry import LONGEST_RETRY_AFTER
 from router.sink import HttpAnswer
@@ -120,7 +121,7 @@ async def open_client(
     # Reading all authorities takes a while, and a reload may open many clients.
     tls = await asyncio.to_thread(_system_tls if ca_file is None else partial(_tls, ca_file))
     with _threads() as threads:
-        connector = aiohttp.TCPConnector(
+        connector = BoundedConnector(
             ssl=tls,
             limit=connections,
             resolver=Resolver(allow_networks, threads),

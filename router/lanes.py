@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from router import breaker, retry
 from router.attempt import OpenSink, attempt, told
+from router.behalf import on_behalf_of
 from router.delivery import Again, LaneRow, LaneState, Outcome, Refused
 from router.errors import StoreError
 from router.pace import Pace
@@ -148,7 +149,8 @@ class Lane:
         sink = self._way.sink
         if not isinstance(sink, AlarmSink):
             return Refused("a sink of this kind cannot carry alarms")
-        return await told(sink, alarm, self._way.config.timeout, self._log)
+        with on_behalf_of(self.name, self._way.kind):
+            return await told(sink, alarm, self._way.config.timeout, self._log)
 
     def wake(self) -> None:
         """Something may be due."""
@@ -289,7 +291,8 @@ class Lane:
     async def _attempt(self, claim: Claim, way: OpenSink, *, probe: bool) -> None:
         try:
             began = self._clock.now()
-            outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
+            with on_behalf_of(self.name, way.kind):
+                outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
             settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
             # What was found out through a sink that is replaced says nothing about the new one.
             if settled is not None and way.sink is self._way.sink:

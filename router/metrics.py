@@ -110,6 +110,10 @@ class Metrics:
         self._lag = Histogram(
             "aftercall_loop_lag_seconds", "How late the event loop was.", buckets=_LAG, registry=self.registry
         )
+        self._blocked = Counter(
+            "aftercall_loop_blocked", "Times that the event loop stood still for a second or more, by the sink that kept it.",
+            ["sink"], registry=self.registry,
+        )  # fmt: skip
         self._alarms = Gauge(
             "aftercall_alarms", "What is wrong with the router itself, by cause.", ["cause"], registry=self.registry
         )
@@ -161,6 +165,10 @@ class Metrics:
     def lagged(self, seconds: float) -> None:
         """The event loop came so much later than it was asked to."""
         self._lag.observe(seconds)
+
+    def blocked(self, sink: str) -> None:
+        """The event loop stood still, kept by this sink; empty where nobody knows."""
+        self._blocked.labels(sink).inc()
 
     def alarmed(self, active: Mapping[Cause, int]) -> None:
         """So many alarms are active."""

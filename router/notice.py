@@ -43,6 +43,8 @@ class _Words(NamedTuple):
 def alarm_notice(alarm: Alarm, wording: Wording) -> Notice:
     """What people are told about an alarm: what is wrong or well again, since when, and what to do."""
     words, head = _WORDS[wording.language][alarm.cause], _HEADS[wording.language]
+    if alarm.cause is Cause.BLOCKED and alarm.subject:
+        words = _BLOCKED_BY[wording.language]
     subject = cut(one_line(alarm.subject), _LONGEST)
     since = wording.date(alarm.since)
     if alarm.cleared is None:
@@ -87,7 +89,7 @@ _WORDS: Final = {
         Cause.BLOCKED: _Words(
             "Der ganze Router stand still ({count})",
             "Der Router läuft wieder ohne Stillstand",
-            "Eine Senke oder ein Plugin rechnet, wo alle anderen warten; das Log sagt, wie lange.",
+            "Welche Senke es war, ist nicht zu sagen; vielleicht kommt der Rechner nicht mit. Mehr im Log: loop.blocked.",
         ),
         Cause.RELOAD: _Words(
             "{subject} wurde nicht übernommen",
@@ -139,7 +141,7 @@ _WORDS: Final = {
         Cause.BLOCKED: _Words(
             "The whole router stood still ({count})",
             "The router stands still no longer",
-            "A sink or plugin computes where all others wait; the log says how long.",
+            "Nobody can say which sink it was; maybe the machine does not keep up. More in the log: loop.blocked.",
         ),
         Cause.RELOAD: _Words(
             "{subject} was refused",
@@ -177,4 +179,18 @@ _WORDS: Final = {
             "Has somebody changed the URL at the vendor? It knows only one; aftercall url shows ours.",
         ),
     },
+}
+
+#: Where it is known who.
+_BLOCKED_BY: Final = {
+    "de": _Words(
+        "{subject} hielt den ganzen Router auf ({count})",
+        "{subject} hält den Router nicht mehr auf",
+        "Diese Senke rechnet oder wartet, wo alle anderen warten. Die Stelle steht im Log: loop.blocked.",
+    ),
+    "en": _Words(
+        "{subject} kept the whole router waiting ({count})",
+        "{subject} keeps the router waiting no longer",
+        "This sink computes or waits where all others wait. The log has the place: loop.blocked.",
+    ),
 }

@@ -9,6 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from router import http
+from router.attempt import kind_of
+from router.behalf import on_behalf_of
 from router.errors import ConfigError
 from router.lanes import LAST_WORD
 from router.render import Renderer
@@ -67,9 +69,10 @@ class HeldSink:
 
     async def _hold(self, config: SinkConfig, given: SinkContext) -> None:
         try:
-            async with config.open(given) as sink:
-                self._opened.set_result(sink)
-                await self._closing.wait()
+            with on_behalf_of(given.name, kind_of(config)):
+                async with config.open(given) as sink:
+                    self._opened.set_result(sink)
+                    await self._closing.wait()
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, also what would end the process
             if not self._opened.done():
                 self._opened.set_exception(error if isinstance(error, ConfigError) else _Bug(error))

@@ -59,6 +59,15 @@ def disk(free: int, least: int, known: Iterable[Alarm], now: datetime) -> Iterat
         yield Alarm(cause=Cause.DISK, subject="", since=now)
 
 
+def blocked(stalls: Iterable[tuple[datetime, str]]) -> Iterator[Alarm]:
+    """Who kept the whole process waiting, and how often, of when and by which sink it was kept, the oldest first."""
+    times: dict[str, list[datetime]] = {}
+    for at, sink in stalls:
+        times.setdefault(sink, []).append(at)
+    for sink, when in times.items():
+        yield Alarm(cause=Cause.BLOCKED, subject=sink, since=when[0], count=len(when))
+
+
 @dataclass(frozen=True, slots=True)
 class Quiet:
     """One source or channel that should not be silent, and when something came last (None: never)."""

@@ -16,10 +16,12 @@ from aiohttp import web
 
 from router.alarm import Cause
 from router.app import Router, running
+from router.behalf import Behalf
 from router.config import load
 from router.delivery import DeliveryState
 from router.errors import ConfigError, StoreError
 from router.show import alarm_rows
+from router.stall import Look, Stall
 from router.testing import Answer, FakeEndpoint, ManualClock, eventually
 from support import NOON, body, until_awaited
 
@@ -271,16 +273,19 @@ async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
 
 
 async def test_a_loop_that_was_blocked_is_told_until_ten_minutes_later(bench: Bench) -> None:
+    by_crm = Look(None, Behalf("crm", "webhook"), "crm.py:7:deliver", None)
     async with bench.running() as router:
-        router.alarms.lagged(4.9)
+        router.alarms.lagged(Stall(4.9, by_crm))
         await bench.look(router)
         assert causes(router) == []
-        router.alarms.lagged(5.0)
-        await bench.clock.elapse(MINUTE)
-        router.alarms.lagged(7.0)
+        for stall in (Stall(5.0), Stall(6.0, by_crm), Stall(7.0, by_crm)):
+            router.alarms.lagged(stall)
+            await bench.clock.elapse(MINUTE)
         await bench.look(router)
-        assert causes(router) == ["blocked"]
-        assert router.alarms.active[0].count == 2
+        assert [(one.cause, one.subject, one.count) for one in router.alarms.active] == [
+            (Cause.BLOCKED, "", 1),
+            (Cause.BLOCKED, "crm", 2),
+        ]
         await bench.look(router, timedelta(minutes=11))
         assert causes(router) == []
 
