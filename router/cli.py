@@ -107,10 +107,13 @@ def init(folder: Path) -> None:
 def serve(*, file: Path, form: Literal["json", "text"] | None, hold: bool) -> None:
     """Run the router, until SIGTERM or Ctrl-C."""
     import asyncio
+    import os
 
-    from router import app, log
+    from router import app, failpoints, log
 
     log.set_up(form)
+    if (point := failpoints.arm(os.environ)) is not None:
+        log.logger().warning("failpoint.armed", point=point)
     config = load_config(file)
     for warning in config.warnings:
         log.logger().warning("config.warned", warning=str(warning))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.config import Files, load
 from router.errors import AftercallError, ConfigError
+from router.failpoints import Failpoint, reached
 from router.tokens import doors
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Reload:
             raise
         # Nothing waits between these two: no call sees the sources of one configuration and the rules of another.
         self._ways.take(change)
+        reached(Failpoint.IN_RELOAD)
         self._open_doors(known)
         self._report(done)
         return done

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
+from router.failpoints import Failpoint, reached
 from router.store.base import POISON_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
@@ -81,6 +82,7 @@ def _settle(connection: sqlite3.Connection, decision: Decision, row: dict[str, A
             assert_never(decision)
     if connection.execute(SQL[query], {**row, **more}).rowcount == 0:
         return False
+    reached(Failpoint.IN_SETTLE)
     connection.execute(SQL["add_attempt"], {**row, **more})
     return True
 
