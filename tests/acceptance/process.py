@@ -20,6 +20,9 @@ from aiohttp import web
 
 TOKEN = "acceptance-token-0123456789"
 
+#: A router is started very often in here: a fifth of that is spent on compiling our modules where that is not kept.
+_CHILDREN = {"PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": ""}
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -100,7 +103,7 @@ class RouterProcess:
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "router", "serve", "-c", str(self.folder / "routes.yaml"), "--log", "json",
-                stdout=log, stderr=log, cwd=self.folder, env={**os.environ, "PYTHONWARNINGS": "error", **self.environ},
+                stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **_CHILDREN, **self.environ},
             )  # fmt: skip
         return self.process
 

@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from extent import dice, extent
+from invariants import POISON
 from process import Receiver, RouterProcess, Sender
-from scene import POISON, Scene, scene
+from scene import Scene, scene
 
 KILLS = extent(30, 500)
 BACKLOG = extent(500, 5000)
@@ -26,7 +27,7 @@ async def killed_again_and_again(played: Scene) -> None:
     moments = dice("kill")
     for number in range(KILLS):
         if number % 3:
-            await played.router.start()
+            await played.start()
             await played.a_new_call_arrives(f"after-{number}")
             await played.adds_up()
             await asyncio.sleep(moments.uniform(0, LONGEST_LIFE))
@@ -34,7 +35,7 @@ async def killed_again_and_again(played: Scene) -> None:
             await played.router.launch()
             await asyncio.sleep(moments.uniform(0, LONGEST_START))
         await played.router.stop(signal.SIGKILL)
-    await played.router.start()
+    await played.start()
     await played.a_new_call_arrives("after-all")
 
 

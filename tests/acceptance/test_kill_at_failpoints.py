@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -46,7 +47,7 @@ async def played(tmp_path: Path) -> AsyncIterator[Scene]:
 async def start(played: Scene, point: Failpoint, *, times: int = 1) -> None:
     """The router, with this failpoint armed."""
     played.router.environ[VARIABLE] = f"{point}:{times}:kill"
-    await played.router.start()
+    await played.start()
 
 
 async def killed(played: Scene) -> None:
@@ -81,7 +82,7 @@ async def test_before_commit_nothing_is_there_and_nobody_was_answered(played: Sc
     assert await played.post(CALL) is None
     await killed(played)
     assert (came(played), played.archive.files()) == ({"web": 0, "mail": 0}, {})
-    await played.router.start()
+    await played.start()
     summary = await played.router.summary()
     assert (summary["received"], summary["deliveries"]["created"]) == (0, 0)
     again = await played.post(CALL)
@@ -99,7 +100,7 @@ async def test_after_commit_the_call_is_there_and_sent_again_it_is_a_duplicate_o
     assert await played.post(CALL) is None
     await killed(played)
     assert came(played) == {"web": 0, "mail": 0}
-    await played.router.start()
+    await played.start()
     (event,) = await played.all("events")
     assert await played.post(CALL) == Answered(CALL, event["id"], duplicate=True)
     await played.a_new_call_arrives("new")
@@ -115,7 +116,7 @@ async def test_before_an_attempt_it_counts_as_lost_and_the_delivery_goes_out(pla
     await played.post(CALL)
     await killed(played)
     assert (came(played), played.archive.files()) == ({"web": 0, "mail": 0}, {})
-    await played.router.start()
+    await played.start()
     await played.a_new_call_arrives("new")
     assert await lost_one(played) == {sink: ["lost", "delivered"] for sink in SINKS}
     await played.all_is_well()
@@ -137,7 +138,7 @@ async def test_after_an_attempt_and_inside_settle_it_goes_out_again_with_the_sam
     await killed(played)
     before = came(played) | {"archive": len(played.archive.files())}
     assert before == {name: int(name == sink) for name in SINKS}
-    await played.router.start()
+    await played.start()
     assert await lost_one(played) == {sink: ["lost", "delivered"]}
     await played.all_is_well()
     after = came(played) | {"archive": len(played.archive.files())}
@@ -166,7 +167,7 @@ async def test_in_a_reload_the_next_start_has_the_whole_of_it_and_everything_tha
             await client.post(f"{admin}/reload")
         await killed(played)
         token = (played.router.folder / "data" / "token-second").read_text().strip()
-        await played.router.start()
+        await played.start()
         assert set(await played.router.lanes()) == {"web", "archive"}
         assert (await played.router.lanes())["web"]["pending"] == len(waiting)
         url = f"http://127.0.0.1:{played.router.ingest}/in/second/{token}"
@@ -189,10 +190,18 @@ async def test_in_a_migration_the_database_is_at_the_version_before_with_everyth
     played.router.environ[VARIABLE] = f"{Failpoint.IN_MIGRATION}:kill"
     await played.router.launch()
     await killed(played)
-    await played.router.start()
+    assert version_in_a_copy(database) == schema.KNOWN[-1].version - 1
+    await played.start()
     assert await played.router.summary() == before
     await played.a_new_call_arrives("new")
     await played.all_is_well()
+
+
+def version_in_a_copy(database: Path) -> int:
+    """What a program finds there; the files stay as the kill left them."""
+    copied = shutil.copytree(database.parent, database.parent.with_name("copy"))
+    with closing(sqlite3.connect(copied / database.name)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def back_to_the_version_before(database: Path) -> None:
@@ -213,7 +222,7 @@ async def test_a_first_start_that_is_killed_in_every_migration_is_gone_on_with_b
         played.router.environ[VARIABLE] = f"{Failpoint.IN_MIGRATION}:{min(version + 1, 2)}:kill"
         await played.router.launch()
         await killed(played)
-    await played.router.start()
+    await played.start()
     await played.a_new_call_arrives("new")
     await played.all_is_well()
 
@@ -229,7 +238,7 @@ async def test_in_an_archive_rename_the_file_is_whole_stays_the_only_one_and_the
     left = played.archive.files()
     assert left[name] == oracle.body(CALL)
     assert sorted(path.rpartition(".")[2] for path in left) == ["json", "tmp"]
-    await played.router.start()
+    await played.start()
     await played.a_new_call_arrives("new")
     assert (await lost_one(played))["archive"] == ["lost", "delivered"]
     async with asyncio.timeout(10):
