@@ -100,7 +100,8 @@ class Scene:
         """Everywhere, and soon: the router is well again."""
         call = next(f"{name}-{n}" for n in range(100) if oracle.is_mailed(f"{name}-{n}"))
         async with asyncio.timeout(self.patience):
-            assert isinstance(await self.post(call), Answered)
+            said = await self.post(call)
+            assert isinstance(said, Answered), f"{call} was answered {said}"
             while not (
                 any(arrival.call == call for arrival in reversed(self.web.arrived))
                 and any(arrival.call == call for arrival in reversed(self.mail.arrived))
@@ -110,7 +111,7 @@ class Scene:
 
     async def adds_up(self) -> None:
         """The sums, now, whatever is under way."""
-        assert list(sums(await self.router.summary())) == []
+        _nothing(list(sums(await self.router.summary())))
 
     async def all(self, what: str) -> list[dict[str, Any]]:
         """All lines of a list of the admin API."""
@@ -135,10 +136,15 @@ class Scene:
     async def all_is_well(self, *deaths: str) -> Story:
         """Tell the story, and stop: nothing was lost, and what is kept is whole. SQLite checks it, in a copy."""
         story = await self.story(*deaths)
-        assert violations(story) == []
+        _nothing(violations(story))
         await self.router.backup(self.router.folder / "backup.tar")
         assert await self.router.stop() == 0
         return story
+
+
+def _nothing(found: list[str]) -> None:
+    """No violation; otherwise the first of them, a line each. (What pytest would say of a test it does not say in here.)"""
+    assert not found, "\n".join([f"{len(found)} violations:", *found[:30]])
 
 
 @asynccontextmanager
