@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from router.delivery import Decision, LaneRow
 
 #: A delivery that must wait for another one's end is looked for this often.
-_LOOK_AGAIN: Final = timedelta(seconds=1)
+_LOOK_AGAIN: Final = timedelta(milliseconds=200)
 
 _LOST: Final = "the router was lost during this delivery"
 _POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
