@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from router.delivery import Delivered, Delivery, Outcome, Refused, Retry
 from router.errors import Rejected, Unavailable
+from router.failpoints import Failpoint, reached
 from router.text import cut, one_line
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: Filteri
     costs this delivery one attempt and nobody else anything.
     """
     about = {"sink": delivery.sink, "delivery_id": delivery.id}
-    return await _tried(lambda: sink.deliver(delivery), limit, log, about)
+    reached(Failpoint.BEFORE_ATTEMPT)
+    outcome = await _tried(lambda: sink.deliver(delivery), limit, log, about)
+    reached(Failpoint.AFTER_ATTEMPT)
+    return outcome
 
 
 async def told(sink: AlarmSink, alarm: Alarm, limit: timedelta, log: FilteringBoundLogger) -> Outcome:

@@ -106,9 +106,13 @@ def init(folder: Path) -> None:
 @click.option("--hold", is_flag=True, help="Take calls in, and send nothing: to look at what a backup brought back.")
 def serve(*, file: Path, form: Literal["json", "text"] | None, hold: bool) -> None:
     """Run the router, until SIGTERM or Ctrl-C."""
-    from router import app, log, unending
+    import os
+
+    from router import app, failpoints, log, unending
 
     log.set_up(form)
+    if (point := failpoints.arm(os.environ)) is not None:
+        log.logger().warning("failpoint.armed", point=point)
     config = load_config(file)
     for warning in config.warnings:
         log.logger().warning("config.warned", warning=str(warning))

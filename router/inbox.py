@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from router import formats
 from router.errors import Unreadable
 from router.facts import Facts
+from router.failpoints import Failpoint, reached
 from router.formats import body as bodies
 from router.routing import Routed, RoutingTable
 from router.sink import Revisions
@@ -139,6 +140,7 @@ class Inbox:
                 )
             )
             if isinstance(receipt, Accepted):
+                reached(Failpoint.AFTER_COMMIT)
                 for claim in receipt.claims:
                     reserved.discard(claim.delivery.sink)
                     by.lanes[claim.delivery.sink].start(claim)

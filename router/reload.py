@@ -17,6 +17,7 @@ from router.apart import Apart
 from router.attempt import is_our_cancellation
 from router.config import Files, load
 from router.errors import AftercallError, ConfigError
+from router.failpoints import Failpoint, reached
 from router.tokens import doors
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class Reload:
             raise
         # Nothing waits between these two: no call sees the sources of one configuration and the rules of another.
         self._ways.take(change)
+        reached(Failpoint.IN_RELOAD)
         self._open_doors(known)
         self._report(done)
         return done

@@ -33,8 +33,10 @@ from router.event import (
 )
 from router.store.base import (
     POISON_AFTER,
+    SUSPECT_AFTER,
     Accepted,
     AttemptLine,
+    Claim,
     Claims,
     Duplicate,
     Owed,
@@ -729,6 +731,66 @@ async def test_a_delivery_that_is_lost_too_often_is_dead_as_poison(store: Store)
     assert line.reason == "poison: the router was lost during this delivery 5 times"
     assert [one.outcome for one in await attempts_of(store, delivery_id)] == ["lost"] * POISON_AFTER
     assert not await store.settle(claim, settlement(Done(), when=961))
+
+
+async def lost_twice(store: Store, *calls: str, sinks: tuple[str, ...] = ("screen",)) -> None:
+    """These calls, owed to each of these sinks, all claimed and lost twice; due at 3."""
+    for n, call in enumerate(calls):
+        await accepted(store, arrival(call, owed=sinks, when=n / 100))
+    for n in range(1, SUSPECT_AFTER + 1):
+        for sink in sinks:
+            found = await store.claim(sink, limit=99, now=at(n), until=at(n + 1))
+            assert len(found.claims) == len(calls)
+        await store.retake(now=at(n + 1))
+
+
+async def test_what_was_lost_twice_is_claimed_only_while_no_other_such_is_whatever_its_sink(store: Store) -> None:
+    await lost_twice(store, "a", "b", sinks=("screen", "archive"))
+    await accepted(store, arrival("new", owed=("screen", "archive"), when=5))
+
+    async def claimed(sink: str, when: float) -> tuple[list[str | None], float]:
+        found = await store.claim(sink, limit=9, now=at(when), until=at(900))
+        claims.extend(found.claims)
+        assert found.next_due is not None
+        return [claim.delivery.event.call_id for claim in found.claims], (found.next_due - at(when)).total_seconds()
+
+    claims: list[Claim] = []
+    assert await claimed("screen", 10) == (["a", "new"], 0.2), "one of two; the other is looked for soon"
+    assert await claimed("screen", 11) == ([], 0.2)
+    assert await claimed("archive", 11) == (["new"], 0.2)
+    assert {claim.delivery.attempt for claim in claims} == {1, SUSPECT_AFTER + 1}
+    assert await store.settle(claims[0], settlement(Again(at(50), "busy"), when=12))
+    assert await claimed("archive", 12) == (["a"], 0.2)
+    assert await claimed("screen", 13) == ([], 0.2)
+    assert await store.settle(claims[-1], settlement(Done(), when=14))
+    assert await claimed("screen", 14) == (["b"], 36), "and after it the one that is tried again"
+    assert claims[-1].delivery.attempt == SUSPECT_AFTER + 1, "what was not claimed did not count"
+
+
+async def test_a_probe_too_claims_a_suspect_only_alone(store: Store) -> None:
+    await lost_twice(store, "a", sinks=("screen", "archive"))
+    assert len((await store.claim("screen", limit=1, now=at(5), until=at(9), probe=True)).claims) == 1
+    assert await store.claim("archive", limit=1, now=at(5), until=at(9), probe=True) == Claims((), at(5.2))
+
+
+@pytest.mark.case("PLG-06")
+async def test_what_ends_the_router_each_time_becomes_poison_alone(store: Store) -> None:
+    """Both sinks claim what they can; where the bad one is among it the router is lost, and so is everything claimed."""
+    for n in range(12):
+        await accepted(store, arrival("bad" if n == 5 else f"call-{n}", owed=("screen", "archive"), when=0))
+    poison: list[tuple[str, str]] = []
+    for now in range(1, 100):
+        found = [await store.claim(sink, limit=4, now=at(now), until=at(now + 60)) for sink in ("archive", "screen")]
+        claims = [claim for one in found for claim in one.claims]
+        if any((claim.delivery.sink, claim.delivery.event.call_id) == ("screen", "bad") for claim in claims):
+            poison.extend((await store.retake(now=at(now), everything=True)).poison)
+        else:
+            for claim in claims:
+                assert await store.settle(claim, settlement(Done(), when=now))
+    assert [sink for sink, _ in poison] == ["screen"]
+    lines = await every(lambda after: store.deliveries(after=after))
+    assert sorted(line.lost for line in lines)[-2:] == [SUSPECT_AFTER, POISON_AFTER]
+    assert [line.state for line in lines].count(DeliveryState.DELIVERED) == 23
 
 
 async def test_attempts_that_ended_are_not_counted_as_lost(store: Store) -> None:

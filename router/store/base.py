@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: A claim is lost when its holder vanished; a delivery that was lost this often is dead as poison.
 POISON_AFTER = 5
+#: One that was lost this often is suspected: it is claimed only while no other such is.
+SUSPECT_AFTER = 2
 
 
 class RoutedAs(StrEnum):
@@ -436,8 +438,10 @@ class Store(ABC):
 
         Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`, held deliveries
         count as due, whatever their time; without, they are due at their time like any other. What is claimed is
-        held no longer. No delivery is claimed twice, whoever else claims at the same moment. A delivery whose stored
-        event is damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
+        held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
+        `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it
+        alone then, and its neighbours do not become poison with it. Such a one waits until it is looked for again,
+        which `next_due` says. A delivery whose stored event is damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
         """
 
     @abstractmethod

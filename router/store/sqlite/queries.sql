@@ -91,23 +91,36 @@ UPDATE deliveries
 SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
 WHERE id IN (
     SELECT id FROM deliveries
-    WHERE sink = :sink AND state = 'pending' AND due <= :now
+    WHERE sink = :sink AND state = 'pending' AND due <= :now AND (lost < :suspect_after OR :alone)
     ORDER BY due, id LIMIT :limit
 )
-RETURNING id;
+RETURNING id, lost, due;
 
 -- claim_probe: Claim for a lane that is down: what it holds counts as due.
 UPDATE deliveries
 SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
 WHERE id IN (
     SELECT id FROM deliveries
-    WHERE sink = :sink AND state = 'pending' AND (due <= :now OR held)
+    WHERE sink = :sink AND state = 'pending' AND (due <= :now OR held) AND (lost < :suspect_after OR :alone)
     ORDER BY due, id LIMIT :limit
 )
-RETURNING id;
+RETURNING id, lost, due;
+
+-- suspects: How many claimed deliveries were lost so often that they are suspected.
+SELECT count(*) AS n FROM deliveries
+WHERE state = 'claimed' AND state <> 'delivered' AND lost >= :suspect_after;
+
+-- unclaim: A claim that nobody has heard of was never made.
+UPDATE deliveries
+SET state = 'pending', attempt = attempt - 1, claimed_at = NULL, claimed_until = NULL
+WHERE id = :id;
 
 -- next_due: When the next pending delivery of a sink is due.
 SELECT min(due) AS due FROM deliveries WHERE sink = :sink AND state = 'pending';
+
+-- next_due_beside: The same while a suspect is claimed: others must wait for that, at least until `later`.
+SELECT min(CASE WHEN lost < :suspect_after THEN due ELSE max(due, :later) END) AS due
+FROM deliveries WHERE sink = :sink AND state = 'pending';
 
 -- claimed: A delivery with all that its sink is given; nothing of the event where damage has parted the two.
 SELECT

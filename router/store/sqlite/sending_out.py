@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
-from router.store.base import POISON_AFTER, Claim, Retaken, Settlement
+from router.failpoints import Failpoint, reached
+from router.store.base import POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from router.delivery import Decision, LaneRow
+
+#: A delivery that must wait for another one's end is looked for this often.
+_LOOK_AGAIN: Final = timedelta(milliseconds=200)
 
 _LOST: Final = "the router was lost during this delivery"
 _POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
@@ -27,11 +32,24 @@ def claim(
 ) -> tuple[list[sqlite3.Row], datetime | None]:
     """Claim what is due; rows of `claimed`, earliest due first, and when the next one is due."""
     query = SQL["claim_probe" if probe else "claim_due"]
-    row = {"sink": sink, "limit": max(limit, 0), "now": micros(now), "until": micros(until)}
-    ids = [{"id": row["id"]} for row in connection.execute(query, row).fetchall()]
+    row = {
+        "sink": sink,
+        "limit": max(limit, 0),
+        "now": micros(now),
+        "until": micros(until),
+        "later": micros(now + _LOOK_AGAIN),
+        "suspect_after": SUSPECT_AFTER,
+    }
+    alone = connection.execute(SQL["suspects"], row).fetchone()["n"] == 0
+    claimed = connection.execute(query, {**row, "alone": alone}).fetchall()
+    ids = [{"id": row["id"]} for row in claimed if row["lost"] < SUSPECT_AFTER]
+    suspects = sorted((row["due"], row["id"]) for row in claimed if row["lost"] >= SUSPECT_AFTER)
+    ids += [{"id": id_} for _, id_ in suspects[:1]]
+    connection.executemany(SQL["unclaim"], [{"id": id_} for _, id_ in suspects[1:]])
     found: list[sqlite3.Row | None] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
     rows = [row for row in found if row is not None]  # an id that is damaged itself finds nothing: lost until poison
-    next_due = connection.execute(SQL["next_due"], {"sink": sink}).fetchone()["due"]
+    beside = not alone or bool(suspects)
+    next_due = connection.execute(SQL["next_due_beside" if beside else "next_due"], row).fetchone()["due"]
     return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), readable_moment(next_due)
 
 
@@ -81,6 +99,7 @@ def _settle(connection: sqlite3.Connection, decision: Decision, row: dict[str, A
             assert_never(decision)
     if connection.execute(SQL[query], {**row, **more}).rowcount == 0:
         return False
+    reached(Failpoint.IN_SETTLE)
     connection.execute(SQL["add_attempt"], {**row, **more})
     return True
 
