@@ -33,6 +33,7 @@ from router.errors import ConfigError, PluginError
 from router.formats import Manner
 from router.formats.anchors import Anchors
 from router.hours import Hours
+from router.mounts import remote_mount
 from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
@@ -195,6 +196,7 @@ class _Loader:
         self.warnings += [self._compiled(path, message) for path, message in compiler.warnings]
         folder = self.file.parent
         keep: dict[str, timedelta | None] = {
+        self._look_at_disk(settings)
             name: None if kept == "forever" else kept for name, kept in settings.keep if name != "quarantine_size"
         }
         return Config(
@@ -363,6 +365,16 @@ class _Loader:
         return self.document.problem(path, as_written(self.document, path, message))
 
     def _problem(self, path: Steps, message: str) -> None:
+    def _look_at_disk(self, settings: Settings) -> None:
+        mount = remote_mount(self._database(settings).parent)
+        if mount is not None:
+            message = (
+                f"the database would be on a network file system ({mount.kind} at {mount.at}): its write-ahead log needs "
+                "memory and locks that such a one does not keep, so calls could be lost and the database damaged; "
+                "use a folder on a local disk"
+            )
+            self.warnings.append(self._compiled(("data",) if settings.store is None else ("store",), message))
+
         self.problems.append(self._compiled(path, message))
 
     def _report(self) -> str:
