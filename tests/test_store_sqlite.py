@@ -34,7 +34,7 @@ from router.delivery import Dead, DeliveryState, Done, LaneRow
 from router.errors import StoreBusy, StoreError, StoreInUse, Unknown
 from router.event import Channel
 from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Retaken, Store, Wanted
-from router.store.sqlite import SqliteStore, database, folder, looking, open_store, rows, schema, writer
+from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, rows, schema, writer
 from router.store.sqlite.queries import SQL, named
 from store_engines import (
     DAY,
@@ -158,11 +158,11 @@ async def test_a_commit_takes_only_so_many(store: SqliteStore) -> None:
         before = store.effort.commits
     await asyncio.gather(*tasks)
     assert store.effort.commits - before == 2
-    assert store.effort.largest_batch == writer.LARGEST_BATCH
+    assert store.effort.largest_batch == batch.LARGEST_BATCH
 
 
 async def test_large_bodies_do_not_share_a_commit(store: SqliteStore) -> None:
-    large = bytes(writer.LARGEST_BATCH_BYTES)
+    large = bytes(batch.LARGEST_BATCH_BYTES)
     async with busy_with(store):
         tasks = await started(*(store.accept(replace(arrival(f"call-{n}"), body=large)) for n in range(3)))
         before = store.effort.commits
@@ -1469,7 +1469,7 @@ async def test_the_log_is_not_moved_while_little_is_in_it(path: Path, monkeypatc
 async def test_a_log_that_grows_too_large_is_moved_whoever_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "LARGEST_LOG", 2**20)
     monkeypatch.setattr(writer, "PAGES_TO_MOVE", 10)
-    monkeypatch.setattr(writer, "LARGEST_BATCH", 10)
+    monkeypatch.setattr(batch, "LARGEST_BATCH", 10)
     log = path.with_name("aftercall.db-wal")
     async with opened(path) as store:
         async with busy_with(store):

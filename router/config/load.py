@@ -60,6 +60,8 @@ class Config:
     keep_seen: timedelta | None
     #: Bytes that one source may have in quarantine.
     quarantine_size: int
+    #: Bytes of the store's disk that no call is taken into.
+    reserve: int
     server: Server
     admin: Admin
     sources: Mapping[str, Source]
@@ -194,10 +196,12 @@ class _Loader:
         if self.problems:
             raise ConfigError(self._report())
         self.warnings += [self._compiled(path, message) for path, message in compiler.warnings]
+        self._look_at_disk(settings)
         folder = self.file.parent
         keep: dict[str, timedelta | None] = {
-        self._look_at_disk(settings)
-            name: None if kept == "forever" else kept for name, kept in settings.keep if name != "quarantine_size"
+            name: None if kept == "forever" else kept
+            for name, kept in settings.keep
+            if name not in ("quarantine_size", "reserve")
         }
         return Config(
             file=self.file,
@@ -209,6 +213,7 @@ class _Loader:
             keep_quarantine=keep["quarantine"],
             keep_seen=keep["seen"],
             quarantine_size=settings.keep.quarantine_size,
+            reserve=settings.keep.reserve,
             server=settings.server,
             admin=settings.admin,
             sources=settings.sources,
@@ -360,11 +365,6 @@ class _Loader:
             return folder / settings.data / "aftercall.db"
         return folder / settings.store.removeprefix("sqlite:///")
 
-    def _compiled(self, path: Steps, message: str) -> Problem:
-        path = fitted(path, self.document.data)
-        return self.document.problem(path, as_written(self.document, path, message))
-
-    def _problem(self, path: Steps, message: str) -> None:
     def _look_at_disk(self, settings: Settings) -> None:
         mount = remote_mount(self._database(settings).parent)
         if mount is not None:
@@ -375,6 +375,11 @@ class _Loader:
             )
             self.warnings.append(self._compiled(("data",) if settings.store is None else ("store",), message))
 
+    def _compiled(self, path: Steps, message: str) -> Problem:
+        path = fitted(path, self.document.data)
+        return self.document.problem(path, as_written(self.document, path, message))
+
+    def _problem(self, path: Steps, message: str) -> None:
         self.problems.append(self._compiled(path, message))
 
     def _report(self) -> str:
