@@ -89,6 +89,23 @@ def test_it_is_filled_a_portion_at_a_time_while_there_is_room_for_both_halves(di
     assert lacking.left == 0
 
 
+def test_where_calls_are_refused_it_is_filled_before_they_are_taken_in_again(disk: FakeDisk, tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path / "reserve", 8 * PORTION)
+    disk.free = 8 * PORTION
+    disk.now += FILL_EVERY
+    reserve.fill()
+    assert reserve.left == 0, "calls are taken in"
+    assert reserve.room(0, 0) == 0
+    disk.free = 3 * PORTION
+    disk.now += FILL_EVERY
+    reserve.fill()
+    assert reserve.left == PORTION, "from another program's hands"
+    disk.free = 2 * PORTION
+    disk.now += FILL_EVERY
+    reserve.fill()
+    assert reserve.left == PORTION, "what was just given up is not taken back"
+
+
 def test_a_smaller_one_gives_back_what_is_too_much(disk: FakeDisk, tmp_path: Path) -> None:
     filled(tmp_path, disk, 3 * PORTION)
     smaller = Reserve(tmp_path / "reserve", PORTION)

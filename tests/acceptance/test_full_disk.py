@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sys
@@ -215,6 +216,12 @@ async def test_dur_06_a_router_killed_on_a_full_disk_starts_on_it_and_a_purge_le
             assert receiver.calls.keys() == on.calls.kept
             assert await on.router.stop() == 0
 
+            (on.disk.outside / "data" / "reserve").write_bytes(bytes(2 * MIB))  # else what it gave up is gone by now
+            on.disk.fill()
+            await on.router.launch()
+            await eventually(on.is_in_trouble)  # it starts with nothing free at all
+            assert await on.router.stop() == 0
+
             on.disk.hog.unlink()
             on.disk.fill(leave=2 * MIB)  # nothing but a purge can make room
             on.configure(sink, "far", keep=", events: 1ms")
@@ -358,3 +365,48 @@ async def test_dur_19_a_disk_that_fills_up_during_a_migration_leaves_the_old_ver
         assert version == "version -1"
         on.disk.hog.unlink()
         assert await migrate() == ["events 5", "version 0"]
+
+
+_SETTLE = """
+import asyncio, json, sys
+from pathlib import Path
+from router.delivery import Dead
+from router.store.sqlite import open_store, reserve
+from store_engines import accepted, arrival, at, settlement
+
+reserve.FILL_EVERY = 0.0
+
+async def main(folder):
+    count, reason = 1200, "why not " * 40
+    async with open_store(folder / "data" / "aftercall.db", parse=json.loads, reserve=2**22) as store:
+        for n in range(count):
+            await accepted(store, arrival(f"call-{n}", owed=("far",)))
+        while store.reserve.left < 2**22:
+            await store.check()
+        claims = (await store.claim("far", limit=count, now=at(0), until=at(60))).claims
+        with (folder / "hog").open("wb", buffering=0) as hog:
+            try:
+                while True:
+                    hog.write(bytes(1000))
+            except OSError:
+                pass
+        before = (await store.room()).database
+        for claim in claims:
+            assert await store.settle(claim, settlement(Dead(reason)))
+        room = await store.room()
+        dead = (await store.summary()).deliveries["dead"]
+        print(json.dumps([dead, room.database > before, room.log <= 2**24, 0 < room.reserve < 2**22]))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+async def test_a_full_disk_is_no_end_to_what_can_be_settled(tmp_path: Path) -> None:
+    """The log is moved into the database from the reserve, and then written over: it takes no more and more of it."""
+    async with small_disk(tmp_path / "disk", 24 * MIB) as disk:
+        child = await asyncio.create_subprocess_exec(
+            *disk.enter, sys.executable, "-W", "error", "-c", _SETTLE, str(disk.inside), stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        )  # fmt: skip
+        said, _ = await child.communicate()
+    assert json.loads(said) == [1200, True, True, True]

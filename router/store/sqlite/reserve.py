@@ -2,7 +2,8 @@
 
 As much as `size` has to be free, or calls are refused, before SQLite would have to. What is settled, ended or purged
 goes on in what is free. As much again lies in a file, where no other program can take it: where the disk is full to the
-last byte, that file is given up, a portion at a time. It is filled when there is room for both.
+last byte, that file is given up, a portion at a time. It is filled when there is room for both, and before calls are
+taken in again.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Reserve:
         with suppress(OSError):  # what cannot be filled now may be later
             if left > self.size:
                 self._change(lambda file: os.ftruncate(file, self.size))
-            elif left < self.size and self._free() > self.size + PORTION:
+            elif left < self.size and self._free() > (2 * PORTION if self._short else self.size + PORTION):
                 # Not zeros: a file system that compresses would keep no room for them.
                 portion = os.urandom(min(PORTION, self.size - left))
                 self._change(lambda file: os.pwrite(file, portion, left))

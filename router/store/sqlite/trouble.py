@@ -47,7 +47,9 @@ def spoils_connection(error: BaseException) -> bool:
 def disk_is_full(error: BaseException) -> bool:
     """Whether it may succeed with more room on the disk. (The memory that a log's readers share is a file, too.)."""
     if isinstance(error, sqlite3.Error):
-        return code(error) == sqlite3.SQLITE_FULL or error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHMSIZE
+        return code(error) == sqlite3.SQLITE_FULL or (
+            getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
+        )
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -56,9 +58,10 @@ def explain(error: Exception, path: Path) -> StoreError:
     match error:
         case StoreError():
             return type(error)(str(error))
+        case sqlite3.Error() if disk_is_full(error):
+            return StoreFull(f"{path}: {_ADVICE[sqlite3.SQLITE_FULL]} ({error.sqlite_errorname})")
         case sqlite3.Error() if code(error) in _ADVICE:
-            kind = StoreFull if disk_is_full(error) else StoreError
-            return kind(f"{path}: {_ADVICE[code(error)]} ({error.sqlite_errorname})")
+            return StoreError(f"{path}: {_ADVICE[code(error)]} ({error.sqlite_errorname})")
         case sqlite3.Error():
             name = getattr(error, "sqlite_errorname", type(error).__name__)
             return StoreError(f"{path}: SQLite refused the operation ({name}); this is a bug in aftercall")
