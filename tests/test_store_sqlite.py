@@ -770,7 +770,7 @@ async def test_on_a_full_disk_calls_are_refused_and_all_else_is_done_from_the_re
 
     def settle(_: sqlite3.Connection) -> str:
         """Has room when calls are refused, the log is moved, and a portion is given up."""
-        tries.append(f"{store.effort.checkpoints} moved, {store.reserve.left // PORTION} left")
+        tries.append(f"{mine.effort.checkpoints} moved, {mine.reserve.left // PORTION} left")
         if len(tries) < 4:
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
@@ -780,17 +780,17 @@ async def test_on_a_full_disk_calls_are_refused_and_all_else_is_done_from_the_re
     def count(connection: sqlite3.Connection) -> int:
         return int(connection.execute("UPDATE checks SET n = n + 1 RETURNING n").fetchone()[0])
 
-    async with opened(path, reserve=2 * PORTION) as store:
-        await accepted(store, arrival("before"))
-        before = await store.writer.run(count)
-        async with busy_with(store):
-            tasks = await started(store.writer.run(count), store.accept(arrival("call")), store.writer.run(settle))
+    async with opened(path, reserve=2 * PORTION) as mine:
+        await accepted(mine, arrival("before"))
+        before = await mine.writer.run(count)
+        async with busy_with(mine):
+            tasks = await started(mine.writer.run(count), mine.accept(arrival("call")), mine.writer.run(settle))
         counted, refused, settled = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(refused, StoreFull)
         assert (counted, settled) == (before + 1, "settled"), "what shares the commit is done, and once"
         assert tries == ["0 moved, 2 left", "0 moved, 2 left", "1 moved, 2 left", "1 moved, 1 left"]
-        assert await store.writer.run(count) == before + 2
-        assert [line.call_id for line in (await store.events()).items] == ["before"]
+        assert await mine.writer.run(count) == before + 2
+        assert [line.call_id for line in (await mine.events()).items] == ["before"]
 
 
 async def test_a_call_spends_nothing_of_the_reserve(path: Path) -> None:
