@@ -23,6 +23,8 @@ from process import Receiver, RouterProcess
 
 MIB = 2**20
 SIZE = extent(12 * MIB, 64 * MIB)
+#: As large as what is owed on such a disk needs it.
+RESERVE = extent(2, 12)
 
 
 async def eventually(true: Callable[[], Awaitable[bool]], *, within: float = 60) -> None:
@@ -76,9 +78,9 @@ class OnADisk:
     calls: Calls
     client: aiohttp.ClientSession
 
-    def configure(self, sinks: str, always: str = "", keep: str = "") -> None:
+    def configure(self, sinks: str, always: str = "", keep: str = "", *, reserve: int = RESERVE) -> None:
         """Its sinks, which get every call; its data on the disk, with a reserve that fits it."""
-        head = f"data: disk/data\nkeep: {{reserve: 2 MiB{keep}}}\n"
+        head = f"data: disk/data\nkeep: {{reserve: {reserve} MiB{keep}}}\n"
         self.router.configure(f"{head}sinks:\n{sinks}always: [{always}]\n")
 
     async def lanes(self, act: str, *sinks: str) -> None:
@@ -125,7 +127,7 @@ class OnADisk:
         """Its log."""
         return (self.router.log or self.router.folder / "log").read_text()
 
-    async def reserved(self, size: int = 2 * MIB) -> None:
+    async def reserved(self, size: int = RESERVE * MIB) -> None:
         """Until the reserve lies on the disk."""
         file = self.disk.outside / "data" / "reserve"
 
@@ -161,7 +163,7 @@ async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp
         on.configure(
             f"  far: {receiver.sink}\n  refusing: {refusing.sink}\nretry: {{schedule: [0s]}}\n", "far, refusing"
         )
-        on.disk.fill(on.disk.size - 4 * MIB)
+        on.disk.fill(on.disk.size - 2 * RESERVE * MIB)
         async with on.router.running():
             await on.reserved()
             await on.lanes("pause", "far", "refusing")
@@ -170,7 +172,9 @@ async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp
             assert "SQLITE_FULL" not in on.said()
             await eventually(on.is_in_trouble)
             (why,) = (await on.ready())[2]
-            assert re.search(r"data: its disk is nearly full, .* 2 MiB \(keep\.reserve\): free some space", why)
+            assert re.search(
+                rf"data: its disk is nearly full, .* {RESERVE} MiB \(keep\.reserve\): free some space", why
+            )
             assert await on.figure("aftercall_ready") == 0
 
             on.disk.fill()  # somebody else takes the rest
@@ -181,7 +185,7 @@ async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp
             assert summary["deliveries"]["delivered"] == len(on.calls.kept) == summary["deliveries"]["dead"]
             assert summary["events"] == len(on.calls.kept), "of what was refused nothing is kept"
             assert adds_up(summary)
-            assert await on.figure('aftercall_store_bytes{file="reserve"}') < 2 * MIB, "it lived from the reserve"
+            assert await on.figure('aftercall_store_bytes{file="reserve"}') < RESERVE * MIB, "it lived from the reserve"
             assert await on.alarms() >= {"disk"}
 
             on.disk.hog.unlink()
@@ -216,14 +220,16 @@ async def test_dur_06_a_router_killed_on_a_full_disk_starts_on_it_and_a_purge_le
             assert receiver.calls.keys() == on.calls.kept
             assert await on.router.stop() == 0
 
-            (on.disk.outside / "data" / "reserve").write_bytes(bytes(2 * MIB))  # else what it gave up is gone by now
+            (on.disk.outside / "data" / "reserve").write_bytes(
+                bytes(RESERVE * MIB)
+            )  # else what it gave up is gone by now
             on.disk.fill()
             await on.router.launch()
             await eventually(on.is_in_trouble)  # it starts with nothing free at all
             assert await on.router.stop() == 0
 
             on.disk.hog.unlink()
-            on.disk.fill(leave=2 * MIB)  # nothing but a purge can make room
+            on.disk.fill(leave=RESERVE * MIB)  # nothing but a purge can make room
             on.configure(sink, "far", keep=", events: 1ms")
             await on.router.launch()
             await eventually(on.is_ready)
@@ -270,7 +276,7 @@ async def test_an_archive_on_a_full_disk_waits_and_loses_nothing(tmp_path: Path)
     async with on_a_disk(tmp_path) as on:
         archive = on.disk.outside / "archive"
         on.configure("  archive: {kind: file, root: disk/archive, format: received}\n", "archive")
-        on.disk.fill(on.disk.size - 4 * MIB)
+        on.disk.fill(on.disk.size - 2 * RESERVE * MIB)
         async with on.router.running():
             await on.reserved()
             await on.lanes("pause", "archive")
@@ -297,7 +303,7 @@ async def test_dur_18_a_disk_that_turns_read_only_is_a_503_and_nothing_takes_its
         router = RouterProcess(tmp_path, before=disk.enter)
         async with aiohttp.ClientSession() as client:
             on = OnADisk(disk, router, Calls(router.url), client)
-            on.configure(f"  far: {receiver.sink}\n", "far")
+            on.configure(f"  far: {receiver.sink}\n", "far", reserve=2)
             async with router.running():
                 for _ in range(5):
                     assert await on.calls.post(client) == 202
@@ -345,9 +351,9 @@ asyncio.run(main(Path(sys.argv[1])))
 @pytest.mark.case("DUR-19")
 async def test_dur_19_a_disk_that_fills_up_during_a_migration_leaves_the_old_version(tmp_path: Path) -> None:
     async with Receiver().listening() as receiver, on_a_disk(tmp_path, 24 * MIB) as on:
-        on.configure(f"  far: {receiver.sink}\n", "far")
+        on.configure(f"  far: {receiver.sink}\n", "far", reserve=2)
         async with on.router.running():
-            await on.reserved()
+            await on.reserved(2 * MIB)
             for _ in range(5):
                 assert await on.calls.post(on.client) == 202
             await on.router.settled()
