@@ -15,6 +15,8 @@ class Cause(StrEnum):
     """Nothing can be stored."""
     DISK = "disk"
     """The store's disk is nearly full."""
+    QUARANTINE_FULL = "quarantine_full"
+    """No more bodies that nobody can read can be kept, or soon: their source."""
     BLOCKED = "blocked"
     """Something kept the whole process waiting: its sink, where that is known."""
     RELOAD = "reload"

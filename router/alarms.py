@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from router import symptoms
 from router.alarm import Alarm, Cause
 from router.clock import pause
-from router.errors import StoreError
+from router.errors import StoreError, StoreFull
 from router.standing import Key, Register, Standing, key_of
 from router.symptoms import Quiet
 from router.telling import Telling
@@ -43,7 +43,9 @@ _REMEMBERED: Final = timedelta(minutes=10)
 _STORE_AFTER: Final = timedelta(minutes=1)
 _PATIENCE: Final = 30.0
 #: What only the store knows: where it cannot be asked, all of it stays as it is.
-_STORED: Final = frozenset({Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.SILENT, Cause.DISK})
+_STORED: Final = frozenset(
+    {Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.QUARANTINE_FULL, Cause.SILENT, Cause.DISK}
+)
 _KEPT: Final = TypeAdapter(tuple[Standing, ...])
 
 
@@ -145,17 +147,20 @@ class Alarms:
         yield from symptoms.blocked(self._stalls)
 
     async def _of_the_store(self, force: InForce, now: datetime) -> list[Alarm]:
+        failed = False
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self._store.check()
+                try:
+                    await self._store.check()
+                except StoreFull:  # what is stored can be looked at all the same
+                    failed = True
                 found = await self._stored(force, now)
         except (StoreError, TimeoutError):
-            self._store_failed = self._store_failed or now
+            failed = True
             found = [alarm for alarm in self.active if alarm.cause in _STORED]
-            if now - self._store_failed >= _STORE_AFTER:
-                found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
-            return found
-        self._store_failed = None
+        self._store_failed = (self._store_failed or now) if failed else None
+        if self._store_failed is not None and now - self._store_failed >= _STORE_AFTER:
+            found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
         return found
 
     async def _stored(self, force: InForce, now: datetime) -> list[Alarm]:
@@ -166,9 +171,12 @@ class Alarms:
             *symptoms.dead(backlog, now),
             *symptoms.oldest(await store.oldest(), backlog, rules.after.oldest, now),
             *symptoms.quarantine((await store.summary()).quarantined, now),
+            *symptoms.quarantine_full(
+                await store.quarantine_sizes(), config.quarantine_size, config.server.max_body, self.active, now
+            ),
         ]
         if room is not None:
-            found += symptoms.disk(room.free, rules.disk_free, self.active, now)
+            found += symptoms.disk(room.free, max(rules.disk_free, config.reserve), self.active, now)
         if rules.silent_after:
             channels = await store.channels()
             watched = [
@@ -218,6 +226,10 @@ def _heard(name: str, channels: Iterable[ChannelLine]) -> datetime | None:
 def _write(file: Path, content: bytes) -> None:
     """All of it or nothing."""
     new = file.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_bytes(content)
-    new.replace(file)
+    try:
+        new.touch(mode=0o600)
+        new.write_bytes(content)
+        new.replace(file)
+    except OSError:
+        new.unlink(missing_ok=True)  # on a full disk there is none for half of it
+        raise

@@ -99,7 +99,7 @@ async def running(
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         way_in = doors(config)
-        store = await stack.enter_async_context(open_store(config.database, parse=formats.raw))
+        store = await stack.enter_async_context(open_store(config.database, parse=formats.raw, reserve=config.reserve))
         ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, hold=hold)
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))

@@ -209,6 +209,7 @@ class Metrics:
         if (room := stored.room) is not None:
             self._database.labels("database").set(room.database)
             self._database.labels("log").set(room.log)
+            self._database.labels("reserve").set(room.reserve)
             self._disk.labels("free").set(room.free)
             self._disk.labels("total").set(room.disk)
 

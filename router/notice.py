@@ -84,7 +84,13 @@ _WORDS: Final = {
         Cause.DISK: _Words(
             "Der Speicherplatz geht zu Ende",
             "Es ist wieder Speicherplatz da",
-            "Ist er ganz zu Ende, werden keine Anrufe mehr angenommen.",
+            "Ist er zu Ende, werden keine Anrufe mehr angenommen. Platz machen; wie lange was bleibt, sagt keep.",
+        ),
+        Cause.QUARANTINE_FULL: _Words(
+            "Die Quarantäne von {subject} ist fast voll",
+            "In der Quarantäne von {subject} ist wieder Platz",
+            "Ist sie voll, wird nicht mehr angenommen, was niemand lesen kann (503). Was es ist: aftercall quarantine; noch "
+            "einmal lesen: aftercall quarantine replay; die Grenze: keep.quarantine_size.",
         ),
         Cause.BLOCKED: _Words(
             "Der ganze Router stand still ({count})",
@@ -136,7 +142,13 @@ _WORDS: Final = {
         Cause.DISK: _Words(
             "The disk is nearly full",
             "There is room on the disk again",
-            "Once it is full, no more calls are taken in.",
+            "Once it is full, no more calls are taken in. Free some space; keep says how long things stay.",
+        ),
+        Cause.QUARANTINE_FULL: _Words(
+            "The quarantine of {subject} is nearly full",
+            "There is room in the quarantine of {subject} again",
+            "Once it is full, what nobody can read is not taken in any more (503). What it is: aftercall quarantine; read it "
+            "again: aftercall quarantine replay; the limit: keep.quarantine_size.",
         ),
         Cause.BLOCKED: _Words(
             "The whole router stood still ({count})",

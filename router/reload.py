@@ -215,6 +215,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
     Raises `ConfigError` where the two together would let strangers in.
     """
     keys = ["data"] if new.data != old.data else ["store"] if new.database != old.database else []
+    keys += ["keep.reserve"] if new.reserve != old.reserve else []
     keys += ["plugins"] if new.plugins != old.plugins else []
     for name, live in _LIVE.items():
         mine, theirs = getattr(old, name), getattr(new, name)
@@ -224,6 +225,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
         new,
         data=old.data,
         database=old.database,
+        reserve=old.reserve,
         plugins=old.plugins,
         server=old.server.model_copy(update={key: getattr(new.server, key) for key in _LIVE["server"]}),
         admin=old.admin.model_copy(update={key: getattr(new.admin, key) for key in _LIVE["admin"]}),

@@ -52,6 +52,20 @@ def quarantine(count: int, now: datetime) -> Iterator[Alarm]:
         yield Alarm(cause=Cause.QUARANTINE, subject="", since=now, count=count)
 
 
+def quarantine_full(
+    sizes: Mapping[str, int], most: int, largest: int, known: Iterable[Alarm], now: datetime
+) -> Iterator[Alarm]:
+    """Sources with so much in quarantine that soon no more fits: nine tenths, or where the largest body may not fit.
+
+    Well again when there is a tenth less. (Where a few bodies fill it, half of it has to be full all the same.)
+    """
+    stood = {alarm.subject for alarm in known if alarm.cause is Cause.QUARANTINE_FULL}
+    crowded = min(most - most // 10, max(most - largest, most // 2))
+    for source, size in sizes.items():
+        if size >= (crowded - crowded // 10 if source in stood else crowded):
+            yield Alarm(cause=Cause.QUARANTINE_FULL, subject=source, since=now)
+
+
 def disk(free: int, least: int, known: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
     """A disk with less than `least` bytes free; it is well again when there is a tenth more."""
     stands = any(alarm.cause is Cause.DISK for alarm in known)

@@ -337,7 +337,7 @@ SETTINGS = {
     "store: data.db": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
     "store: sqlite:///": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
     "keep: 30d": f"1:7: keep: {NO_MAP}",
-    "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, seen; did you mean 'events'?)",
+    "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, reserve, seen; did you mean 'events'?)",
     "keep: {seen: 30x}": f"1:14: keep.seen: '30x' {DURATION}, or `forever`",
     "keep: {seen: -1d}": f"1:14: keep.seen: '-1d' {DURATION}, or `forever`",
     "keep: {seen: 999999999999d}": "1:14: keep.seen: '999999999999d' is longer than a century; write a shorter time, or `forever`",

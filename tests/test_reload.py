@@ -387,13 +387,13 @@ async def test_what_needs_a_restart_is_named_and_the_rest_is_taken_over(tmp_path
     async with routing(tmp_path, FILES + "always: a\n") as router:
         listening = router.config.server.listen
         changed = (
-            f"sources: {{s: {{token: {TOKEN}}}}}\nplugins: bell.py\ndata: elsewhere\n"
+            f"sources: {{s: {{token: {TOKEN}}}}}\nplugins: bell.py\ndata: elsewhere\nkeep: {{reserve: 1 MiB}}\n"
             'server: {listen: "127.0.0.1:1", public_url: "https://new.example.com"}\n'
             f"admin: {{listen: '127.0.0.1:2', tokens: {{ops: {OTHER}}}}}\n"
         )
         write(tmp_path, FILES + "always: b\n", changed)
         done = await router.reload.reload()
-        assert done.restart == ("data", "plugins", "server.listen", "admin.listen")
+        assert done.restart == ("data", "keep.reserve", "plugins", "server.listen", "admin.listen")
         assert (await router.reload.reload()).restart == done.restart == router.reload.state.restart
         assert (router.config.server.listen, router.config.data) == (listening, tmp_path / "data")
         assert router.config.server.public_url == "https://new.example.com"

@@ -388,6 +388,7 @@ async def test_no_source_has_more_in_quarantine_than_its_room(store: Store) -> N
     with pytest.raises(QuarantineFull):
         await keep(b"z")
     assert len((await store.quarantined()).items) == 3
+    assert await store.quarantine_sizes() == {"sipgate": 3 * 1024 + 27}
     await keep(b"z", source="other")
     assert await store.purge(events=None, quarantine=at(0.5), seen=None) == Purged(quarantined=3)
     await keep(b"z")

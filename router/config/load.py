@@ -32,6 +32,7 @@ from router.errors import ConfigError, PluginError
 from router.formats import Manner
 from router.formats.anchors import Anchors
 from router.hours import Hours
+from router.mounts import remote_mount
 from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
@@ -61,6 +62,8 @@ class Config:
     keep_seen: timedelta | None
     #: Bytes that one source may have in quarantine.
     quarantine_size: int
+    #: Bytes of the store's disk that no call is taken into.
+    reserve: int
     server: Server
     admin: Admin
     sources: Mapping[str, Source]
@@ -173,9 +176,12 @@ class _Loader:
         if self.problems:
             raise ConfigError(self._report())
         self.warnings += [self._compiled(path, message) for path, message in compiler.warnings]
+        self._look_at_disk(settings)
         folder = self.file.parent
         keep: dict[str, timedelta | None] = {
-            name: None if kept == "forever" else kept for name, kept in settings.keep if name != "quarantine_size"
+            name: None if kept == "forever" else kept
+            for name, kept in settings.keep
+            if name not in ("quarantine_size", "reserve")
         }
         return Config(
             file=self.file,
@@ -187,6 +193,7 @@ class _Loader:
             keep_quarantine=keep["quarantine"],
             keep_seen=keep["seen"],
             quarantine_size=settings.keep.quarantine_size,
+            reserve=settings.keep.reserve,
             server=settings.server,
             admin=settings.admin,
             sources=settings.sources,
@@ -343,6 +350,16 @@ class _Loader:
         if settings.store is None:
             return folder / settings.data / "aftercall.db"
         return folder / settings.store.removeprefix("sqlite:///")
+
+    def _look_at_disk(self, settings: Settings) -> None:
+        mount = remote_mount(self._database(settings).parent)
+        if mount is not None:
+            message = (
+                f"the database would be on a network file system ({mount.kind} at {mount.at}): its write-ahead log needs "
+                "memory and locks that such a one does not keep, so calls could be lost and the database damaged; "
+                "use a folder on a local disk"
+            )
+            self.warnings.append(self._compiled(("data",) if settings.store is None else ("store",), message))
 
     def _compiled(self, path: Steps, message: str) -> Problem:
         path = fitted(path, self.document.data)

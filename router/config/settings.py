@@ -136,6 +136,9 @@ class Keep(Setting):
     """How much of these a source may have; more is not taken in (503), so that it cannot fill the disk."""
     seen: Kept = timedelta(days=400)
     """How long a call is recognised when it comes again (keyed hashes only); at least as long as `events`."""
+    reserve: Size = 32 * 2**20
+    """Room on the store's disk that no call is taken into (503), and as much again in a file: what was taken in is
+    delivered and removed from it when the disk is full."""
 
 
 class Server(Setting):

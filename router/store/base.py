@@ -379,12 +379,16 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes that the store takes (`log`: those not moved into the database yet), and what its disk has."""
+    """Bytes that the store takes (`log`: those not moved into the database yet), and what its disk has.
+
+    `reserve`: of what is not free, what it gives up before anything but a call is refused.
+    """
 
     database: int
     log: int
     free: int
     disk: int
+    reserve: int = 0
 
 
 class Store(ABC):
@@ -408,8 +412,9 @@ class Store(ABC):
         holds for `keep.seen`, also when the event is purged, and between routers: a constraint decides. Otherwise
         the event is the call's next revision.
 
-        Raises `StoreBusy` when too many writes wait (nothing was queued), `StoreError` when it is not known to be
-        stored.
+        Raises `StoreBusy` when too many writes wait (nothing was queued), `StoreFull` when the disk has too little
+        room for calls (nothing was kept; all else goes on from the reserve, as long as that lasts), `StoreError` when
+        it is not known to be stored.
         """
 
     @abstractmethod
@@ -540,6 +545,10 @@ class Store(ABC):
         """What the store takes on its disk, and what is left there; None where the engine cannot know."""
 
     @abstractmethod
+    async def quarantine_sizes(self) -> dict[str, int]:
+        """Bytes in quarantine by source, counted as by `quarantine`; sources that never had any may be missing."""
+
+    @abstractmethod
     async def event(self, event_id: str) -> StoredEvent | None:
         """One event with its body. Raises `StoreError` where it is not what was stored."""
 
@@ -586,7 +595,7 @@ class Store(ABC):
 
     @abstractmethod
     async def check(self) -> None:
-        """Write and commit something that changes nothing; raises `StoreError` where that fails."""
+        """Write and commit something that changes nothing, as if it were a call; raises `StoreError` as `accept`."""
 
     @abstractmethod
     async def close(self) -> None:

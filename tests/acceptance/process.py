@@ -88,6 +88,10 @@ class RouterProcess:
     ingest: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
     environ: dict[str, str] = field(default_factory=dict)
+    #: What starts it: a command that ends with running what comes after it.
+    before: tuple[str, ...] = ()
+    #: Where its log goes; None: into its folder.
+    log: Path | None = None
     process: asyncio.subprocess.Process | None = None
 
     def configure(self, text: str) -> None:
@@ -100,9 +104,9 @@ class RouterProcess:
 
     async def launch(self) -> asyncio.subprocess.Process:
         """Only begun; it may end at any moment."""
-        with (self.folder / "log").open("ab") as log:
+        with (self.log or self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "router", "serve", "-c", str(self.folder / "routes.yaml"), "--log", "json",
+                *self.before, sys.executable, "-m", "router", "serve", "-c", str(self.folder / "routes.yaml"), "--log", "json",
                 stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **_CHILDREN, **self.environ},
             )  # fmt: skip
         return self.process

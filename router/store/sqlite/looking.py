@@ -52,6 +52,11 @@ _LONGEST_LOOK: Final = 5_000
 _TOP: Final = b""
 
 
+def quarantine_sizes(connection: sqlite3.Connection) -> dict[str, int]:
+    """How much of each source is in quarantine."""
+    return {row["source"]: row["bytes"] for row in connection.execute(SQL["quarantine_sizes"])}
+
+
 def summary(connection: sqlite3.Connection) -> Summary:
     """The sums."""
     total = {row["name"]: row["n"] for row in connection.execute(SQL["totals"])}

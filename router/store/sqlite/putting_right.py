@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from router.store.sqlite.taking_in import Acceptance
 
 #: One purge removes no more than about this: what is removed is overwritten first, and all of that goes into the log.
-_LARGEST_PURGE: Final = 16 * 2**20
+LARGEST_PURGE: Final = 16 * 2**20
 _NOT_THERE: Final = "body {} is in quarantine no longer: it was read again meanwhile, or its time was over"
 
 
@@ -97,19 +97,20 @@ def purge(
     quarantine: datetime | None,
     seen: datetime | None,
     limit: int,
+    largest: int = LARGEST_PURGE,
 ) -> Purged:
-    """Remove what is older than these times, some of it where it is much."""
+    """Remove what is older than these times, some of it where it is more than `largest`."""
     removed_events = deliveries = quarantined = forgotten = 0
     limit = max(limit, 0)  # below, SQLite knows no limit
     if events is not None:
         old = connection.execute(SQL["old_events"], {"before": micros(events), "limit": limit}).fetchall()
-        rows = _first(old)
+        rows = _first(old, largest)
         deliveries = connection.executemany(SQL["remove_deliveries"], rows).rowcount if rows else 0
         connection.executemany(SQL["remove_event"], rows)
         removed_events = len(rows)
     if quarantine is not None:
         old = connection.execute(SQL["old_quarantine"], {"before": micros(quarantine), "limit": limit}).fetchall()
-        rows = _first(old)
+        rows = _first(old, largest)
         connection.executemany(SQL["remove_quarantined"], rows)
         quarantined = len(rows)
     if seen is not None:
@@ -120,7 +121,7 @@ def purge(
     return Purged(removed_events, deliveries, quarantined, forgotten)
 
 
-def _first(rows: Iterable[sqlite3.Row]) -> list[dict[str, int]]:
+def _first(rows: Iterable[sqlite3.Row], largest: int) -> list[dict[str, int]]:
     """The numbers of the first rows, as parameters, until their size is enough for one commit; one at least.
 
     Numbers, because an id may be damaged: what cannot be named must go all the same.
@@ -128,7 +129,7 @@ def _first(rows: Iterable[sqlite3.Row]) -> list[dict[str, int]]:
     first: list[dict[str, int]] = []
     size = 0
     for row in rows:
-        if first and size + row["size"] > _LARGEST_PURGE:
+        if first and size + row["size"] > largest:
             break
         first.append({"number": row["number"]})
         size += row["size"]

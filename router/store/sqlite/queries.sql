@@ -28,6 +28,9 @@ PRAGMA wal_checkpoint(PASSIVE);
 -- empty_log: Copy the log into the database file and cut it to nothing, waiting a little for readers.
 PRAGMA wal_checkpoint(TRUNCATE);
 
+-- spare_pages: How many pages of the database hold nothing.
+PRAGMA freelist_count;
+
 
 -- see: Count a content of a call as seen; a new one is the call's next revision, a known one answers its first event.
 INSERT INTO seen (source, call, digest, event_id, revision, first_at, times, last_at)
@@ -84,6 +87,9 @@ RETURNING id;
 
 -- quarantine_bytes: How much of a source is in quarantine.
 SELECT bytes FROM quarantine_totals WHERE source = :source;
+
+-- quarantine_sizes: How much of each source is in quarantine.
+SELECT source, bytes FROM quarantine_totals;
 
 
 -- claim_due: Claim the deliveries of a sink that have been due for the longest.
