@@ -85,6 +85,8 @@ class RouterProcess:
     ingest: int = field(default_factory=free_port)
     admin: int = field(default_factory=free_port)
     environ: dict[str, str] = field(default_factory=dict)
+    #: What is put before the command.
+    under: tuple[str, ...] = ()
     process: asyncio.subprocess.Process | None = None
 
     def configure(self, text: str) -> None:
@@ -99,7 +101,7 @@ class RouterProcess:
         """Only begun; it may end at any moment."""
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "router", "serve", "-c", str(self.folder / "routes.yaml"), "--log", "json",
+                *self.under, sys.executable, "-m", "router", "serve", "-c", str(self.folder / "routes.yaml"), "--log", "json",
                 stdout=log, stderr=log, cwd=self.folder, env={**os.environ, "PYTHONWARNINGS": "error", **self.environ},
             )  # fmt: skip
         return self.process
