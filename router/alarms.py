@@ -21,6 +21,7 @@ from router.alarm import Alarm, Cause
 from router.clock import pause
 from router.errors import StoreError, StoreFull
 from router.standing import Key, Register, Standing, key_of
+from router.store.sqlite import folder
 from router.symptoms import Quiet
 from router.telling import Telling
 from router.text import name_key
@@ -210,7 +211,7 @@ class Alarms:
         if content == self._written:
             return
         try:
-            await asyncio.to_thread(_write, self._file, content)
+            await asyncio.to_thread(folder.replace, self._file, content)
         except OSError as error:
             self._log.warning("alarms.not_kept", reason=error.strerror)
         else:
@@ -221,15 +222,3 @@ def _heard(name: str, channels: Iterable[ChannelLine]) -> datetime | None:
     """When a call came last on the channel of this name or id."""
     key = name_key(name)
     return max((line.last_at for line in channels if line.id == name or name_key(line.name or "") == key), default=None)
-
-
-def _write(file: Path, content: bytes) -> None:
-    """All of it or nothing."""
-    new = file.with_suffix(".new")
-    try:
-        new.touch(mode=0o600)
-        new.write_bytes(content)
-        new.replace(file)
-    except OSError:
-        new.unlink(missing_ok=True)  # on a full disk there is none for half of it
-        raise

@@ -96,8 +96,8 @@ class SqliteStore(Store):
             self.effort,
             open_first=self._open_first,
             open_again=self._open_again,
-            before_close=self.readers.close,
-            after_close=self._lock.release,
+            before_close=self.readers.stop,
+            after_close=self._let_go,
             waiting=waiting,
         )
         self._key: keys.SeenKey
@@ -157,6 +157,16 @@ class SqliteStore(Store):
             if trouble.code(error) == sqlite3.SQLITE_FULL:
                 return False
             raise
+
+    def _let_go(self) -> None:
+        """The last connection that closes moves what is left of the log, and removes it: a reader, not the writer.
+
+        Where the writer failed to sync the log, it must not try that again through the descriptor on which it failed.
+        """
+        try:
+            self.readers.close()
+        finally:
+            self._lock.release()
 
     def _open_again(self) -> sqlite3.Connection:
         self.database.verify()
