@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow, LaneState
 from router.errors import Conflict, QuarantineFull, StoreError, Unknown
@@ -49,9 +46,7 @@ from store_engines import (
     DAY,
     ENGINES,
     NOW,
-    OPERATIONS,
     Engine,
-    Life,
     accepted,
     arrival,
     at,
@@ -1250,38 +1245,6 @@ async def test_effort_counts_writes(store: Store) -> None:
     assert effort.commit_seconds.total > 0
     assert sum(effort.commit_seconds.counts) == effort.commits
     assert effort.commit_writes.total == 20
-
-
-# --- the sums, whatever happens ---
-
-
-@given(st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(1, 6)), max_size=60))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_the_sums_add_up_whatever_happens(kind: str, happenings: list[tuple[str, int]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        async with ENGINES[kind](Path(folder)).open() as store:
-            life = Life(store)
-            for operation, n in happenings:
-                await life.happen(operation, n)
-            summary = await store.summary()
-            backlog = await store.backlog()
-            events = await every(lambda after: store.events(after=after))
-            deliveries = await every(lambda after: store.deliveries(after=after))
-            kept = await every(lambda after: store.quarantined(after=after))
-    states = Counter(line.state.value for line in deliveries)
-    assert summary.received == life.received
-    assert summary.received == summary.events + summary.duplicates + summary.quarantined + summary.purged
-    assert summary.events == summary.routed + summary.unmatched + summary.unrouted == len(events)
-    assert Counter(line.routed.value for line in events) == +Counter(
-        routed=summary.routed, unmatched=summary.unmatched, unrouted=summary.unrouted
-    )
-    assert summary.quarantined == len(kept)
-    assert summary.deliveries["created"] == life.created
-    assert summary.deliveries["created"] == sum(states.values()) + summary.deliveries["purged"]
-    assert {state: n for state, n in summary.deliveries.items() if n and state not in ("created", "purged")} == states
-    assert {(sink, state): n for sink, row in backlog.items() for state, n in row.items()} == Counter(
-        (line.sink, line.state.value) for line in deliveries
-    )
 
 
 async def test_a_source_was_heard_when_anything_of_it_came(store: Store) -> None:

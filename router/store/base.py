@@ -27,6 +27,11 @@ T = TypeVar("T")
 #: A claim is lost when its holder vanished; a delivery that was lost this often is dead as poison.
 POISON_AFTER = 5
 
+#: Why a delivery is pending again or dead, where no sink said so.
+LOST: Final = "the router was lost during this delivery"
+POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
+DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
+
 
 class RoutedAs(StrEnum):
     """What routing made of an event: a route fired; none did; routing itself failed."""
@@ -41,8 +46,8 @@ class Owed:
     """One sink that an arriving event is owed to.
 
     `claim_until`: where the lane has room, the delivery is born claimed until then; otherwise it is pending, due at
-    `due` (None: when the event was received). `once`: not owed if an earlier revision of the same call was owed to
-    this sink.
+    `due` (None: when the event was received). `once`: not owed if another revision of the same call was owed to this
+    sink, as far as that is remembered.
     """
 
     sink: str
@@ -432,7 +437,7 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
-        """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due first.
+        """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due (then lowest id) first.
 
         Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`, held deliveries
         count as due, whatever their time; without, they are due at their time like any other. What is claimed is

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
-from router.store.base import POISON_AFTER, Claim, Retaken, Settlement
+from router.store.base import DAMAGED, LOST, POISON, POISON_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from router.delivery import Decision, LaneRow
-
-_LOST: Final = "the router was lost during this delivery"
-_POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
-_DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
 
 
 def claim(
@@ -52,7 +48,7 @@ def bury(connection: sqlite3.Connection, damaged: Sequence[dict[str, Any]], *, n
     """Make dead what cannot be delivered because its event is damaged."""
     for fence in damaged:
         row = {**fence, "started_at": None, "now": micros(now), "outcome": "refused", "recipient": None, "parts": None}
-        _settle(connection, Dead(_DAMAGED), row)
+        _settle(connection, Dead(DAMAGED), row)
 
 
 def settle(connection: sqlite3.Connection, claim: Claim, settlement: Settlement) -> bool:
@@ -97,8 +93,8 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
     row = {
         "now": micros(now),
         "everything": everything,
-        "reason": _LOST,
-        "poison": _POISON,
+        "reason": LOST,
+        "poison": POISON,
         "poison_after": POISON_AFTER,
     }
     connection.execute(SQL["add_lost"], row)
