@@ -315,6 +315,14 @@ class Model:
                 poison.append((debt.line.sink, debt.line.id))
         return Retaken(frozenset(sinks), lost, tuple(sorted(poison)))
 
+    def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        for debt in self.deliveries.values():
+            line, until = debt.line, debt.line.claimed_until
+            if _is(debt, DeliveryState.PENDING):
+                debt.line = replace(line, due=line.due + (now - before) if line.due > before else min(line.due, now))
+            elif until is not None and until > before:
+                debt.line = replace(line, claimed_until=until + (now - before))
+
     def set_lane(self, row: LaneRow, *, now: datetime) -> None:
         self.lanes[row.sink] = row
         if row.state is LaneState.OPEN:

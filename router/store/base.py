@@ -465,6 +465,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        """Move what waits with the wall clock, which was set from `before` to `now`; one transaction.
+
+        What is not due at `before` is due after as much time as it would have been, what is due is so at `now`, and
+        a claim that runs lasts as long as it would have; those that ran out have to be retaken before. For a router
+        that is alone with its store.
+        """
+
+    @abstractmethod
     async def lanes(self) -> dict[str, LaneRow]:
         """The remembered state of every lane that was ever set, by sink; a damaged one counts as never set."""
 

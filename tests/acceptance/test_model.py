@@ -96,6 +96,13 @@ class Comparison(RuleBasedStateMachine):
     def time_passes_or_jumps_back(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
+    @rule(hours=st.sampled_from([-48.0, -0.5, 0.5, 48.0]))
+    def the_clock_is_set(self, hours: float) -> None:
+        """And the router sees it."""
+        before, self.now = self.now, self.now + timedelta(hours=hours)
+        self.run(self.store.clock_was_set(before=before, now=self.now))
+        self.model.clock_was_set(before=before, now=self.now)
+
     @property
     def until(self) -> datetime:
         return self.now + timedelta(seconds=60)

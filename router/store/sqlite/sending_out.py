@@ -106,6 +106,13 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
     )
 
 
+def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime) -> None:
+    """Move what waits with the clock."""
+    row = {"before": micros(before), "now": micros(now)}
+    connection.execute(SQL["move_waits"], row)
+    connection.execute(SQL["move_claims"], row)
+
+
 def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
     """Every lane that was set, without those whose row is damaged."""
     found: dict[str, LaneRow] = {}
