@@ -162,10 +162,9 @@ class Lane:
             self.successor.wake()
 
     def clock_was_set(self, by: timedelta) -> None:
-        """The wall clock was set forward, or back: the lane waits for nothing longer than before."""
+        """The wall clock was set forward, or back: the next probe comes when it would have come."""
         if self.row.next_at is not None:
             self.row = replace(self.row, next_at=self.row.next_at + by)
-        self._pace.clock_was_set(by)
         self.wake()
 
     def use(self, way: OpenSink) -> None:

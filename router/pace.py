@@ -32,11 +32,6 @@ class Pace:
         if self.interval is not None:
             self.free_at = max(self.free_at, now) + self.interval * count
 
-    def clock_was_set(self, by: timedelta) -> None:
-        """The clock by which the times are told was set forward, or back."""
-        if self.free_at != _LONG_AGO:
-            self.free_at += by
-
     def give_back(self, count: int) -> None:
         """So many of those that were spent did not begin."""
         if self.interval is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,7 @@ always: crm
 JUMPS = {
     "+2 d": NOON + timedelta(days=2),
     "-2 d": NOON - timedelta(days=2),
+    "-1 h": NOON - timedelta(hours=1),
     "2038": datetime(2038, 1, 20, tzinfo=UTC),
     "1970": datetime(1970, 1, 1, 0, 5, tzinfo=UTC),
 }
@@ -228,6 +230,32 @@ async def test_rty_03_twelve_hours_are_twelve_hours(bench: Bench) -> None:
         assert line.state is DeliveryState.DEAD
         assert line.reason is not None
         assert "gave up 12 h after" in line.reason
+
+
+@pytest.mark.parametrize("days", [2, -2])
+async def test_a_lane_that_looks_while_a_jump_is_written_down_claims_nothing_too_early(
+    bench: Bench, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = await bench.start()
+    bench.endpoint.answer(BUSY, Answer())
+    await router.inbox.accept("s", body())
+    await bench.quiet(router)
+    await bench.later(router, 5)  # the lane may go on, by its rate
+    write = router.store.clock_was_set
+
+    async def write_slowly(*, before: datetime, now: datetime) -> None:
+        for doing in (asyncio.sleep(0), write(before=before, now=now)):
+            router.lanes["crm"].wake()
+            await bench.quiet(router)
+            await doing
+        router.lanes["crm"].wake()
+        await bench.quiet(router)
+
+    monkeypatch.setattr(router.store, "clock_was_set", write_slowly)
+    bench.clock.set(timedelta(days=days))
+    await router.housekeeping.look()
+    await bench.quiet(router)
+    assert len(bench.endpoint.requests) == 1
 
 
 async def test_a_jump_is_told_in_the_log_and_seen_again_where_the_store_failed(
