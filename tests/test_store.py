@@ -711,6 +711,25 @@ async def test_everything_is_retaken_at_the_start_of_a_router_that_is_alone(engi
         assert (await store.summary()).deliveries["pending"] == 2
 
 
+@pytest.mark.case("RTY-09")
+async def test_rty_09_an_attempt_whose_router_was_killed_is_written_down_with_an_outcome_that_nobody_knows(
+    engine: Engine,
+) -> None:
+    """And the next one says that it is not the first: the far side may have the call."""
+    async with engine.open() as store:
+        await accepted(store, arrival(owed=("screen",)))
+        killed = await claim_one(store, when=1)
+        again = engine.left_by_a_crash()
+    async with again.open() as store:
+        await store.retake(now=at(2), everything=True)
+        (attempt,) = await attempts_of(store, killed.delivery.id)
+        assert (attempt.attempt, attempt.outcome, attempt.started_at, attempt.ended_at) == (1, "lost", at(1), at(2))
+        claim = await claim_one(store, when=3)
+        assert (claim.delivery.id, claim.delivery.attempt) == (killed.delivery.id, 2)
+        assert await store.settle(claim, settlement(Done(), when=4))
+        assert [one.outcome for one in await attempts_of(store, killed.delivery.id)] == ["lost", "delivered"]
+
+
 async def test_a_delivery_that_is_lost_too_often_is_dead_as_poison(store: Store) -> None:
     await accepted(store, arrival(owed=("screen",)))
     for n in range(1, POISON_AFTER):
