@@ -31,13 +31,15 @@ from router.operations import Operations
 from router.reload import Reload
 from router.server import Ingest
 from router.store.sqlite import open_store
+from router.timeline import Timeline
 from router.tokens import doors
+from router.watching import ClockWatch
 from router.ways import Ways
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from router.clock import Clock
+    from router.clock import JumpingClock
     from router.config import Config
     from router.doors import Doors
     from router.lanes import Lane
@@ -82,7 +84,7 @@ class Router:
 async def running(
     config: Config,
     *,
-    clock: Clock | None = None,
+    clock: JumpingClock | None = None,
     log: FilteringBoundLogger | None = None,
     grace: float = GRACE,
     environ: Mapping[str, str] = os.environ,
@@ -100,10 +102,13 @@ async def running(
     async with AsyncExitStack() as stack:
         way_in = doors(config)
         store = await stack.enter_async_context(open_store(config.database, parse=formats.raw, reserve=config.reserve))
-        ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, hold=hold)
+        timeline = Timeline()
+        ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, timeline=timeline, hold=hold)
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
-        housekeeping = Housekeeping(ways, store=store, clock=clock, log=log)
+        watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log, file=config.data / "clock.json")
+        await watch.begin()
+        housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
         await housekeeping.retake(everything=True)
 
         def open_doors(new: Doors) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
@@ -91,6 +92,8 @@ async def _tried(
         log.error("sink.failed", **about, exc_info=error)
         return Retry(f"bug in the sink: {type(error).__name__}; the traceback is in the log")
     if remote_id is not None and not isinstance(remote_id, str):
+        if isinstance(remote_id, Coroutine):
+            remote_id.close()  # that nobody awaited it is told here, and not once more by Python
         log.error("sink.failed", **about, returned=type(remote_id).__name__)
         return Retry(f"bug in the sink: it returned {type(remote_id).__name__}, not None or text")
     return Delivered(None if remote_id is None else _storable(remote_id))
@@ -113,4 +116,4 @@ def _reason(error: Exception) -> str:
 
 def _storable(text: str) -> str:
     """A plugin's text as a store and a log can take it: one line, valid Unicode, not too long."""
-    return cut(one_line(text.encode(errors="replace").decode()), _LONGEST_REASON)
+    return cut(one_line(str.encode(text, errors="replace").decode()), _LONGEST_REASON)

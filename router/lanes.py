@@ -19,6 +19,7 @@ from router.pace import Pace
 from router.settling import STORE_PAUSE, Settling
 from router.sink import AlarmSink
 from router.store.base import Claim
+from router.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ class Lane:
         log: FilteringBoundLogger,
         metrics: Metrics,
         row: LaneRow | None = None,
+        timeline: Timeline | None = None,
         hold: bool = False,
     ) -> None:
         self.name = name
@@ -58,7 +60,9 @@ class Lane:
         self._store = store
         self._clock = clock
         self._log = log.bind(sink=name)
-        self._settling = Settling(store=store, clock=clock, log=self._log, metrics=metrics)
+        self._settling = Settling(
+            store=store, clock=clock, log=self._log, metrics=metrics, timeline=timeline or Timeline()
+        )
         # A restart is a good moment to look whether the far side is back.
         self.row = replace(row, next_at=clock.now()) if row and row.state is LaneState.PROBING else row or LaneRow(name)
         #: The router sends nothing: the lane stays as it is, and begins no attempt.
@@ -158,6 +162,12 @@ class Lane:
         self._wake.set()
         if self.successor is not None:
             self.successor.wake()
+
+    def clock_was_set(self, by: timedelta) -> None:
+        """The wall clock was set forward, or back: the next probe comes when it would have come."""
+        if self.row.next_at is not None:
+            self.row = replace(self.row, next_at=self.row.next_at + by)
+        self.wake()
 
     def use(self, way: OpenSink) -> None:
         """Attempts that begin from now on go this way; those in flight end as they began."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from router.delivery import LaneRow
     from router.metrics import Metrics
     from router.store.base import Store
+    from router.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Ways:
         log: FilteringBoundLogger,
         metrics: Metrics,
         grace: float,
+        timeline: Timeline | None = None,
         hold: bool = False,
     ) -> None:
         self._store = store
@@ -67,6 +69,7 @@ class Ways:
         self._log = log
         self._metrics = metrics
         self._grace = grace
+        self._timeline = timeline
         #: No lane sends anything.
         self._hold = hold
         self._now: InForce | None = None
@@ -137,8 +140,16 @@ class Ways:
 
     def _new_lane(self, name: str, way: OpenSink, row: LaneRow | None) -> Lane:
         lane = Lane(
-            name, way, store=self._store, clock=self._clock, log=self._log, metrics=self._metrics, row=row, hold=self._hold
-        )  # fmt: skip
+            name,
+            way,
+            store=self._store,
+            clock=self._clock,
+            log=self._log,
+            metrics=self._metrics,
+            row=row,
+            timeline=self._timeline,
+            hold=self._hold,
+        )
         if (predecessor := self._gone.pop(name, None)) is not None:
             predecessor.successor = lane
         self._run(lane)

@@ -29,6 +29,11 @@ POISON_AFTER = 5
 #: One that was lost this often is suspected: it is claimed only while no other such is.
 SUSPECT_AFTER = 2
 
+#: Why a delivery is pending again or dead, where no sink said so.
+LOST: Final = "the router was lost during this delivery"
+POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
+DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
+
 
 class RoutedAs(StrEnum):
     """What routing made of an event: a route fired; none did; routing itself failed."""
@@ -43,8 +48,8 @@ class Owed:
     """One sink that an arriving event is owed to.
 
     `claim_until`: where the lane has room, the delivery is born claimed until then; otherwise it is pending, due at
-    `due` (None: when the event was received). `once`: not owed if an earlier revision of the same call was owed to
-    this sink.
+    `due` (None: when the event was received). `once`: not owed if another revision of the same call was owed to this
+    sink, as far as that is remembered.
     """
 
     sink: str
@@ -439,7 +444,7 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
-        """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due first.
+        """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due (then lowest id) first.
 
         Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`, held deliveries
         count as due, whatever their time; without, they are due at their time like any other. What is claimed is
@@ -466,6 +471,15 @@ class Store(ABC):
 
         A delivery lost for the `POISON_AFTER`th time is dead instead. `everything`: claims that still run, too;
         for the start of a router that is alone with its store.
+        """
+
+    @abstractmethod
+    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        """Move what waits with the wall clock, which was set from `before` to `now`; one transaction.
+
+        What is not due at `before` is due after as much time as it would have been, what is due is so at `now`, and
+        a claim that runs lasts as long as it would have; those that ran out have to be retaken before. For a router
+        that is alone with its store.
         """
 
     @abstractmethod

@@ -230,6 +230,10 @@ class SqliteStore(Store):
         return await self._write(partial(sending_out.retake, now=now, everything=everything))
 
     @override
+    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        await self._write(partial(sending_out.clock_was_set, before=before, now=now))
+
+    @override
     async def lanes(self) -> dict[str, LaneRow]:
         return await self.readers.read(sending_out.lanes)
 

@@ -193,6 +193,14 @@ SET state = CASE WHEN lost + 1 < :poison_after THEN 'pending' ELSE 'dead' END,
 WHERE state = 'claimed' AND state <> 'delivered' AND (:everything OR claimed_until <= :now)
 RETURNING id, sink, state;
 
+-- move_waits: Move with the clock what is not due, or would not be any more.
+UPDATE deliveries SET due = CASE WHEN due > :before THEN due - :before + :now ELSE :now END
+WHERE state = 'pending' AND state <> 'delivered' AND due > min(:before, :now);
+
+-- move_claims: Move with the clock the end of claims that run.
+UPDATE deliveries SET claimed_until = claimed_until - :before + :now
+WHERE state = 'claimed' AND state <> 'delivered' AND claimed_until > :before;
+
 -- lanes: Every lane that was set.
 SELECT sink, state, next_at, failures, reason, since FROM lanes;
 

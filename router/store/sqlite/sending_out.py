@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
+from router.store.base import DAMAGED, LOST, POISON, POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 #: A delivery that must wait for another one's end is looked for this often.
 _LOOK_AGAIN: Final = timedelta(milliseconds=200)
-
-_LOST: Final = "the router was lost during this delivery"
-_POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
-_DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
 
 
 def claim(
@@ -70,7 +66,7 @@ def bury(connection: sqlite3.Connection, damaged: Sequence[dict[str, Any]], *, n
     """Make dead what cannot be delivered because its event is damaged."""
     for fence in damaged:
         row = {**fence, "started_at": None, "now": micros(now), "outcome": "refused", "recipient": None, "parts": None}
-        _settle(connection, Dead(_DAMAGED), row)
+        _settle(connection, Dead(DAMAGED), row)
 
 
 def settle(connection: sqlite3.Connection, claim: Claim, settlement: Settlement) -> bool:
@@ -116,8 +112,8 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
     row = {
         "now": micros(now),
         "everything": everything,
-        "reason": _LOST,
-        "poison": _POISON,
+        "reason": LOST,
+        "poison": POISON,
         "poison_after": POISON_AFTER,
     }
     connection.execute(SQL["add_lost"], row)
@@ -127,6 +123,13 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
         lost=len(taken),
         poison=tuple((row["sink"], row["id"]) for row in taken if row["state"] == "dead"),
     )
+
+
+def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime) -> None:
+    """Move what waits with the clock."""
+    row = {"before": micros(before), "now": micros(now)}
+    connection.execute(SQL["move_waits"], row)
+    connection.execute(SQL["move_claims"], row)
 
 
 def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
