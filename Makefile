@@ -44,7 +44,7 @@ check: .venv/.dev ## Check style, types and who imports whom.
 bench: .venv/.run .make/bench/.done ## Measure speed, beside a bare server and a script (ARGS="--write docs/performance.md").
 	.venv/bin/python bench/throughput.py $(ARGS)
 
-soak: .venv/.run ## Send a million calls, for half an hour, and look whether all stays as it is.
+soak: .venv/.run ## Send a million calls, for an hour, and look whether all stays as it is.
 	.venv/bin/python bench/soak.py $(ARGS)
 
 docs: .venv/.dev ## Fill in what docs/sinks/ has from the code.

@@ -1,6 +1,6 @@
 """Whether it stays as it is: a million calls to two sinks, while as many are purged as come in.
 
-`make soak`, or `python bench/soak.py [--calls 1000000] [--rate 500] [--write docs/performance.md]`. A line every few
+`make soak`, or `python bench/soak.py [--calls 1000000] [--rate 300] [--write docs/performance.md]`. A line every few
 seconds, and at the end a table by tenths of the run. It exits with 3 where a call that was acknowledged did not reach
 both sinks, or where the store does not add up.
 """
@@ -208,7 +208,7 @@ def report(samples: list[Sample], calls: int, rate: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--rate", type=float, default=500, help="calls a second; less than it can deliver to two sinks")
+    parser.add_argument("--rate", type=float, default=300, help="calls a second; less than it can deliver to two sinks")
     parser.add_argument("--every", type=float, default=5, help="seconds from one look to the next")
     parser.add_argument("--folder", type=Path, default=programs.TREE / ".make", help="on the disk that is meant")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
