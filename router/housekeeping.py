@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 #: How long a claim that ran out may go unnoticed.
 RETAKE_EVERY: Final = timedelta(seconds=1)
-PURGE_EVERY: Final = timedelta(minutes=10)
+#: Often, so that what a busy hour brought does not go in one long stretch.
+PURGE_EVERY: Final = timedelta(minutes=1)
 #: Seconds between two portions of a purge, so that calls that come in do not wait for it.
 _PURGE_PAUSE: Final = timedelta(milliseconds=50)
 
@@ -45,7 +46,7 @@ class Housekeeping:
                 self._log.warning("housekeeping.store_failed", chore="retake", reason=str(error))
 
     async def purge_for_ever(self) -> NoReturn:
-        """Remove what was kept long enough, at the start and every ten minutes."""
+        """Remove what was kept long enough, at the start and every minute."""
         while True:
             try:
                 while await self.purge():

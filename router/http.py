@@ -87,7 +87,7 @@ def failure(status: int, host: str, wait: timedelta | None = None) -> Unavailabl
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """The wait that a `Retry-After` header asks for, in seconds or as a date; a day at most. None where it asks none."""
     text = (value or "").strip()
-    if not text.isascii() or len(text) > 64:  # noqa: PLR2004 - longer than any date
+    if not text or not text.isascii() or len(text) > 64:  # noqa: PLR2004 - longer than any date
         return None
     if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
         return min(timedelta(seconds=min(float(text), 1e9)), LONGEST_RETRY_AFTER)

@@ -1,5 +1,6 @@
 -- Every statement of the SQLite engine: a name, a sentence, the SQL. Times are microseconds since the epoch.
--- A list that starts at the newest is asked for what is below x'', which is above every id.
+-- A list that starts at the newest is asked for what is below x'', which is above every id. `+sink` is no index to
+-- SQLite, which would else go through all deliveries that a sink ever had to find the few of one event.
 
 -- begin: Start a write; nobody else writes until its end.
 BEGIN IMMEDIATE;
@@ -135,13 +136,13 @@ SELECT
     CASE WHEN events.revision > 1 THEN (
         SELECT earlier.remote_id FROM seen JOIN deliveries AS earlier ON earlier.event_id = seen.event_id
         WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision < events.revision
-            AND earlier.sink = deliveries.sink AND earlier.remote_id IS NOT NULL
+            AND +earlier.sink = deliveries.sink AND earlier.remote_id IS NOT NULL
         ORDER BY seen.revision, earlier.id LIMIT 1
     ) END AS follows,
     EXISTS (
         SELECT 1 FROM seen JOIN deliveries AS later ON later.event_id = seen.event_id
         WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision > events.revision
-            AND later.sink = deliveries.sink AND later.state = 'delivered'
+            AND +later.sink = deliveries.sink AND later.state = 'delivered'
     ) AS superseded
 FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
 WHERE deliveries.id = :id;
@@ -295,14 +296,14 @@ WHERE events.id = :id;
 -- events: Events, newest first; `sink` where they are or were owed to that one.
 SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes,
     CASE WHEN :sink IS NOT NULL AND EXISTS (
-        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.sink = :sink
+        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND +deliveries.sink = :sink
     ) THEN :sink END AS sink
 FROM events WHERE id < :after AND id >= :since ORDER BY id DESC;
 
 -- events_unrouted: Events that our routing failed for, as `events`.
 SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes,
     CASE WHEN :sink IS NOT NULL AND EXISTS (
-        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.sink = :sink
+        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND +deliveries.sink = :sink
     ) THEN :sink END AS sink
 FROM events WHERE routed = 'unrouted' AND id < :after AND id >= :since ORDER BY id DESC;
 
