@@ -165,7 +165,7 @@ class Alarms:
         found = [
             *symptoms.dead(backlog, now),
             *symptoms.oldest(await store.oldest(), backlog, rules.after.oldest, now),
-            *symptoms.quarantine((await store.summary()).quarantined, now),
+            *symptoms.quarantine(await store.unread(), now),
         ]
         if room is not None:
             found += symptoms.disk(room.free, rules.disk_free, self.active, now)
