@@ -57,20 +57,26 @@ def replay(
 
 @asking
 @click.option("--reason", "why", required=True, help="Why; shown with the dead letter.")
+@click.option(
+    "--dead", is_flag=True, help="Dead letters instead of pending deliveries: nobody is told of them any more."
+)
 @click.option("--orphaned", is_flag=True, help="Only those whose sink is configured no longer.")
 @_dry_option
 @_all_option
 @of_deliveries
 @click.argument("delivery_ids", nargs=-1)
 def end(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, why: str, orphaned: bool, dry_run: bool,
-    everything: bool, where: dict[str, str], delivery_ids: tuple[str, ...],
+    *, file: Path, url: str | None, token: str | None, as_json: bool, why: str, dead: bool, orphaned: bool,
+    dry_run: bool, everything: bool, where: dict[str, str], delivery_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Give pending deliveries up, by their ids or by what fits: they are dead letters then."""
+    """Give pending deliveries up, or let dead letters rest, by their ids or by what fits.
+
+    What was pending is a dead letter then. No alarm speaks of what is ended; it can still be replayed, by its id.
+    """
     _refuse_both(delivery_ids, everything or orphaned or where, alone=dry_run)
     remote = remote_router(file, url, token)
     if not delivery_ids:
-        body = {"where": where, "reason": why, "orphaned": orphaned, "dry_run": dry_run}
+        body = {"where": where, "reason": why, "dead": dead, "orphaned": orphaned, "dry_run": dry_run}
         _do_many(remote, ("deliveries", "end"), body, "ended", as_json=as_json)
     for delivery_id in delivery_ids:
         answer = remote.post("deliveries", delivery_id, "end", shape={"state": str}, body={"reason": why})
@@ -106,24 +112,29 @@ def route(
 @_dry_option
 @_all_option
 @of_bodies
-@click.argument("action", type=click.Choice(["show", "replay"]), required=False)
+@click.option("--reason", "why", help="With end: why.")
+@click.argument("action", type=click.Choice(["show", "replay", "end"]), required=False)
 @click.argument("body_ids", nargs=-1)
 def quarantine(
     *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, full: bool, dry_run: bool,
-    everything: bool, where: dict[str, str], action: str | None, body_ids: tuple[str, ...],
+    everything: bool, where: dict[str, str], why: str | None, action: str | None, body_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """List the bodies that no format could read; `show BODY_ID` outlines one, `replay` reads them once more.
+    """List the bodies that no format could read; `show BODY_ID`, `replay` or `end` them.
 
-    The outline has keys, kinds and lengths and nothing that was said, and can be passed on to who should learn to
-    read it. `replay` takes ids, --all, or --source, --since and --until.
+    `show` outlines one: keys, kinds and lengths and nothing that was said, to be passed on to who should learn to read
+    it. `replay` reads them once more; `end --reason WHY` lets them rest, and no alarm speaks of them. Both take ids,
+    --all, or --source, --since and --until.
     """
     if (action == "show" and len(body_ids) != 1) or (full and action != "show"):
         message = "write `quarantine show ID`; `quarantine` alone lists the ids"
         raise click.UsageError(message)
-    if action != "replay" and (dry_run or everything):
-        message = "--dry-run and --all go with `quarantine replay`"
+    if action not in ("replay", "end") and (dry_run or everything):
+        message = "--dry-run and --all go with `quarantine replay` and `quarantine end`"
         raise click.UsageError(message)
-    if action == "replay":
+    if (action == "end") is not bool(why):
+        message = "write `quarantine end --reason WHY`"
+        raise click.UsageError(message)
+    if action in ("replay", "end"):
         _refuse_both(body_ids, everything or where, alone=dry_run)
     remote = remote_router(file, url, token)
     if action == "show":
@@ -131,6 +142,13 @@ def quarantine(
         show_body(answer, full=full and not as_json)
     elif action is None:
         _show_bodies(lines_of(remote, "quarantine", limit=limit, **where), as_json=as_json)
+    elif action == "end" and not body_ids:
+        body = {"where": where, "reason": why, "dry_run": dry_run}
+        _do_many(remote, ("quarantine", "end"), body, "ended", as_json=as_json)
+    elif action == "end":
+        for body_id in body_ids:
+            answer = remote.post("quarantine", body_id, "end", shape={"ended": str}, body={"reason": why})
+            _say(answer, f"{body_id} is ended", as_json=as_json)
     elif not body_ids:
         _do_many(remote, ("quarantine", "replay"), {"where": where, "dry_run": dry_run}, "read", as_json=as_json)
     else:

@@ -171,7 +171,7 @@ class Alarms:
         found = [
             *symptoms.dead(backlog, now),
             *symptoms.oldest(await store.oldest(), backlog, rules.after.oldest, now),
-            *symptoms.quarantine((await store.summary()).quarantined, now),
+            *symptoms.quarantine(await store.unread(), now),
             *symptoms.quarantine_full(
                 await store.quarantine_sizes(), config.quarantine_size, config.server.max_body, self.active, now
             ),

@@ -166,14 +166,16 @@ class Api:
         return _noted(asked, await self._repairs.replay_many(ask.where.wanted(), sink=ask.sink, **_page(ask)))
 
     async def end(self, asked: Asked) -> dict[str, str]:
-        """Give a pending delivery up: it is a dead letter then."""
+        """Give a pending delivery up, or let a dead letter rest: nobody is told of it any more."""
         await self._repairs.end(asked.where["id"], asked.body.reason)
         return {"delivery": asked.where["id"], "state": DeliveryState.DEAD}
 
     async def end_many(self, asked: Asked) -> Many:
-        """Give pending deliveries up: those of a page of what fits."""
+        """End pending deliveries or dead letters: those of a page of what fits."""
         ask: questions.EndMany = asked.body
-        ended = self._repairs.end_many(ask.where.wanted(), ask.reason, orphaned=ask.orphaned, **_page(ask))
+        ended = self._repairs.end_many(
+            ask.where.wanted(), ask.reason, dead=ask.dead, orphaned=ask.orphaned, **_page(ask)
+        )
         return _noted(asked, await ended)
 
     async def read_again(self, asked: Asked) -> dict[str, Any]:
@@ -190,6 +192,16 @@ class Api:
         """Read quarantined bodies again: those of a page of what fits."""
         ask: questions.ReadMany = asked.body
         return _noted(asked, await self._repairs.read_many_again(ask.where.wanted(), **_page(ask)))
+
+    async def end_body(self, asked: Asked) -> dict[str, str]:
+        """Let a quarantined body rest: it stays, and nobody is told of it any more."""
+        await self._repairs.end_body(asked.where["id"], asked.body.reason)
+        return {"quarantined": asked.where["id"], "ended": asked.body.reason}
+
+    async def end_bodies(self, asked: Asked) -> Many:
+        """End quarantined bodies: those of a page of what fits."""
+        ask: questions.EndBodies = asked.body
+        return _noted(asked, await self._repairs.end_bodies(ask.where.wanted(), ask.reason, **_page(ask)))
 
     async def route(self, asked: Asked) -> dict[str, Any]:
         """Route an event by today's rules: it is owed to whom it never was owed to."""
@@ -245,6 +257,8 @@ def _putting_right(api: Api) -> tuple[Endpoint, ...]:
         post("deliveries/{id}/end", api.end, answers.Ended, questions.End),
         post("quarantine/replay", api.read_many_again, Many, questions.ReadMany),
         post("quarantine/{id}/replay", api.read_again, answers.ReadAgain),
+        post("quarantine/end", api.end_bodies, Many, questions.EndBodies),
+        post("quarantine/{id}/end", api.end_body, answers.EndedBody, questions.End),
         post("events/route", api.route_many, Many, questions.RouteMany),
         post("events/{id}/route", api.route, answers.Routed),
         post("lanes/{sink}/pause", api.pause, LaneLine),

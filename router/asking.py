@@ -87,11 +87,15 @@ def deliveries(
 
 @asking
 @limit_option
+@click.option("--ended", is_flag=True, help="Those that were ended, instead of those that nobody has ended.")
 @of_deliveries
-def dead(*, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, where: dict[str, str]) -> None:
-    """List the newest dead letters, with the reason of each."""
+def dead(
+    *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, ended: bool, where: dict[str, str],
+) -> None:  # fmt: skip
+    """List the newest dead letters that nobody has ended, with the reason of each."""
     remote = remote_router(file, url, token)
-    _show_deliveries(lines_of(remote, "deliveries", limit=limit, state="dead", **where), as_json=as_json)
+    kind = {"state": "dead", "ended": str(ended).lower()}
+    _show_deliveries(lines_of(remote, "deliveries", limit=limit, **kind, **where), as_json=as_json)
 
 
 @asking

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from router.about import version
 from router.alarm import Cause
-from router.delivery import LaneState
+from router.delivery import LaneState, unended
 from router.store.base import Effort
 
 if TYPE_CHECKING:
@@ -89,7 +89,12 @@ class Metrics:
             ["sink"],
             registry=self.registry,
         )
-        self._dead = Gauge("aftercall_dead_letters", "Dead letters of each sink.", ["sink"], registry=self.registry)
+        self._dead = Gauge(
+            "aftercall_dead_letters",
+            "Dead letters of each sink that nobody has ended.",
+            ["sink"],
+            registry=self.registry,
+        )
         self._oldest = Gauge(
             "aftercall_oldest_pending_seconds",
             "How long ago the oldest delivery that is still owed to each sink was accepted.",
@@ -200,7 +205,7 @@ class Metrics:
         for sink in {*stored.backlog, *stored.lanes}:
             states = stored.backlog.get(sink, {})
             self._backlog.labels(sink).set(states.get("pending", 0) + states.get("claimed", 0))
-            self._dead.labels(sink).set(states.get("dead", 0))
+            self._dead.labels(sink).set(unended(states))
             accepted_at = stored.oldest.get(sink, now)
             self._oldest.labels(sink).set(max((now - accepted_at).total_seconds(), 0))
         for sink, state in stored.lanes.items():

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from router import formats
+from router.delivery import ENDED
 from router.errors import StoreError, Unknown, Unreadable
 from router.event import Event, plain
 from router.facts import Facts
@@ -50,6 +51,8 @@ class LaneLine:
     pending: int
     claimed: int
     dead: int
+    #: Of the dead ones, those that an operator has ended.
+    ended: int
     since: datetime | None = None
     next_at: datetime | None = None
     reason: str | None = None
@@ -190,6 +193,7 @@ class Operations:
             pending=states.get("pending", 0),
             claimed=states.get("claimed", 0),
             dead=states.get("dead", 0),
+            ended=states.get(ENDED, 0),
             since=row.since if row else None,
             next_at=row.next_at if row else None,
             reason=self._reason(row) if row else _ORPHANED,

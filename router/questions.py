@@ -86,18 +86,30 @@ class OfDeliveries(OfCalls):
     reason: str | None = Field(None, description="Its reason holds this, in small letters or capitals.")
 
 
+class OfDeadLetters(OfDeliveries):
+    """Which dead letters."""
+
+    ended: bool | None = Field(None, description="An operator has ended it; false: nobody has.")
+
+
+class OfBodies(OfTimes):
+    """Which quarantined bodies."""
+
+    ended: bool | None = Field(None, description="An operator has ended it; false: nobody has.")
+
+
 class EventsAsked(OfEvents, Paged):
     """A page of events."""
 
 
-class DeliveriesAsked(OfDeliveries, Paged):
+class DeliveriesAsked(OfDeadLetters, Paged):
     """A page of deliveries."""
 
     state: DeliveryState | None = Field(None, description="Is in this state.")
     event: str | None = Field(None, description="Of the event with this id.")
 
 
-class BodiesAsked(OfTimes, Paged):
+class BodiesAsked(OfBodies, Paged):
     """A page of quarantined bodies."""
 
 
@@ -120,10 +132,10 @@ class Replay(Question):
 
 
 class End(Question):
-    """A pending delivery, given up."""
+    """A delivery or a body, about which nothing more is to be done."""
 
     reason: Annotated[str, AfterValidator(_said)] = Field(
-        description="Why; shown with the dead letter.", json_schema_extra={"pattern": r"\S"}
+        description="Why; shown with it.", json_schema_extra={"pattern": r"\S"}
     )
 
 
@@ -136,14 +148,15 @@ class ToMany(Paged):
 class ReplayMany(ToMany):
     """Dead letters, owed again."""
 
-    where: OfDeliveries = Field(description="Which dead letters; {} is all.")
+    where: OfDeliveries = Field(description="Which dead letters; {} is all that nobody has ended.")
     sink: str | None = Field(None, description="To this sink instead of the old ones.")
 
 
 class EndMany(ToMany, End):
-    """Pending deliveries, given up."""
+    """Pending deliveries or dead letters, about which nothing more is to be done."""
 
-    where: OfDeliveries = Field(description="Which pending deliveries; {} is all.")
+    where: OfDeliveries = Field(description="Which deliveries; {} is all.")
+    dead: bool = Field(default=False, strict=True, description="Dead letters instead of pending deliveries.")
     orphaned: bool = Field(default=False, strict=True, description="Only those whose sink is configured no longer.")
 
 
@@ -153,7 +166,13 @@ class RouteMany(ToMany):
     where: OfEvents = Field(description="Which events; {} is all.")
 
 
+class EndBodies(ToMany, End):
+    """Quarantined bodies, about which nothing is to be done."""
+
+    where: OfTimes = Field(description="Which bodies; {} is all.")
+
+
 class ReadMany(ToMany):
     """Quarantined bodies, read again."""
 
-    where: OfTimes = Field(description="Which bodies; {} is all.")
+    where: OfTimes = Field(description="Which bodies; {} is all that nobody has ended.")

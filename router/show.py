@@ -109,12 +109,17 @@ def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str
     sums = "  ".join(f"{name} {count}" for name, count in summary.items() if name != "deliveries")
     deliveries = "  ".join(f"{name} {count}" for name, count in summary["deliveries"].items())
     rows = (
-        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], lane["dead"], local_time(lane["next_at"]),
+        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], _dead(lane), local_time(lane["next_at"]),
          lane["reason"])
         for lane in lanes
     )  # fmt: skip
     heads = ("SINK", "KIND", "STATE", "PENDING", "CLAIMED", "DEAD", "NEXT TRY", "REASON")
     return f"{sums}\ndeliveries: {deliveries}\n\n{columns(heads, rows)}"
+
+
+def _dead(lane: dict[str, Any]) -> str:
+    ended = f" and {lane['ended']} ended" if lane["ended"] else ""
+    return f"{lane['dead'] - lane['ended']}{ended}"
 
 
 def reload_state(state: dict[str, Any]) -> str:
@@ -181,10 +186,18 @@ def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
 def quarantine_rows(items: Iterable[dict[str, Any]]) -> str:
     """Quarantined bodies, a line each; not their bytes."""
     rows = (
-        (line["id"], line["source"], local_time(line["received_at"]), line["times"], line["size"], line["reason"])
+        (
+            line["id"],
+            line["source"],
+            local_time(line["received_at"]),
+            line["times"],
+            line["size"],
+            line["ended"] and "yes",
+            line["reason"],
+        )
         for line in items
     )
-    return columns(("BODY", "SOURCE", "RECEIVED", "TIMES", "BYTES", "REASON"), rows)
+    return columns(("BODY", "SOURCE", "RECEIVED", "TIMES", "BYTES", "ENDED", "REASON"), rows)
 
 
 def channel_rows(items: Iterable[dict[str, Any]]) -> str:

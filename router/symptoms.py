@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from router.alarm import Alarm, Cause
-from router.delivery import LaneRow, LaneState
+from router.delivery import LaneRow, LaneState, unended
 
 if TYPE_CHECKING:
     from router.hours import Hours
@@ -29,9 +29,9 @@ def down(rows: Iterable[LaneRow], known: Iterable[Alarm], after: timedelta, now:
 
 
 def dead(backlog: Mapping[str, Mapping[str, int]], now: datetime) -> Iterator[Alarm]:
-    """Sinks that have dead letters."""
+    """Sinks that have dead letters which nobody has ended."""
     for sink, states in backlog.items():
-        if count := states.get("dead", 0):
+        if count := unended(states):
             yield Alarm(cause=Cause.DEAD, subject=sink, since=now, count=count)
 
 
@@ -47,7 +47,7 @@ def oldest(
 
 
 def quarantine(count: int, now: datetime) -> Iterator[Alarm]:
-    """Bodies that no format could read."""
+    """Bodies that no format could read, and nobody has ended."""
     if count:
         yield Alarm(cause=Cause.QUARANTINE, subject="", since=now, count=count)
 

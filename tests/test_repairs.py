@@ -11,9 +11,11 @@ import structlog
 
 from router import formats
 from router.app import Router
+from router.delivery import Dead
 from router.errors import Unreadable
 from router.inbox import understand
 from router.routing import RoutingTable
+from store_engines import at, settlement
 from support import body, until_awaited
 from test_admin import API, FILE, TOKEN, Administered, admin, administered, dead_letter, get, post
 
@@ -198,7 +200,9 @@ async def test_dead_letters_are_replayed_by_filter_to_another_sink(admin: Admini
     await router.inbox.accept("sipgate", body("call-2", channel={"name": "Secret"}))
     await router.inbox.accept("sipgate", body("call-3", channel={"id": "c9", "name": "Other"}))
     (secret,) = [line["id"] for line in (await get(client, f"{API}/deliveries?sink=down&channel=secret"))["items"]]
-    await post(client, f"{API}/deliveries/end", {"where": {"sink": "down"}, "reason": "for good"})
+    found = await router.store.claim("down", limit=9, now=at(0), until=at(60), probe=True)
+    for claim in found.claims:
+        await router.store.settle(claim, settlement(Dead("refused for good")))
     path = f"{API}/deliveries/replay"
     for where, matched in (
         ({"channel": "other"}, 1),
@@ -220,6 +224,9 @@ async def test_dead_letters_are_replayed_by_filter_to_another_sink(admin: Admini
     (acted,) = [entry for entry in logs if entry["event"] == "admin.acted"]
     assert (acted["action"], acted["matched"], acted["done"]) == ("replay_many", 3, 2)
     await post(client, path, {"where": {}, "sink": "nobody"}, 404)
+    await post(client, path, {"where": {}, "sink": ""}, 404)
+    await post(client, f"{API}/deliveries/{secret}/replay", {"sink": ""}, 404)
+    assert (await get(client, f"{API}/summary"))["deliveries"]["dead"] == 1, "a sink without a name is nobody's"
 
 
 @pytest.mark.parametrize(
@@ -251,6 +258,55 @@ async def test_what_waits_for_a_sink_that_is_gone_is_ended_with_a_reason(tmp_pat
         lines = (await get(client, f"{API}/deliveries?state=dead"))["items"]
         assert {(line["sink"], line["reason"]) for line in lines} == {("archive", "ended by an operator: moved")}
         assert (await get(client, f"{API}/summary"))["deliveries"]["pending"] == 2
+
+
+async def test_dead_letters_that_are_ended_rest_until_one_is_replayed_by_its_id(admin: Administered) -> None:
+    router, client = admin
+    dead = await dead_letter(router)
+    path, why = f"{API}/deliveries/{dead}/end", {"reason": "wrong number"}
+    assert (await get(client, f"{API}/lanes"))["items"][1]["ended"] == 0
+    await post(client, path, why)
+    refused = await post(client, path, why, 409)
+    assert refused["error"]["message"] == f"delivery {dead} is ended already"
+    (line,) = (await get(client, f"{API}/deliveries?state=dead&ended=true"))["items"]
+    assert line["reason"].startswith("ended by an operator: wrong number (before: http://127.0.0.1:9")
+    assert (await get(client, f"{API}/deliveries?state=dead&ended=false"))["items"] == []
+    lane = (await get(client, f"{API}/lanes"))["items"][1]
+    assert (lane["dead"], lane["ended"]) == (1, 1)
+    for what in ("replay", "end"):
+        many = await post(
+            client, f"{API}/deliveries/{what}", {"where": {}} | (why | {"dead": True} if what == "end" else {})
+        )
+        assert (many["matched"], many["done"]) == (0, 0)
+    await post(client, f"{API}/deliveries/{dead}/replay", {"sink": "archive"}, 202)
+
+
+async def test_dead_letters_are_ended_by_filter(admin: Administered) -> None:
+    router, client = admin
+    await dead_letter(router)
+    path, ask = f"{API}/deliveries/end", {"reason": "old", "where": {"sink": "down"}}
+    assert (await post(client, path, ask))["matched"] == 0, "without `dead`, what is pending is meant"
+    assert (await post(client, path, ask | {"dead": True, "dry_run": True}))["matched"] == 1
+    assert (await post(client, path, ask | {"dead": True}))["done"] == 1
+    assert (await get(client, f"{API}/lanes"))["items"][1]["ended"] == 1
+
+
+async def test_a_quarantined_body_that_is_ended_rests_and_can_still_be_read(admin: Administered) -> None:
+    router, client = admin
+    kept, other = await quarantined(router), await quarantined(router, b"{")
+    assert await router.store.unread() == 2
+    await post(client, f"{API}/quarantine/{kept}/end", {"reason": "a scanner"})
+    await post(client, f"{API}/quarantine/{kept}/end", {"reason": "again"}, 409)
+    await post(client, f"{API}/quarantine/nothing/end", {"reason": "x"}, 409)
+    assert await router.store.unread() == 1
+    lines = (await get(client, f"{API}/quarantine"))["items"]
+    assert {line["id"]: line["ended"] for line in lines} == {kept: "a scanner", other: None}
+    assert [line["id"] for line in (await get(client, f"{API}/quarantine?ended=false"))["items"]] == [other]
+    assert (await post(client, f"{API}/quarantine/replay", {"where": {}}))["matched"] == 1
+    assert (await post(client, f"{API}/quarantine/end", {"where": {}, "reason": "all"}))["done"] == 1
+    assert await router.store.unread() == 0
+    assert (await post(client, f"{API}/quarantine/{kept}/replay"))["quarantined"] == kept
+    assert (await get(client, f"{API}/summary"))["quarantined"] == 2, "they are kept"
 
 
 # --- the audit ---

@@ -128,6 +128,7 @@ async def test_the_write_of_a_cancelled_caller_is_done_all_the_same(engine: Engi
 
 async def test_a_write_that_fails_by_its_own_fault_does_not_fail_its_neighbours(store: Store) -> None:
     dead = await dead_one(store, "dead")
+    await store.end(dead, reason="once", now=NOW)
     answers = await asyncio.gather(
         store.accept(arrival("before")),
         store.end("no such delivery", reason="mistake", now=NOW),
@@ -907,7 +908,42 @@ async def test_a_pending_delivery_can_be_ended(store: Store) -> None:
     assert await store.replay(delivery_id, now=at(10))
 
 
-async def test_only_a_pending_delivery_can_be_ended(store: Store) -> None:
+async def test_a_dead_delivery_that_is_ended_is_counted_as_such_and_keeps_its_time_and_reason(store: Store) -> None:
+    dead, other = await dead_one(store, "one"), await dead_one(store, "two")
+    await store.end(dead, reason="wrong number", now=at(9))
+    line = await line_of(store, dead)
+    assert (line.state, line.ended, line.settled_at) == (DeliveryState.DEAD, True, at(1))
+    assert line.reason == "wrong number (before: no such mailbox)"
+    assert await store.backlog() == {"screen": {"dead": 2, "ended": 1}}
+    assert [one.id for one in (await store.deliveries(wanted=Wanted(ended=True))).items] == [dead]
+    assert [one.id for one in (await store.deliveries(wanted=Wanted(ended=False))).items] == [other]
+    with pytest.raises(Conflict, match="ended already"):
+        await store.end(dead, reason="again", now=at(10))
+    await store.replay(dead, now=at(11))
+    assert await store.backlog() == {"screen": {"dead": 1, "pending": 1, "replayed": 1}}
+    with pytest.raises(Conflict):
+        await store.end(dead, reason="again", now=at(12))
+
+
+async def test_a_quarantined_body_that_is_ended_stays_and_is_counted_no_more(store: Store) -> None:
+    kept, other = await quarantine(store, b"{"), await quarantine(store, b"[")
+    assert await store.unread() == 2
+    await store.end_quarantined(kept, reason="a scanner")
+    assert await store.unread() == 1
+    assert (await store.summary()).quarantined == 2
+    found = await store.quarantined(wanted=Wanted(ended=False))
+    assert [line.id for line in found.items] == [other]
+    with pytest.raises(Conflict, match="ended already"):
+        await store.end_quarantined(kept, reason="again")
+    with pytest.raises(Conflict, match="no longer"):
+        await store.end_quarantined("no such body", reason="x")
+    assert await quarantine(store, b"{") == kept
+    assert await store.unread() == 1, "the same again is no news"
+    await store.read_again(kept, arrival())
+    assert await store.unread() == 1
+
+
+async def test_only_a_pending_or_dead_delivery_can_be_ended(store: Store) -> None:
     await accepted(store, arrival(owed=("screen",)))
     claim = await claim_one(store)
     with pytest.raises(Conflict, match="claimed"):

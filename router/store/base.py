@@ -195,6 +195,8 @@ class Wanted:
     sink: str | None = None
     #: What the reason of a delivery holds, in small letters or capitals.
     reason: str | None = None
+    #: An operator has ended it (dead letters and quarantined bodies), or nobody has.
+    ended: bool | None = None
 
 
 #: No line is unwanted.
@@ -266,6 +268,8 @@ class DeliveryLine:
     parts: tuple[str, ...] = ()
     remote_id: str | None = None
     replay_of: str | None = None
+    #: An operator has said that nothing more is to be done; it is dead then.
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +294,8 @@ class QuarantineLine:
     received_at: datetime
     times: int
     last_at: datetime
+    #: Why an operator has said that nothing is to be done about it; None: nobody has.
+    ended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +509,18 @@ class Store(ABC):
 
     @abstractmethod
     async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
-        """Move a pending delivery to `dead`. Raises `Unknown`, or `Conflict` where it is not pending."""
+        """Move a pending delivery to `dead`, or let a dead one rest: both are ended then, and nobody is told of them.
+
+        Why it had failed stays in its reason, behind the new one. An ended one can still be replayed. Raises `Unknown`,
+        or `Conflict` where it is neither pending nor dead, or ended already.
+        """
+
+    @abstractmethod
+    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        """Let a quarantined body rest: it stays, can still be read again, and nobody is told of it any more.
+
+        Raises `Conflict` where it is in quarantine no longer, or ended already.
+        """
 
     @abstractmethod
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
@@ -548,7 +565,11 @@ class Store(ABC):
 
     @abstractmethod
     async def backlog(self) -> dict[str, Mapping[str, int]]:
-        """Deliveries by sink and state, for sinks that have any."""
+        """Deliveries by sink and state, for sinks that have any; under `ENDED`, how many of the dead are ended."""
+
+    @abstractmethod
+    async def unread(self) -> int:
+        """How many quarantined bodies nobody has ended."""
 
     @abstractmethod
     async def oldest(self) -> dict[str, datetime]:
@@ -593,7 +614,7 @@ class Store(ABC):
     async def quarantined(
         self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
     ) -> Page[QuarantineLine]:
-        """Quarantined bodies, newest first; of `wanted` the times and the source count."""
+        """Quarantined bodies, newest first; of `wanted` the times, the source and `ended` count."""
 
     @abstractmethod
     async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:

@@ -252,6 +252,10 @@ class SqliteStore(Store):
         await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
 
     @override
+    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        await self._write(partial(putting_right.end_quarantined, quarantine_id=quarantine_id, reason=reason))
+
+    @override
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
         acceptance = self._acceptance(arrival)
         return await self._write(
@@ -302,6 +306,10 @@ class SqliteStore(Store):
     @override
     async def backlog(self) -> dict[str, Mapping[str, int]]:
         return await self.readers.read(looking.backlog)
+
+    @override
+    async def unread(self) -> int:
+        return await self.readers.read(looking.unread)
 
     @override
     async def oldest(self) -> dict[str, datetime]:

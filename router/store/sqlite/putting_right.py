@@ -43,10 +43,20 @@ def replay(connection: sqlite3.Connection, delivery_id: str, *, sink: str | None
 
 
 def end(connection: sqlite3.Connection, delivery_id: str, *, reason: str, now: datetime) -> None:
-    """Give a pending delivery up."""
+    """Give a pending delivery up, or let a dead one rest."""
     if connection.execute(SQL["end"], {"id": delivery_id, "reason": reason, "now": micros(now)}).rowcount == 0:
-        state = _delivery(connection, delivery_id)["state"]
-        message = f"delivery {delivery_id} is {state}: only a pending one can be ended"
+        row = _delivery(connection, delivery_id)
+        state = "ended already" if row["ended"] else f"{row['state']}: only a pending or a dead one can be ended"
+        message = f"delivery {delivery_id} is {state}"
+        raise Conflict(message)
+
+
+def end_quarantined(connection: sqlite3.Connection, quarantine_id: str, *, reason: str) -> None:
+    """Let an unreadable body rest."""
+    if connection.execute(SQL["end_quarantined"], {"id": quarantine_id, "reason": reason}).rowcount == 0:
+        if connection.execute(SQL["is_quarantined"], {"id": quarantine_id}).fetchone() is None:
+            raise Conflict(_NOT_THERE.format(quarantine_id))
+        message = f"body {quarantine_id} is ended already"
         raise Conflict(message)
 
 

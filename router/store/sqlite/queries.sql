@@ -217,7 +217,7 @@ UPDATE deliveries SET held = 0, due = :now WHERE sink = :sink AND state = 'pendi
 
 
 -- state_of: Where a delivery stands.
-SELECT event_id, sink, state FROM deliveries WHERE id = :id;
+SELECT event_id, sink, state, ended FROM deliveries WHERE id = :id;
 
 -- mark_replayed: A dead delivery has got a successor.
 UPDATE deliveries SET state = 'replayed' WHERE id = :id;
@@ -226,12 +226,21 @@ UPDATE deliveries SET state = 'replayed' WHERE id = :id;
 INSERT INTO deliveries (id, event_id, sink, state, accepted_at, due, replay_of)
 VALUES (:id, :event_id, :sink, 'pending', :now, :now, :replay_of);
 
--- end: Give a pending delivery up.
-UPDATE deliveries SET state = 'dead', held = 0, settled_at = :now, reason = :reason
-WHERE id = :id AND state = 'pending';
+-- end: Give a pending delivery up, or let a dead one rest; why it had failed stays readable.
+UPDATE deliveries SET
+    state = 'dead', held = 0, ended = 1,
+    settled_at = CASE WHEN state = 'dead' THEN settled_at ELSE :now END,
+    reason = CASE WHEN reason IS NULL THEN :reason ELSE :reason || ' (before: ' || reason || ')' END
+WHERE id = :id AND (state = 'pending' OR (state = 'dead' AND NOT ended));
 
 -- leave_quarantine: Take a body out of quarantine.
 DELETE FROM quarantine WHERE id = :id RETURNING times, last_at;
+
+-- end_quarantined: Let an unreadable body rest.
+UPDATE quarantine SET ended = :reason WHERE id = :id AND ended IS NULL;
+
+-- is_quarantined: Whether a body is in quarantine.
+SELECT 1 FROM quarantine WHERE id = :id;
 
 -- keep_unread: Remember why a body is still unreadable.
 UPDATE quarantine SET reason = :reason WHERE id = :id;
@@ -281,6 +290,12 @@ SELECT name, n FROM totals UNION ALL SELECT routed, n FROM event_totals;
 
 -- delivery_totals: Deliveries by sink and state.
 SELECT sink, state, n FROM delivery_totals WHERE n > 0 ORDER BY sink, state;
+
+-- ended: How many dead letters of each sink were ended.
+SELECT sink, count(*) AS n FROM deliveries WHERE state = 'dead' AND ended GROUP BY sink;
+
+-- unread: How many unreadable bodies nobody has ended.
+SELECT (SELECT n FROM totals WHERE name = 'quarantined') - (SELECT count(*) FROM quarantine WHERE ended IS NOT NULL) AS n;
 
 -- oldest: When the oldest delivery that is still owed was accepted, by sink.
 SELECT sink, min(accepted_at) AS accepted_at FROM deliveries
@@ -335,11 +350,11 @@ WHERE deliveries.state = :state AND deliveries.state <> 'delivered' AND deliveri
 ORDER BY deliveries.id DESC;
 
 -- quarantined: Unreadable bodies, newest first.
-SELECT id, source, reason, size, received_at, times, last_at
+SELECT id, source, reason, size, received_at, times, last_at, ended
 FROM quarantine WHERE id < :after AND id >= :since ORDER BY id DESC;
 
 -- quarantined_body: One unreadable body.
-SELECT id, source, reason, size, received_at, times, last_at, digest, content_type, body
+SELECT id, source, reason, size, received_at, times, last_at, ended, digest, content_type, body
 FROM quarantine WHERE id = :id;
 
 -- channels: Channels, the one with the newest call first.
