@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,12 +18,12 @@ from router.options import (
     of_calls,
     of_deliveries,
     print_json,
-    remote_router,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from router.options import Reach
     from router.remote import Answer, Remote
 
 #: Of many, for one request: it has to be done before the command's patience ends.
@@ -41,12 +40,12 @@ _dry_option = click.option("--dry-run", is_flag=True, help="Only count.")
 @of_deliveries
 @click.argument("delivery_ids", nargs=-1)
 def replay(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, to: str | None, dry_run: bool, everything: bool,
+    *, reach: Reach, as_json: bool, to: str | None, dry_run: bool, everything: bool,
     where: dict[str, str], delivery_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Owe dead letters again, by their ids or by what fits: new deliveries that name the old."""
     _refuse_both(delivery_ids, everything or where, alone=dry_run)
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     if not delivery_ids:
         body = {"where": where, "sink": to, "dry_run": dry_run}
         _do_many(remote, ("deliveries", "replay"), body, "replayed", as_json=as_json)
@@ -66,7 +65,7 @@ def replay(
 @of_deliveries
 @click.argument("delivery_ids", nargs=-1)
 def end(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, why: str, dead: bool, orphaned: bool,
+    *, reach: Reach, as_json: bool, why: str, dead: bool, orphaned: bool,
     dry_run: bool, everything: bool, where: dict[str, str], delivery_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Give pending deliveries up, or let dead letters rest, by their ids or by what fits.
@@ -74,7 +73,7 @@ def end(
     What was pending is a dead letter then. No alarm speaks of what is ended; it can still be replayed, by its id.
     """
     _refuse_both(delivery_ids, everything or orphaned or where, alone=dry_run)
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     if not delivery_ids:
         body = {"where": where, "reason": why, "dead": dead, "orphaned": orphaned, "dry_run": dry_run}
         _do_many(remote, ("deliveries", "end"), body, "ended", as_json=as_json)
@@ -90,19 +89,19 @@ def end(
 @of_calls
 @click.argument("event_ids", nargs=-1)
 def route(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, unrouted: bool, dry_run: bool, everything: bool,
+    *, reach: Reach, as_json: bool, unrouted: bool, dry_run: bool, everything: bool,
     where: dict[str, str], event_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Route events by today's rules, by their ids or by what fits; no sink gets an event twice."""
     _refuse_both(event_ids, everything or unrouted or where, alone=dry_run)
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     if not event_ids:
         of_routing = {"routed": "unrouted"} if unrouted else {}
         _do_many(
             remote, ("events", "route"), {"where": where | of_routing, "dry_run": dry_run}, "routed", as_json=as_json
         )
     for event_id in event_ids:
-        answer = remote.post("events", event_id, "route", shape={"sinks": list})
+        answer = remote.post("events", event_id, "route", shape={"sinks": list[str]})
         _say(answer, f"{event_id} goes to: {', '.join(answer['sinks']) or 'nobody besides'}", as_json=as_json)
 
 
@@ -116,7 +115,7 @@ def route(
 @click.argument("action", type=click.Choice(["show", "replay", "end"]), required=False)
 @click.argument("body_ids", nargs=-1)
 def quarantine(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, full: bool, dry_run: bool,
+    *, reach: Reach, as_json: bool, limit: int, full: bool, dry_run: bool,
     everything: bool, where: dict[str, str], why: str | None, action: str | None, body_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
     """List the bodies that no format could read; `show BODY_ID`, `replay` or `end` them.
@@ -136,7 +135,7 @@ def quarantine(
         raise click.UsageError(message)
     if action in ("replay", "end"):
         _refuse_both(body_ids, everything or where, alone=dry_run)
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     if action == "show":
         answer = remote.get("quarantine", body_ids[0], shape={"outline": dict}, full="1" if full else None)
         show_body(answer, full=full and not as_json)
@@ -185,24 +184,24 @@ def _read_again(remote: Remote, body_ids: tuple[str, ...], *, as_json: bool) -> 
 
 @asking
 @click.argument("sink")
-def pause(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
+def pause(*, reach: Reach, as_json: bool, sink: str) -> None:
     """Hold the lane of SINK: what it is owed waits."""
-    _show_lane(remote_router(file, url, token).post("lanes", sink, "pause", shape=LANE), as_json=as_json)
+    _show_lane(reach.router().post("lanes", sink, "pause", shape=LANE), as_json=as_json)
 
 
 @asking
 @click.argument("sink")
-def resume(*, file: Path, url: str | None, token: str | None, as_json: bool, sink: str) -> None:
+def resume(*, reach: Reach, as_json: bool, sink: str) -> None:
     """Let the lane of SINK go on."""
-    _show_lane(remote_router(file, url, token).post("lanes", sink, "resume", shape=LANE), as_json=as_json)
+    _show_lane(reach.router().post("lanes", sink, "resume", shape=LANE), as_json=as_json)
 
 
 @asking
-def reload(*, file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+def reload(*, reach: Reach, as_json: bool) -> None:
     """Put in force what routes.yaml says now. A mistake in it changes nothing."""
     from router.show import reloaded
 
-    answer = remote_router(file, url, token).post("reload", shape={"gone": dict, "restart": list})
+    answer = reach.router().post("reload", shape={"gone": dict, "restart": list[str]})
     _say(answer, reloaded(answer), as_json=as_json)
 
 

@@ -16,13 +16,13 @@ from router.store.sqlite import folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from router.config import Config
+    from router.config import Config, Known
 
 #: 256 bits, 43 characters in a URL.
 _BYTES = 32
 
 
-def tokens(config: Config) -> dict[str, tuple[str, ...]]:
+def tokens(config: Known) -> dict[str, tuple[str, ...]]:
     """Every source's tokens, the one to use first. Makes missing ones, on stable storage before this returns.
 
     Raises `ConfigError` where the data folder cannot be written or a token's file holds no token.

@@ -184,11 +184,13 @@ def test_what_http_cannot_send_is_not_sent_and_not_quoted(tmp_path: Path, url: s
 
 
 @contextmanager
-def stranger(status: int, said: bytes) -> Iterator[str]:
-    """The URL of another web server, which answers everything like this."""
+def stranger(status: int, said: bytes, sent: list[str | None] | None = None) -> Iterator[str]:
+    """The URL of another web server, which answers everything like this; `sent` gets the tokens that it is sent."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
+            if sent is not None:
+                sent.append(self.headers["Authorization"])
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             self.send_response(status)
             self.send_header("Content-Length", str(len(said)))
@@ -322,6 +324,107 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
         ["events", "--since", "yesterday"], ["events", "--limit", "0"],
     ):  # fmt: skip
         assert "Usage" in aftercall(*wrong, cwd=served, expect=2), wrong
+
+
+def test_what_waits_for_a_restart_is_said_by_reload_and_status(served: Path) -> None:
+    file = served / "routes.yaml"
+    file.write_text(file.read_text().replace("server:\n", "server:\n  max_body: 11 MiB\n"))
+    assert "! after a restart only: server.max_body" in aftercall("reload", cwd=served)
+    assert "! after a restart only: server.max_body" in aftercall("status", cwd=served)
+
+
+def test_with_a_mistake_in_the_rules_commands_ask_the_running_router_all_the_same(served: Path) -> None:
+    aftercall("send", "call.json", cwd=served)
+    file = served / "routes.yaml"
+    text = file.read_text().replace("{kind: console}", "{kind: slak}").replace("to: [screen]", "to: [scren]")
+    file.write_text(text)
+    first, *others = aftercall("check", cwd=served, expect=1).splitlines()
+    assert len(others) == 2
+    said = aftercall("status", cwd=served)
+    assert said.count(f"{first} (a warning)\n") == 1
+    assert "… and 2 more; `aftercall check` shows all\n" in said
+    assert "received 1" in said
+    for command in (
+        ["reload"], ["pause", "screen"], ["resume", "screen"], ["dead"], ["events"], ["quarantine"], ["channels"],
+        ["send", "call.json"], ["url"], ["backup", "all.tar"],
+    ):  # fmt: skip
+        said = aftercall(*command, cwd=served, expect=1 if command == ["reload"] else 0)
+        assert f"{first} (a warning)\n" in said, command
+        assert ("answered 422" in said) is (command == ["reload"])
+    assert (served / "all.tar").exists()
+
+
+def test_where_the_admin_listener_cannot_be_read_there_is_another_way_to_name_it(folder: Path) -> None:
+    file = folder / "routes.yaml"
+    good = file.read_text()
+    for text in (good.replace("listen: 127.0.0.1:", "listen: nowhere:x"), f"{good}\nnever: [", ""):
+        file.write_text(text)
+        *mistakes, hint = aftercall("status", cwd=folder, expect=1).splitlines()
+        assert mistakes == aftercall("check", cwd=folder, expect=1).splitlines()
+        assert hint.startswith("`--url URL` asks a running router without this file")
+    file.unlink()
+    assert "`--url URL`" in aftercall("status", cwd=folder, expect=1)
+
+
+@pytest.fixture
+def two_admins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """A folder whose admin listener is a web server that notes the tokens that it is sent."""
+    for name in ("AFTERCALL_ADMIN_TOKEN", "AFTERCALL_ADMIN_AS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    sent: list[str | None] = []
+    with stranger(200, b'{"items": []}', sent) as url:
+        (tmp_path / "routes.yaml").write_text(
+            f"sources: {{sipgate: {{}}}}\n"
+            f"admin: {{listen: '{url.removeprefix('http://')}', tokens: {{anna: {ANNA}, ben: {BEN}}}}}\n"
+        )
+        yield sent
+
+
+ANNA, BEN, CARL = (f"0123456789abcdefghijkl-{name}" for name in ("anna", "ben", "carl"))
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "token"),
+    [
+        (["--as", "anna"], {}, ANNA),
+        (["--as", "ben"], {}, BEN),
+        ([], {"AFTERCALL_ADMIN_AS": "ben"}, BEN),
+        (["--token", CARL], {}, CARL),
+        ([], {"AFTERCALL_ADMIN_TOKEN": CARL}, CARL),
+        (["--token", CARL, "--as", "anna"], {}, CARL),
+        (["--as", "anna"], {"AFTERCALL_ADMIN_AS": "ben"}, ANNA),
+    ],
+)
+def test_who_asks_is_who_was_said_to(
+    two_admins: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    environ: dict[str, str],
+    token: str,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert in_process(monkeypatch, "channels", *options) == 0
+    assert two_admins == [f"Bearer {token}"]
+
+
+def test_of_several_admins_none_is_taken_for_another(
+    two_admins: list[str | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("call.json").write_text("{}")
+    for command in (["channels"], ["pause", "x"], ["send", "call.json"]):
+        assert in_process(monkeypatch, *command) == 1
+        assert "write `--as anna` or another of anna, ben" in capsys.readouterr().err
+    assert in_process(monkeypatch, "channels", "--as", "benn") == 1
+    assert "did you mean 'ben'" in capsys.readouterr().err
+    assert in_process(monkeypatch, "channels", "--as", "ben", "--url", "http://127.0.0.1:9") == 1
+    assert "give --token" in capsys.readouterr().err
+    assert two_admins == []
+    file = Path("routes.yaml")
+    file.write_text(file.read_text().replace(f"anna: {ANNA}, ", ""))
+    assert in_process(monkeypatch, "channels") == 0
+    assert two_admins == [f"Bearer {BEN}"]
 
 
 def test_times_are_those_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -360,6 +360,7 @@ SETTINGS = {
     "server: {max_body: 0 B}": "1:20: server.max_body: '0 B' is not allowed; write at least 1",
     "admin: {listen: 0.0.0.0:8081}": "1:17: admin.listen: 0.0.0.0:8081 can be reached from other machines; give admin.tokens a name and a secret",
     "admin: {listen: 127.0.0.1:8080}": "1:17: admin.listen: is where server.listen listens already; choose another port",
+    f"admin: {{tokens: {{ops: {TOKEN}, ben: {TOKEN}}}}}": "1:54: admin.tokens.ben: has the secret of 'ops': the log could not tell the two apart; give each its own",
     "admin: {tokens: [x]}": f"1:17: admin.tokens: {NO_NAMES}",
     "retry: fast": f"1:8: retry: {NO_MAP}",
     "retry: {schedule: fast}": f"1:19: retry.schedule: 'fast' is not allowed; write 'standard-webhooks'; or: {NO_LIST}",

@@ -31,9 +31,10 @@ def including(document: Document, folder: Path, environ: Mapping[str, str], file
     root = document.root
     if len(parts) > 1:
         root = _joined(parts, reader.problems)
+    joined = Document(document.file, root.node.data(), tuple(reader.warnings), root)
     if reader.problems:
-        raise Invalid(tuple(dict.fromkeys(reader.problems)))
-    return Document(document.file, root.node.data(), tuple(reader.warnings), root)
+        raise Invalid(tuple(dict.fromkeys(reader.problems)), joined)
+    return joined
 
 
 class _Reader:
@@ -103,7 +104,9 @@ class _Reader:
             return None
         except Invalid as invalid:
             self.problems += invalid.problems
-            return None
+            if invalid.rest is None:
+                return None
+            made = invalid.rest
         if not made.root.node.is_map:
             self.problems.append(made.problem((), "is no map; write keys with values, like `key: value`"))
             return None

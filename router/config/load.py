@@ -102,19 +102,33 @@ def load(
     Plugins run once in a process: `after` is the configuration in force, whose kinds of sinks these are.
     """
     file, files = file.absolute(), files or Files()
+    text = text_of(file, files)
     try:
-        text = files.text(file)
+        document = including(read(text, file.name, file.parent, environ, files), file.parent, environ, files)
+    except Invalid as error:
+        raise ConfigError(str(error)) from None
+    return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
+
+
+def text_of(file: Path, files: Files) -> str:
+    """The text of routes.yaml. Raises `ConfigError`."""
+    try:
+        return files.text(file)
     except FileNotFoundError:
         message = f"{file.name}: there is no such file in {file.parent}; `aftercall init` writes one to begin with"
         raise ConfigError(message) from None
     except (OSError, UnicodeDecodeError) as error:
         message = f"{file.name}: cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}"
         raise ConfigError(message) from None
-    try:
-        document = including(read(text, file.name, file.parent, environ, files), file.parent, environ, files)
-    except Invalid as error:
-        raise ConfigError(str(error)) from None
-    return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
+
+
+def database(store: str | None, data: Path, folder: Path) -> Path:
+    """The file that `store` names. Raises `ValueError` where it names none."""
+    if store is None:
+        return data / "aftercall.db"
+    if not _SQLITE.fullmatch(store):
+        raise ValueError(_later(store))
+    return folder / store.removeprefix("sqlite:///")
 
 
 def _later(store: str) -> str:
@@ -328,8 +342,15 @@ class _Loader:
                     self._problem(("sources", name), message)
         if settings.admin.listen == settings.server.listen and settings.server.listen.port:
             self._problem(("admin", "listen"), "is where server.listen listens already; choose another port")
-        if settings.store is not None and not _SQLITE.fullmatch(settings.store):
-            self._problem(("store",), _later(settings.store))
+        try:
+            self._database(settings)
+        except ValueError as error:
+            self._problem(("store",), str(error))
+        names: dict[str, str] = {}
+        for name, token in settings.admin.tokens.items():
+            if (first := names.setdefault(token.get_secret_value(), name)) != name:
+                message = f"has the secret of {first!r}: the log could not tell the two apart; give each its own"
+                self._problem(("admin", "tokens", name), message)
         if not settings.admin.listen.loopback and not settings.admin.tokens:
             self._problem(
                 ("admin", "listen"),
@@ -346,10 +367,7 @@ class _Loader:
                 self._problem(("never", at, "to"), "`all` has every sink in it; write `all` alone, or the names alone")
 
     def _database(self, settings: Settings) -> Path:
-        folder = self.file.parent
-        if settings.store is None:
-            return folder / settings.data / "aftercall.db"
-        return folder / settings.store.removeprefix("sqlite:///")
+        return database(settings.store, self.file.parent / settings.data, self.file.parent)
 
     def _look_at_disk(self, settings: Settings) -> None:
         mount = remote_mount(self._database(settings).parent)
