@@ -7,7 +7,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args, get_origin
 from urllib.parse import quote, urlencode, urlsplit
 
 from router.about import NAME
@@ -49,10 +49,10 @@ class Answer(dict[str, Any]):
         """Itself. Raises `Stranger` where the values, or the items of a list, are not of these types."""
         for key, kind in shape.items():
             value: Any = self[key]
-            plain: type = getattr(kind, "__origin__", kind)
-            if not isinstance(value, plain) or not all(
-                isinstance(item, one) for one in get_args(kind) for item in value
-            ):
+            plain: Any = get_origin(kind)
+            if not isinstance(value, kind if plain is None else plain):
+                raise Stranger
+            if not all(isinstance(item, one) for one in get_args(kind) for item in value):
                 raise Stranger
         return self
 

@@ -298,17 +298,20 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
         aftercall("send", "--new", "--wait", "0", "call.json", cwd=served)
     (pending, *_) = json.loads(aftercall("deliveries", "--state", "pending", "--json", cwd=served))["items"]
     assert "is ended" in aftercall("end", pending["id"], "--reason", "wrong", cwd=served)
-    assert "ended by an operator: wrong" in aftercall("dead", "--channel", "sales hotline", cwd=served)
-    assert "nothing" in aftercall("dead", "--channel", "Support", cwd=served)
+    assert "nothing" in aftercall("dead", cwd=served)
+    assert "ended by an operator: wrong" in aftercall("dead", "--ended", "--channel", "sales hotline", cwd=served)
+    assert "nothing" in aftercall("dead", "--ended", "--channel", "Support", cwd=served)
     counted = aftercall("end", "--reason", "moved", "--sink", "screen", "--since", "1h", "--dry-run", cwd=served)
     assert counted == "2 would be ended; nothing was done\n"
     assert "0 would" in aftercall("end", "--reason", "x", "--all", "--orphaned", "--dry-run", cwd=served)
     assert "2 of 2 ended" in aftercall("end", "--reason", "moved", "--sink", "screen", cwd=served)
     aftercall("resume", "screen", cwd=served)
-    assert "1 of 1 replayed" in aftercall("replay", "--reason-has", "WRONG", "--to", "archive", cwd=served)
-    assert "0 of 0 replayed" in aftercall("replay", "--until", "2020-01-01", "--all", cwd=served)
-    total = json.loads(aftercall("replay", "--sink", "screen", "--json", cwd=served))
-    assert total == {"matched": 2, "done": 2, "left": []}
+    assert "0 of 0 replayed" in aftercall("replay", "--all", cwd=served), "what is ended is replayed by its id alone"
+    assert "is replayed as" in aftercall("replay", pending["id"], "--to", "archive", cwd=served)
+    ended = json.loads(aftercall("dead", "--ended", "--json", cwd=served))["items"]
+    assert len(ended) == 2
+    for line in ended:
+        aftercall("replay", line["id"], cwd=served)
     assert "nothing" in aftercall("events", "--unrouted", cwd=served)
     (event, *_) = json.loads(aftercall("events", "--sink", "archive", "--json", "--limit", "1", cwd=served))["items"]
     assert "nobody besides" in aftercall("route", event["id"], cwd=served)
@@ -316,9 +319,13 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
     aftercall("send", "-", cwd=served, stdin=b"{")
     (kept,) = json.loads(aftercall("quarantine", "--json", cwd=served))["items"]
     assert "stays: not JSON" in aftercall("quarantine", "replay", kept["id"], cwd=served, expect=1)
+    assert "1 would be ended" in aftercall("quarantine", "end", "--all", "--reason", "x", "--dry-run", cwd=served)
     said = aftercall("quarantine", "replay", "--all", cwd=served, expect=1)
     assert said.startswith(f"0 of 1 read; left as they were:\n  {kept['id']}: not JSON")
+    assert "is ended" in aftercall("quarantine", "end", kept["id"], "--reason", "a scanner", cwd=served)
+    assert "0 of 0 ended" in aftercall("quarantine", "end", "--all", "--reason", "x", cwd=served)
     for wrong in (
+        ["quarantine", "end", "x"], ["quarantine", "replay", "x", "--reason", "y"], ["quarantine", "end", "--reason", "x"],
         ["replay"], ["replay", "x", "--all"], ["replay", "x", "--dry-run"], ["end", "--reason", "x"], ["end", "x"],
         ["route"], ["quarantine", "replay"], ["quarantine", "--all"], ["events", "x", "--unrouted"],
         ["events", "--since", "yesterday"], ["events", "--limit", "0"],

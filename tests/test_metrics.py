@@ -76,7 +76,8 @@ async def test_they_tell_what_waits_since_when_and_where(router: Router, clock: 
     (line,) = (await router.store.deliveries(sink="one")).items
     await router.store.end(line.id, reason="x", now=clock.now())
     samples = await scraped(router)
-    assert of(samples, "aftercall_dead_letters", sink="one") == 1
+    assert of(samples, "aftercall_dead_letters", sink="one") == 0, "nobody has to be told of what was ended"
+    assert of(samples, "aftercall_deliveries", state="dead") == 1
     assert of(samples, "aftercall_oldest_pending_seconds", sink="one") == 0
 
 

@@ -471,8 +471,10 @@ async def test_a_question_never_scans_what_grows(store: SqliteStore) -> None:
         ]
         for name, plan in (await store.writer.run(plans)).items()
     }
-    # `any_seen` stops at the first row, and `check_sums` is for a copy that nobody waits for.
-    assert {name for name, steps in whole.items() if steps} == {"any_seen", "check_sums"}
+    # `any_seen` stops at the first row, `check_sums` is for a copy that nobody waits for, and the other two go through an
+    # index of what operators have ended.
+    assert {name for name, steps in whole.items() if steps} == {"any_seen", "check_sums", "ended", "unread"}
+    assert all("INDEX" in step for name in ("ended", "unread") for step in whole[name])
 
 
 async def test_a_question_that_little_fits_looks_at_a_part_of_the_list_and_goes_on(
@@ -1157,7 +1159,16 @@ async def test_a_body_in_quarantine_that_is_shorter_than_it_was_is_damaged(path:
 @pytest.mark.parametrize("column", ["id", "source", "reason", "size", "times"])
 def test_a_line_of_quarantine_with_a_value_of_another_type_is_damaged(column: str) -> None:
     """One bit in the head of a record is enough; no statement can do that to a strict table."""
-    row = {"id": "i", "source": "s", "reason": "r", "size": 1, "times": 1, "received_at": 0, "last_at": 0}
+    row = {
+        "id": "i",
+        "source": "s",
+        "reason": "r",
+        "size": 1,
+        "times": 1,
+        "received_at": 0,
+        "last_at": 0,
+        "ended": None,
+    }
     assert rows.quarantine_line(row).size == 1  # type: ignore[arg-type] # as good as a row
     with pytest.raises(rows.Damaged):
         rows.quarantine_line(row | {column: b"\xff"})  # type: ignore[arg-type] # as good as a row
