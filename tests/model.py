@@ -14,14 +14,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from router.delivery import Again, Dead, Delivery, DeliveryState, Done, LaneRow, LaneState
+from router.delivery import ENDED, Again, Dead, Delivery, DeliveryState, Done, LaneRow, LaneState
 from router.errors import Conflict, QuarantineFull, Unknown
 from router.event import Event
 from router.store.base import (
     ANY,
+    LOOK_AGAIN,
     LOST,
     POISON,
     POISON_AFTER,
+    SUSPECT_AFTER,
     Accepted,
     Arrival,
     AttemptLine,
@@ -240,12 +242,22 @@ class Model:
     def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool) -> Claims:
         pending = [debt for debt in self.deliveries.values() if _is(debt, DeliveryState.PENDING, sink)]
         due = [debt for debt in pending if debt.line.due <= now or (probe and debt.held)]
-        first = sorted(due, key=lambda debt: (debt.line.due, debt.line.id))[:limit]
-        for debt in first:
+        alone = not any(_is_suspect(debt) for debt in self.deliveries.values() if _is(debt, DeliveryState.CLAIMED))
+        first = sorted(
+            (debt for debt in due if alone or not _is_suspect(debt)), key=lambda debt: (debt.line.due, debt.line.id)
+        )[:limit]
+        suspects = [debt for debt in first if _is_suspect(debt)]
+        claimed = [debt for debt in first if debt not in suspects[1:]]
+        for debt in claimed:
             debt.become(DeliveryState.CLAIMED, attempt=debt.line.attempt + 1, claimed_until=until)
             debt.claimed_at = now
-        next_due = min((d.line.due for d in pending if d.line.state is DeliveryState.PENDING), default=None)
-        return Claims(tuple(self._claim(debt) for debt in first), next_due)
+        beside = suspects or not alone
+        waiting = [
+            max(debt.line.due, now + LOOK_AGAIN) if beside and _is_suspect(debt) else debt.line.due
+            for debt in pending
+            if _is(debt, DeliveryState.PENDING)
+        ]
+        return Claims(tuple(self._claim(debt) for debt in claimed), min(waiting, default=None))
 
     def _claim(self, debt: Debt) -> Claim:
         line, told = debt.line, self.events[debt.line.event_id]
@@ -341,13 +353,23 @@ class Model:
         return name
 
     def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
-        debt = self._known(delivery_id, DeliveryState.PENDING)
-        debt.become(DeliveryState.DEAD, settled_at=now, reason=reason)
+        debt = self._known(delivery_id, DeliveryState.PENDING, DeliveryState.DEAD)
+        if debt.line.ended:
+            raise Conflict
+        settled_at = debt.line.settled_at if _is(debt, DeliveryState.DEAD) else now
+        reason = f"{reason} (before: {debt.line.reason})" if debt.line.reason is not None else reason
+        debt.become(DeliveryState.DEAD, settled_at=settled_at, reason=reason, ended=True)
 
-    def _known(self, delivery_id: str, state: DeliveryState) -> Debt:
+    def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        kept = self.bodies.get(quarantine_id)
+        if kept is None or kept.line.ended is not None:
+            raise Conflict
+        self.bodies[quarantine_id] = replace(kept, line=replace(kept.line, ended=reason))
+
+    def _known(self, delivery_id: str, *states: DeliveryState) -> Debt:
         if (debt := self.deliveries.get(delivery_id)) is None:
             raise Unknown
-        if debt.line.state is not state:
+        if debt.line.state not in states:
             raise Conflict
         return debt
 
@@ -435,7 +457,12 @@ class Model:
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for debt in self.deliveries.values():
             found[debt.line.sink][debt.line.state] += 1
+            if debt.line.ended and _is(debt, DeliveryState.DEAD):
+                found[debt.line.sink][ENDED] += 1
         return {sink: dict(states) for sink, states in found.items()}
+
+    def unread(self) -> int:
+        return sum(kept.line.ended is None for kept in self.bodies.values())
 
     def oldest(self) -> dict[str, datetime]:
         found: dict[str, datetime] = {}
@@ -484,6 +511,7 @@ class Model:
             and state in (None, line.state)
             and event_id in (None, line.event_id)
             and (wanted.reason is None or wanted.reason.casefold() in (line.reason or "").casefold())
+            and wanted.ended in (None, line.ended)
         )
 
     def quarantine_lines(self, wanted: Wanted = ANY) -> list[QuarantineLine]:
@@ -491,8 +519,10 @@ class Model:
         return _newest_first(
             line
             for line in lines
-            if _of_time(wanted, line.received_at) and wanted.source in (None, line.source)
-        )  # fmt: skip
+            if _of_time(wanted, line.received_at)
+            and wanted.source in (None, line.source)
+            and wanted.ended in (None, line.ended is not None)
+        )
 
     def heard(self, source: str) -> datetime | None:
         calls = [one.last_at for key, contents in self.seen.items() for one in contents.values() if key[0] == source]
@@ -506,6 +536,10 @@ def _named(name: str, sink: str) -> Names:
 
 def _is(debt: Debt, state: DeliveryState, sink: str | None = None) -> bool:
     return debt.line.state is state and sink in (None, debt.line.sink)
+
+
+def _is_suspect(debt: Debt) -> bool:
+    return debt.line.lost >= SUSPECT_AFTER
 
 
 def _newest_first(lines: Iterable[Any]) -> list[Any]:

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate
 from math import inf
@@ -28,6 +28,8 @@ T = TypeVar("T")
 POISON_AFTER = 5
 #: One that was lost this often is suspected: it is claimed only while no other such is.
 SUSPECT_AFTER = 2
+#: A suspect that must wait for another one's end is looked for this often.
+LOOK_AGAIN: Final = timedelta(milliseconds=200)
 
 #: Why a delivery is pending again or dead, where no sink said so.
 LOST: Final = "the router was lost during this delivery"
@@ -456,8 +458,9 @@ class Store(ABC):
         count as due, whatever their time; without, they are due at their time like any other. What is claimed is
         held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
         `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it
-        alone then, and its neighbours do not become poison with it. Such a one waits until it is looked for again,
-        which `next_due` says. A delivery whose stored event is damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
+        alone then, and its neighbours do not become poison with it. Where one is claimed, or several are due, the
+        others wait: `next_due` says that they are looked for again after `LOOK_AGAIN`. A delivery whose stored event is
+        damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
         """
 
     @abstractmethod

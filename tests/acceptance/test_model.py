@@ -259,8 +259,14 @@ class Comparison(RuleBasedStateMachine):
         assert answer == refusable(lambda: self.model.replay(old, str(answer), sink=sink, now=self.now))
 
     @rule(which=which)
-    def end(self, which: int) -> None:
-        id_ = self._any_delivery(which, DeliveryState.PENDING)
+    def end_body(self, which: int) -> None:
+        id_ = self._any_body(which)
+        answer = self.refusable(self.store.end_quarantined(id_, reason="a scanner"))
+        assert answer == refusable(lambda: self.model.end_quarantined(id_, reason="a scanner"))
+
+    @rule(which=which, state=st.sampled_from([DeliveryState.PENDING, DeliveryState.DEAD]))
+    def end(self, which: int, state: DeliveryState) -> None:
+        id_ = self._any_delivery(which, state)
         answer = self.refusable(self.store.end(id_, reason="moved", now=self.now))
         assert answer == refusable(lambda: self.model.end(id_, reason="moved", now=self.now))
 
@@ -356,6 +362,7 @@ class Comparison(RuleBasedStateMachine):
     def the_sums_are_equal(self) -> None:
         assert self.run(self.store.summary()) == self.model.summary()
         assert self.run(self.store.backlog()) == self.model.backlog()
+        assert self.run(self.store.unread()) == self.model.unread()
         assert self.run(self.store.oldest()) == self.model.oldest()
         assert self.run(self.store.lanes()) == self.model.lanes
         assert {name: self.run(self.store.heard(name)) for name in SOURCES} == {n: self.model.heard(n) for n in SOURCES}
@@ -404,6 +411,7 @@ class Comparison(RuleBasedStateMachine):
             sink=st.none() | sinks,
         ),
         reason=st.none() | st.sampled_from(["lost", "BUSY", "moved"]),
+        ended=st.none() | st.booleans(),
         routed=st.none() | st.sampled_from(RoutedAs),
         state=st.none() | st.sampled_from(DeliveryState),
         limit=st.integers(1, 3),
@@ -413,6 +421,7 @@ class Comparison(RuleBasedStateMachine):
         self,
         wanted: Wanted,
         reason: str | None,
+        ended: bool | None,
         routed: RoutedAs | None,
         state: DeliveryState | None,
         limit: int,
@@ -430,7 +439,7 @@ class Comparison(RuleBasedStateMachine):
         )
         events = self._all(self.store.events, wanted=wanted, routed=routed, limit=limit)
         assert events == self.model.event_lines(wanted, routed)
-        asked = replace(wanted, reason=reason)
+        asked = replace(wanted, reason=reason, ended=ended)
         deliveries = self._all(self.store.deliveries, wanted=asked, state=state, event_id=of, limit=limit)
         assert deliveries == self.model.delivery_lines(asked, state, of)
         bodies = self._all(self.store.quarantined, wanted=asked, limit=limit)

@@ -95,7 +95,7 @@ SELECT source, bytes FROM quarantine_totals;
 
 -- claim_due: Claim the deliveries of a sink that have been due for the longest.
 UPDATE deliveries
-SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
+SET state = 'claimed', attempt = attempt + 1, claimed_at = :now, claimed_until = :until
 WHERE id IN (
     SELECT id FROM deliveries
     WHERE sink = :sink AND state = 'pending' AND due <= :now AND (lost < :suspect_after OR :alone)
@@ -105,7 +105,7 @@ RETURNING id, lost, due;
 
 -- claim_probe: Claim for a lane that is down: what it holds counts as due.
 UPDATE deliveries
-SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
+SET state = 'claimed', attempt = attempt + 1, claimed_at = :now, claimed_until = :until
 WHERE id IN (
     SELECT id FROM deliveries
     WHERE sink = :sink AND state = 'pending' AND (due <= :now OR held) AND (lost < :suspect_after OR :alone)
@@ -149,7 +149,7 @@ WHERE deliveries.id = :id;
 
 -- settle_done: An attempt delivered.
 UPDATE deliveries
-SET state = 'delivered', claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = NULL,
+SET state = 'delivered', held = 0, claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = NULL,
     remote_id = :remote_id, recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
@@ -161,7 +161,7 @@ WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
 -- settle_dead: An attempt was the last.
 UPDATE deliveries
-SET state = 'dead', claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = :reason,
+SET state = 'dead', held = 0, claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = :reason,
     recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
@@ -176,7 +176,7 @@ WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
 -- release: Give a claim back.
 UPDATE deliveries
-SET state = 'pending', claimed_at = NULL, claimed_until = NULL, due = :now
+SET state = 'pending', held = 0, claimed_at = NULL, claimed_until = NULL, due = :now
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
 -- add_lost: Remember that the router vanished during these tries.
@@ -190,7 +190,7 @@ SET state = CASE WHEN lost + 1 < :poison_after THEN 'pending' ELSE 'dead' END,
     due = CASE WHEN lost + 1 < :poison_after THEN :now ELSE due END,
     settled_at = CASE WHEN lost + 1 < :poison_after THEN NULL ELSE :now END,
     reason = CASE WHEN lost + 1 < :poison_after THEN :reason ELSE :poison END,
-    lost = lost + 1, claimed_at = NULL, claimed_until = NULL
+    lost = lost + 1, held = 0, claimed_at = NULL, claimed_until = NULL
 WHERE state = 'claimed' AND state <> 'delivered' AND (:everything OR claimed_until <= :now)
 RETURNING id, sink, state;
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import DAMAGED, LOST, POISON, POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
+from router.store.base import DAMAGED, LOOK_AGAIN, LOST, POISON, POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from router.delivery import Decision, LaneRow
-
-#: A delivery that must wait for another one's end is looked for this often.
-_LOOK_AGAIN: Final = timedelta(milliseconds=200)
 
 
 def claim(
@@ -33,7 +29,7 @@ def claim(
         "limit": max(limit, 0),
         "now": micros(now),
         "until": micros(until),
-        "later": micros(now + _LOOK_AGAIN),
+        "later": micros(now + LOOK_AGAIN),
         "suspect_after": SUSPECT_AFTER,
     }
     alone = connection.execute(SQL["suspects"], row).fetchone()["n"] == 0
