@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
+from router.store.sqlite import folder
 from router.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -132,14 +133,6 @@ class ClockWatch:
             behind=timeline.behind,
         )
         try:
-            await asyncio.to_thread(_write, self._file, kept.model_dump_json().encode())
+            await asyncio.to_thread(folder.replace, self._file, kept.model_dump_json().encode())
         except OSError as error:
             self._log.warning("clock.not_kept", reason=error.strerror)
-
-
-def _write(file: Path, content: bytes) -> None:
-    """All of it or nothing."""
-    new = file.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_bytes(content)
-    new.replace(file)
