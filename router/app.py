@@ -31,6 +31,7 @@ from router.operations import Operations
 from router.reload import Reload
 from router.server import Ingest
 from router.store.sqlite import open_store
+from router.threads import Threads
 from router.timeline import Timeline
 from router.tokens import doors
 from router.watching import ClockWatch
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Seconds that attempts in flight may take to finish when the router stops.
 GRACE: Final = 10.0
+#: Seconds that what sinks do on threads may take to end after that.
+THREADS_GRACE: Final = 2.0
 _DESCRIPTORS: Final = 65_536
 #: Connections of the admin listener at once, and of one address.
 _ADMIN_CONNECTIONS: Final = 100
@@ -165,7 +168,8 @@ async def serve(config: Config, *, hold: bool = False) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reloads."""
     _allow_many_connections()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop, threads = asyncio.get_running_loop(), Threads()
+    loop.set_default_executor(threads)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what was just read need not be read again
@@ -175,9 +179,11 @@ async def serve(config: Config, *, hold: bool = False) -> None:
         # A second signal means it.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    if left := asyncio.all_tasks() - {asyncio.current_task()}:
-        # Everything is closed; only a plugin that ignores its cancellation could keep the process for ever.
-        logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left))
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    hanging = threads.left_behind(THREADS_GRACE)
+    if left or hanging:
+        # Everything is closed; only a plugin that ignores its cancellation, or never ends, could keep the process for ever.
+        logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left), threads=hanging)
         sys.stdout.flush()
         os._exit(0)
 

@@ -42,6 +42,7 @@ class Doing:
     async def exits_in_a_thread(self): await asyncio.to_thread(sys.exit, 3)
     async def is_called_off(self): raise asyncio.CancelledError
     async def hangs(self): await asyncio.Event().wait()
+    async def hangs_in_threads(self): await asyncio.to_thread(time.sleep, 3600)
     async def returns_much(self): return {"a": "b" * 10_000_000}
     async def returns_a_coroutine(self): return asyncio.sleep(0)
 
@@ -90,6 +91,7 @@ REASONS = {
     "exits_beside": "bug in the sink: SystemExit; the traceback is in the log",
     "is_called_off": "bug in the sink: CancelledError; the traceback is in the log",
     "hangs": "no answer within 1 s",
+    "hangs_in_threads": "no answer within 1 s",
     "returns_much": "bug in the sink: it returned dict, not None or text",
     "returns_a_coroutine": "bug in the sink: it returned coroutine, not None or text",
     "leaves_a_task_behind": "",
@@ -138,7 +140,8 @@ async def test_whatever_a_plugin_does_the_router_lives_and_says_what_it_was(tmp_
     logged = log_of(router)
     bugs = {how for how, reason in REASONS.items() if reason.startswith("bug")}
     assert {line["sink"] for line in logged if line["event"] == "sink.failed"} == bugs
-    assert "router.left_behind" in [line["event"] for line in logged]
+    (left,) = [line for line in logged if line["event"] == "router.left_behind"]
+    assert left["threads"] == ["hangs_in_threads"]
 
 
 @pytest.mark.timeout(120)
