@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
+from router import proxies
 from router.about import NAME
 from router.api import Api
 from router.endpoint import Asked, Endpoint, Said
@@ -38,6 +40,9 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What the log's line about a request has besides.
 _NOTED: Final = web.RequestKey("noted", dict[str, Any])
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
+#: What ids look like, and where one stands in a path.
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PLACE: Final = re.compile(r"\{(\w+)\}")
 #: Seconds; a body that is not complete by then is not coming.
 BODY_DEADLINE: Final = 10.0
 
@@ -81,6 +86,8 @@ class AdminApi:
             if refusal is None:
                 who = self._who(request)
                 refusal = self._unauthorized(request, who)
+            if refusal is not None and (slow := self._slowed_down(request)) is not None:
+                return slow
             response = refusal or await handler(request)
         except web.HTTPException as error:
             response = _error(error.status, _CODES.get(error.status, "bad_request"), error.reason)
@@ -107,11 +114,22 @@ class AdminApi:
                 "admin.acted" if done else "admin.refused",
                 who=who,
                 action=request.match_info.route.name,
-                path=request.path,
+                path=self._shown(request),
                 status=response.status,
                 **request[_NOTED],
             )
         return response
+
+    def _shown(self, request: web.Request) -> str | None:
+        """The path with what is ours in it: somebody's number may have been written where an id belongs."""
+        resource = request.match_info.route.resource
+        if resource is None:
+            return None
+        found = {name: value if self._is_ours(value) else "…" for name, value in request.match_info.items()}
+        return _PLACE.sub(lambda place: found[place[1]], resource.canonical)
+
+    def _is_ours(self, value: str) -> bool:
+        return _ID.fullmatch(value) is not None or value in self._operations.by_sink
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Requests that a foreign web page could have made somebody's browser send."""
@@ -135,13 +153,22 @@ class AdminApi:
         ]
         return fitting[0] if fitting and scheme.casefold() == "bearer" else None
 
+    def _slowed_down(self, request: web.Request) -> web.Response | None:
+        """Who was refused too often; told once a minute, so that nobody fills the log."""
+        over = self._strangers.wrong(request.remote or "", self._operations.clock.now())
+        if over == 1:
+            address = proxies.parsed(request.remote or "")
+            network = None if address is None else proxies.network_of(address)
+            self._log.warning("stranger.slowed_down", listener="admin", network=network)
+        if not over:
+            return None
+        response = _error(429, "too_many", "too many requests were refused; wait a minute")
+        response.headers["Retry-After"] = "60"
+        return response
+
     def _unauthorized(self, request: web.Request, who: str | None) -> web.Response | None:
         if not self._admin.tokens or who is not None or request.path in _OPEN:
             return None
-        if self._strangers.wrong(request.remote or "", self._operations.clock.now()):
-            response = _error(429, "too_many", "too many wrong tokens; wait a minute")
-            response.headers["Retry-After"] = "60"
-            return response
         response = _error(401, "unauthorized", "send `Authorization: Bearer` with one of admin.tokens")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response

@@ -543,3 +543,19 @@ async def test_an_answer_about_readiness_counts_for_two_seconds() -> None:
     clock.advance(timedelta(seconds=0.1))
     assert await router.trouble() == []
     assert store.checks == 2
+
+
+@pytest.mark.case("LOG-06")
+async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_nothing_into_it(
+    admin: Administered,
+) -> None:
+    router, client = admin
+    path = f"{API}/deliveries/+4915228817386/replay"
+    with structlog.testing.capture_logs() as logs:
+        statuses = [(await client.post(path, headers={"Host": "evil.example"})).status for _ in range(330)]
+    assert statuses == [403] * 300 + [429] * 30
+    assert [line["event"] for line in logs] == ["admin.refused"] * 300 + ["stranger.slowed_down"]
+    assert "4915228817386" not in str(logs)
+    with structlog.testing.capture_logs() as logs:
+        await post(client, path, status=404)
+    assert [line["path"] for line in logs if line["event"] == "admin.refused"] == [f"{API}/deliveries/…/replay"]
