@@ -12,12 +12,14 @@ from router.alarm import Alarm
 from router.delivery import DeliveryState
 from router.endpoint import Asked, Endpoint, Said
 from router.event import plain
+from router.excerpt import outgoing
 from router.inbox import Unread
 from router.openapi import document
 from router.operations import LaneLine
 from router.outline import media_type, outline
 from router.reload import Reloaded, ReloadState
 from router.repairs import Many, Repairs
+from router.sink import Numbers
 from router.store.base import ChannelLine, DeliveryLine, Duplicate, EventLine, Page, QuarantineLine, Summary
 
 if TYPE_CHECKING:
@@ -81,10 +83,10 @@ class Api:
         )
 
     async def event(self, asked: Asked) -> dict[str, Any]:
-        """One event, what was decided about it, and its deliveries; the log says who saw it."""
+        """One event, what was decided about it, and its deliveries; what was said, only where that is asked for."""
         stored, deliveries = await self._operations.event(asked.where["id"])
         answer = {
-            "event": plain(stored.event),
+            "event": plain(stored.event if asked.query.full else outgoing(stored.event, (), Numbers.MASKED)),
             "routed": stored.routed,
             "routes": stored.routes,
             "rules": stored.rules,

@@ -42,14 +42,18 @@ def status(*, reach: Reach, as_json: bool) -> None:
 @asking
 @limit_option
 @click.option("--unrouted", is_flag=True, help="Only those that the routing failed for.")
-@click.option("--full", is_flag=True, help="With EVENT_ID: the body as it came, word for word.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="With EVENT_ID: the body as it came, word for word; with --json all that was read, too.",
+)
 @of_calls
 @click.argument("event_id", required=False)
 def events(
     *, reach: Reach, as_json: bool, limit: int, unrouted: bool, full: bool,
     where: dict[str, str], event_id: str | None,
 ) -> None:  # fmt: skip
-    """List the newest events; with EVENT_ID, show one with its deliveries."""
+    """List the newest events; with EVENT_ID, show one with its deliveries, and nothing that was said."""
     if (full and event_id is None) or (event_id is not None and (where or unrouted)):
         message = "--full goes with the id of an event, all else with the list"
         raise click.UsageError(message)

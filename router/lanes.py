@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from router.alarm import Alarm
     from router.clock import Clock
+    from router.delivery import Delivery
     from router.metrics import Metrics
     from router.retry import RetryPolicy
     from router.sink import Sink, SinkConfig
@@ -54,6 +55,7 @@ class Lane:
         row: LaneRow | None = None,
         timeline: Timeline | None = None,
         hold: bool = False,
+        forbidding: Callable[[Delivery], str | None] = lambda _: None,
     ) -> None:
         self.name = name
         self._way = way
@@ -81,6 +83,9 @@ class Lane:
         self._ends: dict[asyncio.Task[None], float] = {}
         #: The lane that has its name after it was closed.
         self.successor: Lane | None = None
+
+        #: The name of the `never` rule in force that keeps a call from here: it beats what was owed before it was written.
+        self._forbidding = forbidding
 
     def __repr__(self) -> str:
         return f"<Lane {self.name} {self.row.state} busy={self._busy}/{self.config.concurrency} behind={self._behind}>"
@@ -301,8 +306,11 @@ class Lane:
     async def _attempt(self, claim: Claim, way: OpenSink, *, probe: bool) -> None:
         try:
             began = self._clock.now()
-            with on_behalf_of(self.name, way.kind):
-                outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
+            if (rule := self._forbidding(claim.delivery)) is not None:
+                outcome: Outcome = Refused(f"the never rule {rule!r} keeps this call from here")
+            else:
+                with on_behalf_of(self.name, way.kind):
+                    outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
             settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
             # What was found out through a sink that is replaced says nothing about the new one.
             if settled is not None and way.sink is self._way.sink:

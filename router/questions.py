@@ -116,7 +116,9 @@ class BodiesAsked(OfBodies, Paged):
 class Looking(Question):
     """One event, or one quarantined body."""
 
-    full: bool = Field(default=False, description="With its body as it came; the log says who saw it.")
+    full: bool = Field(
+        default=False, description="With all that was said, and the body as it came; the log says who saw it."
+    )
 
 
 class Explaining(Question):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from router.attempt import OpenSink, is_our_cancellation
 from router.errors import ConfigError
+from router.facts import Facts
 from router.lanes import Lane
 from router.opening import HeldSink, alike, context
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from router.clock import Clock
     from router.config import Config
-    from router.delivery import LaneRow
+    from router.delivery import Delivery, LaneRow
     from router.metrics import Metrics
     from router.store.base import Store
     from router.timeline import Timeline
@@ -138,6 +139,12 @@ class Ways:
         self._held |= change.opened
         self._now = InForce(change.config, lanes)
 
+    def _forbidding(self, delivery: Delivery) -> str | None:
+        """The `never` rule in force that keeps a delivery from its sink, whatever was in force when it was owed."""
+        table = self.now.config.table
+        rule = table.forbidding(delivery.sink, Facts(delivery.event, delivery.event.source)) if table.never else None
+        return None if rule is None else rule.name
+
     def _new_lane(self, name: str, way: OpenSink, row: LaneRow | None) -> Lane:
         lane = Lane(
             name,
@@ -148,6 +155,7 @@ class Ways:
             metrics=self._metrics,
             row=row,
             timeline=self._timeline,
+            forbidding=self._forbidding,
             hold=self._hold,
         )
         if (predecessor := self._gone.pop(name, None)) is not None:

@@ -105,12 +105,20 @@ async def test_the_sums_have_every_key_from_the_beginning(admin: Administered) -
     }  # fmt: skip
 
 
-async def test_an_event_is_shown_whole_with_its_routes_and_deliveries(admin: Administered) -> None:
+async def test_an_event_is_shown_without_what_was_said_unless_that_is_asked_for_with_its_routes_and_deliveries(
+    admin: Administered,
+) -> None:
     router, client = admin
     receipt = await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
-    shown = await get(client, f"{API}/events/{receipt.event_id}")  # type: ignore[union-attr]
+    path = f"{API}/events/{receipt.event_id}"  # type: ignore[union-attr]
+    shown = await get(client, f"{path}?full=1")
     assert shown["event"]["headline"] == "Angebot für zwölf Lizenzen angefragt"
     assert shown["event"]["raw"]["call"]["id"] == "call_example_0001"
+    shown = await get(client, path)
+    assert (shown["event"]["call_id"], shown["event"]["raw"]) == ("call_example_0001", None)
+    assert "body" not in shown
+    for word in ("zwölf", "Özdemir", "Angebot", "4915228817386"):
+        assert word not in str(shown), "what was said is for who asks for it"
     assert shown["routes"] == ["all"]
     assert [line["sink"] for line in shown["deliveries"]] == ["archive"]
     await get(client, f"{API}/events/no-such-event", 404)
@@ -471,7 +479,7 @@ async def test_adm_11_what_is_no_number_in_json_is_null_and_every_other_one_is_e
     router, client = admin
     content = body().replace(b'"summary"', b'"huge": 1e400, "exact": %d, "summary"' % 2**100)
     receipt = await router.inbox.accept("sipgate", content)
-    async with client.get(f"{API}/events/{receipt.event_id}") as answer:  # type: ignore[union-attr]
+    async with client.get(f"{API}/events/{receipt.event_id}?full=1") as answer:  # type: ignore[union-attr]
         shown = json.loads(await answer.read(), parse_constant=no_json)
     async with client.post(f"{API}/explain", data=content) as answer:
         told = json.loads(await answer.read(), parse_constant=no_json)
@@ -549,7 +557,7 @@ async def test_an_answer_about_readiness_counts_for_two_seconds() -> None:
 async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_nothing_into_it(
     admin: Administered,
 ) -> None:
-    router, client = admin
+    _, client = admin
     path = f"{API}/deliveries/+4915228817386/replay"
     with structlog.testing.capture_logs() as logs:
         statuses = [(await client.post(path, headers={"Host": "evil.example"})).status for _ in range(330)]

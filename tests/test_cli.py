@@ -262,7 +262,8 @@ def test_a_call_goes_all_the_way(served: Path) -> None:
     page, _ = (served / "data" / "archive").rglob("*.md")
     assert "zwölf Lizenzen" in page.read_text(encoding="utf-8")
     _, event = json.loads(aftercall("events", "--json", cwd=served))["items"]
-    assert "zwölf Lizenzen" in aftercall("events", event["id"], cwd=served)
+    assert "zwölf" not in aftercall("events", event["id"], cwd=served)
+    assert "zwölf Lizenzen" in aftercall("events", event["id"], "--full", "--json", cwd=served)
     assert "price questions" in aftercall("events", cwd=served)
     assert "Sales Hotline" in aftercall("channels", cwd=served)
     assert "received 4" in aftercall("status", cwd=served)

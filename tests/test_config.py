@@ -372,6 +372,7 @@ SETTINGS = {
     "always: blel": f"1:9: always: unknown sink 'blel' {SINKS}; did you mean 'bell'?)",
     "always: [light, blel]": f"1:17: always.1: unknown sink 'blel' {SINKS}; did you mean 'bell'?)",
     "always: all": f"1:9: always: unknown sink 'all' {SINKS})",
+    'alarms: {to: "https://hooks.example/services/SECRET"}': f"1:14: alarms.to: unknown sink (this is a URL, and no name) {SINKS})",
     "always: {a: b}": f"1:9: always: {NO_TEXT}",
     "always: [[a]]": f"1:10: always.0: {NO_TEXT}",
     "otherwise: lihgt": f"1:12: otherwise: unknown sink 'lihgt' {SINKS}; did you mean 'light'?)",

@@ -17,6 +17,7 @@ from certificates import authority
 from router import reload as reloading
 from router.app import Router, running
 from router.config import Files, load
+from router.delivery import DeliveryState
 from router.errors import ConfigError, StoreError
 from router.fakes import ManualClock
 from router.reload import ReloadState, without_restart
@@ -570,3 +571,21 @@ async def test_an_observer_that_fails_decides_nothing(tmp_path: Path) -> None:
         router.reload.observers.append(fail)
         assert (await router.reload.reload()).at == router.reload.state.loaded_at
         assert router.reload.state.reason is None
+
+
+async def test_a_never_rule_beats_what_was_owed_before_it(tmp_path: Path, happened: Any) -> None:
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell}}\nalways: bell\n"
+    async with routing(tmp_path, bell) as router:
+        await router.lanes["bell"].pause()
+        await sinks_of(router, "c")
+        write(tmp_path, bell + "never: [{name: works council, when: {direction: inbound}, to: all}]\n")
+        await router.reload.reload()
+        await router.lanes["bell"].resume()
+
+        async def dead() -> bool:
+            return bool((await router.store.deliveries(sink="bell", state=DeliveryState.DEAD)).items)
+
+        await until_awaited(dead)
+        (line,) = (await router.store.deliveries()).items
+        assert line.reason == "the never rule 'works council' keeps this call from here"
+        assert not [what for what in happened() if what.startswith("deliver")]

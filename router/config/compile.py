@@ -130,7 +130,9 @@ class Compiler:
     def _known_sinks(self, names: Sequence[str], path: Path) -> tuple[str, ...]:
         for at, name in enumerate(names):
             if name not in self._sinks:
-                self.problems.append(((*path, at), f"unknown sink {name!r} {did_you_mean(name, self._sinks)}"))
+                # A URL that stands where a name belongs is a secret more often than not.
+                shown = "(this is a URL, and no name)" if "://" in name else repr(name)
+                self.problems.append(((*path, at), f"unknown sink {shown} {did_you_mean(name, self._sinks)}"))
         return tuple(dict.fromkeys(names))
 
     def _unless(self, when: When | None, path: Path) -> Condition | None:

@@ -19,6 +19,8 @@ from router.config.files import Files
 MAPS: Final = ("sources", "sinks", "words")
 LISTS: Final = ("always", "never", "routes", "otherwise")
 MAX_FILES: Final = 1000
+#: Files that include one another, one in the other.
+MAX_DEPTH: Final = 20
 
 
 def including(document: Document, folder: Path, environ: Mapping[str, str], files: Files) -> Document:
@@ -83,6 +85,9 @@ class _Reader:
                 message = (
                     f"{name} is included already, at {first.file}:{first.line}:{first.column}; keep one of the two"
                 )
+                self.problems.append(document.problem(path, message))
+            elif len(chain) > MAX_DEPTH:
+                message = f"files include each other deeper than {MAX_DEPTH} levels; name them in {self.main} instead"
                 self.problems.append(document.problem(path, message))
             elif len(self.seen) >= MAX_FILES or self.size > MAX_NODES:
                 message = f"more than {MAX_FILES:,} files, or {MAX_NODES:,} keys and values in them, up to here"
