@@ -32,7 +32,11 @@ class Unreachable(AftercallError, ConnectionError):
 
 
 class Refusal(AftercallError):
-    """The router said no."""
+    """The router said no, with this status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Stranger(AftercallError):
@@ -49,10 +53,9 @@ class Answer(dict[str, Any]):
         """Itself. Raises `Stranger` where the values, or the items of a list, are not of these types."""
         for key, kind in shape.items():
             value: Any = self[key]
-            plain: type = getattr(kind, "__origin__", kind)
-            if not isinstance(value, plain) or not all(
-                isinstance(item, one) for one in get_args(kind) for item in value
-            ):
+            plain: Any = getattr(kind, "__origin__", kind)
+            inner = get_args(kind)
+            if not isinstance(value, plain) or (inner and not all(isinstance(item, inner) for item in value)):
                 raise Stranger
         return self
 
@@ -124,7 +127,7 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
     else:
         # Of its own trouble (5xx) the router says nothing more.
         message = f"{where} answered {status}: {one_line(reason)}" + (f"; is that {NAME}?" if status < 500 else "")  # noqa: PLR2004
-    raise Refusal(message)
+    raise Refusal(message, status)
 
 
 def _origin(url: str) -> str:

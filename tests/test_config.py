@@ -356,7 +356,7 @@ SETTINGS = {
     "server: {public_url: 'https://x:0'}": f"1:22: server.public_url: 'https://x:0' {SERVER}",
     "server: {public_url: 'https://x/?a'}": f"1:22: server.public_url: 'https://x/?a' {SERVER}",
     "server: {public_url: 'ftp://x'}": f"1:22: server.public_url: 'ftp://x' {SERVER}",
-    "server: {max_body: lots}": "1:20: server.max_body: 'lots' is no size; write a number with B, kB, MB, KiB or MiB, like 10 MiB",
+    "server: {max_body: lots}": "1:20: server.max_body: 'lots' is no size; write a whole number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, like 10 MiB",
     "server: {max_body: 0 B}": "1:20: server.max_body: '0 B' is not allowed; write at least 1",
     "admin: {listen: 0.0.0.0:8081}": "1:17: admin.listen: 0.0.0.0:8081 can be reached from other machines; give admin.tokens a name and a secret",
     "admin: {listen: 127.0.0.1:8080}": "1:17: admin.listen: is where server.listen listens already; choose another port",
