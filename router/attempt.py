@@ -77,8 +77,7 @@ async def _tried(
     except BaseException as error:  # see the docstring
         if timer.expired() and isinstance(error, TimeoutError):
             return Retry(f"no answer within {limit.total_seconds():g} s")
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        if is_our_cancellation(error):
             raise
         log.error("sink.failed", **about, exc_info=error)
         return Retry(f"bug in the sink: {type(error).__name__}; the traceback is in the log")
@@ -86,6 +85,12 @@ async def _tried(
         log.error("sink.failed", **about, returned=type(remote_id).__name__)
         return Retry(f"bug in the sink: it returned {type(remote_id).__name__}, not None or text")
     return Delivered(None if remote_id is None else _storable(remote_id))
+
+
+def is_our_cancellation(error: BaseException) -> bool:
+    """Whether it is this task that is being cancelled; a plugin may raise a CancelledError of its own."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _reason(error: Exception) -> str:

@@ -45,7 +45,7 @@ def alike(old: Config, new: Config, name: str) -> bool:
     before, after = old.sinks.get(name), new.sinks[name]
     try:
         same = bool(before == after) and all(new.files.as_in(old.files, new.folder / file) for file in after.files())
-    except Exception:  # noqa: BLE001 - a plugin's own comparison
+    except BaseException:  # noqa: BLE001 - a plugin's own comparison may raise anything, also what would end the process
         same = False
     # What else it was given: see `context`.
     return same and old.zone == new.zone and (after.language is not None or old.language == new.language)

@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from router.apart import Apart
+from router.attempt import is_our_cancellation
 from router.config import Files, load
 from router.errors import AftercallError, ConfigError
 from router.tokens import doors
@@ -92,7 +95,14 @@ class Reload:
         self._asked = asyncio.Event()
         #: One after the other; the second of two reads what is there by then.
         self._turn = asyncio.Lock()
+        #: Plugins check their own part, and may hang.
+        self._reading = Apart("aftercall-reload")
         metrics.reloaded(self.state.loaded_at)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the files are being read, also where a plugin's check hangs and nobody waits any more."""
+        return self._reading.busy
 
     def ask(self) -> None:
         """Reload soon; for signals."""
@@ -121,7 +131,9 @@ class Reload:
             except AftercallError as error:
                 self._refused(str(error))
                 raise
-            except Exception as error:
+            except BaseException as error:  # a plugin may raise anything, also what would end the process
+                if is_our_cancellation(error):
+                    raise
                 self._log.error("config.failed", exc_info=error)
                 message = f"a bug, here or in a plugin ({type(error).__name__}); the traceback is in the log"
                 self._refused(message)
@@ -129,11 +141,14 @@ class Reload:
 
     async def _reload(self) -> Reloaded:
         before, at = self._ways.now, self._clock.now()
+        if self.reading:
+            message = "the last reading of the configuration still hangs, in a plugin's own check; restart the router"
+            raise ConfigError(message)
         self._files = Files()
         try:
             async with asyncio.timeout(LOAD_DEADLINE):
-                read = await asyncio.to_thread(
-                    load, before.config.file, self._environ, at, files=self._files, after=before.config
+                read = await self._reading.run(
+                    partial(load, before.config.file, self._environ, at, files=self._files, after=before.config)
                 )
         except TimeoutError:
             message = f"reading the configuration takes longer than {LOAD_DEADLINE:g} seconds; a plugin may hang"

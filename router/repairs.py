@@ -69,13 +69,13 @@ class Repairs:
         """
         line, _ = await self._operations.delivery(delivery_id)
         stored, _ = await self._operations.event(line.event_id)
-        target = sink or line.sink
+        target = line.sink if sink is None else sink
         lane = self._operations.lane(target)
         rule = self._operations.config.table.forbidding(target, Facts(stored.event, stored.event.source))
         if rule is not None:
             message = f"the never rule {rule.name!r} keeps this call from {target!r}"
             raise Conflict(message)
-        new = await self._store.replay(delivery_id, sink=sink, now=self._clock.now())
+        new = await self._store.replay(delivery_id, sink=target, now=self._clock.now())
         self._log.info("delivery.replayed", delivery_id=delivery_id, sink=target, new_delivery_id=new)
         lane.wake()
         return new

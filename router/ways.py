@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from router.attempt import OpenSink
+from router.attempt import OpenSink, is_our_cancellation
 from router.errors import ConfigError
 from router.lanes import Lane
 from router.opening import HeldSink, alike, context
@@ -109,7 +109,11 @@ class Ways:
             if isinstance(error, ConfigError):
                 message = f"{config.file.name}: sinks.{name}: {error}"
                 raise ConfigError(message) from error
-            raise
+            if is_our_cancellation(error):
+                raise
+            self._log.error("sink.failed", sink=name, exc_info=error)
+            message = f"{config.file.name}: sinks.{name}: a bug in its kind ({type(error).__name__})"
+            raise ConfigError(message) from error
         return Change(config, ways, opened, rows)
 
     def take(self, change: Change) -> None:

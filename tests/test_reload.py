@@ -29,16 +29,47 @@ HEAD = f"sources: {{s: {{token: {TOKEN}}}}}\n{LISTEN}"
 
 BELL = '''
 import asyncio
+import sys
+import threading
 from contextlib import asynccontextmanager
 from typing import Literal
+from pydantic import model_validator
 from router import SinkConfig, hookimpl
 
-happened, gate = [], asyncio.Event()
+happened, gate, checking = [], asyncio.Event(), threading.Event()
 
 class Bell(SinkConfig):
     """Remembers what happens to it."""
     kind: Literal["bell"]
     tone: str = "a"
+
+    @model_validator(mode="after")
+    def _validated(self):
+        if self.tone == "exit validator":
+            sys.exit("validator")
+        if self.tone == "hang":
+            checking.wait(60)
+        return self
+
+    def check(self, folder):
+        if self.tone == "exit check":
+            sys.exit("check")
+
+    def recipient(self):
+        if self.tone == "exit recipient":
+            sys.exit("recipient")
+
+    def parts(self):
+        if self.tone == "exit parts":
+            raise KeyboardInterrupt
+        return ()
+
+    def __eq__(self, other):
+        if "exit eq" in (self.tone, other.tone):
+            sys.exit("eq")
+        return super().__eq__(other)
+
+    __hash__ = None
 
     @asynccontextmanager
     async def open(self, context):
@@ -199,6 +230,39 @@ async def test_a_reload_that_is_refused_changes_nothing_and_is_seen(tmp_path: Pa
 async def _metric(router: Router, name: str) -> str:
     async with aiohttp.ClientSession() as client, client.get(f"http://{router.admin}/metrics") as answer:
         return next(line.split()[1] for line in (await answer.text()).splitlines() if line.startswith(f"{name} "))
+
+
+@pytest.mark.parametrize("where", ["validator", "check", "recipient", "parts"])
+async def test_a_plugin_that_would_end_the_process_has_the_reload_refused(
+    tmp_path: Path, happened: Any, where: str
+) -> None:
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell, tone: TONE}}\nalways: bell\n"
+    async with routing(tmp_path, bell) as router:
+        write(tmp_path, bell.replace("TONE", f"exit {where}"))
+        with pytest.raises(ConfigError, match=r"bug in its kind|check failed"):
+            await router.reload.reload()
+        assert await sinks_of(router, "c") == {"bell"}
+        write(tmp_path, bell.replace("TONE", "exit eq"))
+        assert (await router.reload.reload()).changed == ("bell",), "who does not say that it is alike is not"
+
+
+async def test_a_check_that_hangs_is_left_behind_and_the_next_reload_does_not_wait_for_it(
+    tmp_path: Path, happened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "LOAD_DEADLINE", 0.05)
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell, tone: TONE}}\nalways: bell\n"
+    async with routing(tmp_path, bell) as router:
+        write(tmp_path, bell.replace("TONE", "hang"))
+        with pytest.raises(ConfigError, match="takes longer than"):
+            await router.reload.reload()
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="still hangs"):
+                await router.reload.reload()
+        assert await sinks_of(router, "c") == {"bell"}
+        sys.modules["aftercall_local.0.bell"].checking.set()
+        await until(lambda: not router.reload.reading)
+        write(tmp_path, bell.replace("TONE", "b"))
+        assert (await router.reload.reload()).changed == ("bell",)
 
 
 async def test_what_was_opened_for_a_reload_that_is_refused_is_closed(tmp_path: Path, happened: Any) -> None:

@@ -43,6 +43,9 @@ _SQLITE = re.compile(r"sqlite:///[^?#]+")
 #: The keys that decide where a call goes; their hash is kept with every event.
 _RULE_KEYS = ("timezone", "words", "always", "never", "routes", "otherwise")
 
+#: What a plugin may raise: no traceback for who wrote the file, and no end of a router that reloads.
+_BUGS = (Exception, SystemExit, GeneratorExit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -257,6 +260,8 @@ class _Loader:
                     config = kinds[kind].config.model_validate(given)
                 except ValidationError as error:
                     self.problems += translated(error, self.document, kinds[kind].config, path)
+                except _BUGS as error:
+                    self._problem(path, f"cannot be read: a bug in its kind ({type(error).__name__})")
                 else:
                     self._look_at_files(path, config)
                     yield name, config
@@ -273,7 +278,7 @@ class _Loader:
             self._ending(path, config.check(self.file.parent))
         except ConfigError as error:
             self._problem((*path, *error.at), error.message)
-        except Exception as error:  # noqa: BLE001 - a plugin's bug is no traceback for who wrote this file
+        except _BUGS as error:
             self._problem(path, f"cannot be checked: the kind's own check failed ({type(error).__name__})")
 
     def _ending(self, path: Steps, ends: datetime | None) -> None:
