@@ -21,7 +21,7 @@ from router.repairs import Many, Repairs
 from router.store.base import ChannelLine, DeliveryLine, Duplicate, EventLine, Page, QuarantineLine, Summary, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -53,6 +53,11 @@ class Api:
         wanted = which.wanted()
         await self._operations.refuse_misspelled(wanted)
         return wanted
+
+    async def _which(self, asked: Asked) -> Wanted:
+        """Of many, for the store; and for the log's line, also where it fails."""
+        asked.noted.update(asked.body.noted())
+        return await self._wanted(asked.body.where)
 
     # --- looking ---
 
@@ -179,8 +184,8 @@ class Api:
     async def replay_many(self, asked: Asked) -> Many:
         """Owe dead letters again: those of a page of what fits."""
         ask: questions.ReplayMany = asked.body
-        replayed = self._repairs(asked).replay_many(await self._wanted(ask.where), sink=ask.sink, **_page(ask))
-        return await _noted(asked, replayed)
+        replayed = self._repairs(asked).replay_many(await self._which(asked), sink=ask.sink, **_page(ask))
+        return _noted(asked, await replayed)
 
     async def end(self, asked: Asked) -> dict[str, str]:
         """Give a pending delivery up: it is a dead letter then."""
@@ -190,10 +195,8 @@ class Api:
     async def end_many(self, asked: Asked) -> Many:
         """Give pending deliveries up: those of a page of what fits."""
         ask: questions.EndMany = asked.body
-        ended = self._repairs(asked).end_many(
-            await self._wanted(ask.where), ask.reason, orphaned=ask.orphaned, **_page(ask)
-        )
-        return await _noted(asked, ended)
+        ended = self._repairs(asked).end_many(await self._which(asked), ask.reason, orphaned=ask.orphaned, **_page(ask))
+        return _noted(asked, await ended)
 
     async def read_again(self, asked: Asked) -> dict[str, Any]:
         """Read a quarantined body by what the router is set to now: it becomes an event, or stays with the reason."""
@@ -208,7 +211,7 @@ class Api:
     async def read_many_again(self, asked: Asked) -> Many:
         """Read quarantined bodies again: those of a page of what fits."""
         ask: questions.ReadMany = asked.body
-        return await _noted(asked, self._repairs(asked).read_many_again(await self._wanted(ask.where), **_page(ask)))
+        return _noted(asked, await self._repairs(asked).read_many_again(await self._which(asked), **_page(ask)))
 
     async def route(self, asked: Asked) -> dict[str, Any]:
         """Route an event by today's rules: it is owed to whom it never was owed to."""
@@ -219,8 +222,8 @@ class Api:
     async def route_many(self, asked: Asked) -> Many:
         """Route events again: those of a page of what fits."""
         ask: questions.RouteMany = asked.body
-        routed = self._repairs(asked).route_many(await self._wanted(ask.where), routed=ask.where.routed, **_page(ask))
-        return await _noted(asked, routed)
+        routed = self._repairs(asked).route_many(await self._which(asked), routed=ask.where.routed, **_page(ask))
+        return _noted(asked, await routed)
 
     async def pause(self, asked: Asked) -> LaneLine:
         """Hold a lane: what it is owed waits."""
@@ -276,10 +279,8 @@ def _page(ask: questions.ToMany) -> dict[str, Any]:
     return {"after": ask.after, "limit": ask.limit, "dry": ask.dry_run}
 
 
-async def _noted(asked: Asked, doing: Awaitable[Many]) -> Many:
-    """What was asked for, and to how many it was done, for the log's line; also where it fails."""
-    asked.noted.update(asked.body.noted())
-    many = await doing
+def _noted(asked: Asked, many: Many) -> Many:
+    """How many, for the log's line."""
     asked.noted.update(matched=many.matched, done=many.done)
     return many
 

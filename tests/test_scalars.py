@@ -142,7 +142,7 @@ def test_what_is_no_size_says_what_to_write(odd: Any) -> None:
         parse_size(odd)
 
 
-@pytest.mark.parametrize("text", ["10 MiB", "500 kB", "1 GiB", "2 GB", "1001 B"])
+@pytest.mark.parametrize("text", ["10 MiB", "500 kB", "1 GiB", "2 GB", "1001 B", "2 TiB", "3 TB"])
 def test_a_size_is_written_in_its_largest_whole_unit(text: str) -> None:
     assert written_size(parse_size(text)) == text
 
