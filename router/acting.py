@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from router.asking import show_body
+from router.errors import AftercallError
 from router.options import (
     LANE,
     MANY,
@@ -44,7 +45,7 @@ def replay(
     where: dict[str, str], delivery_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Owe dead letters again, by their ids or by what fits: new deliveries that name the old."""
-    _refuse_both(delivery_ids, everything or where, alone=dry_run)
+    _refuse_both(delivery_ids, everything or where, dry=dry_run)
     remote = reach.router()
     if not delivery_ids:
         body = {"where": where, "sink": to, "dry_run": dry_run}
@@ -72,7 +73,7 @@ def end(
 
     What was pending is a dead letter then. No alarm speaks of what is ended; it can still be replayed, by its id.
     """
-    _refuse_both(delivery_ids, everything or orphaned or where, alone=dry_run)
+    _refuse_both(delivery_ids, everything or orphaned or where, dry=dry_run)
     remote = reach.router()
     if not delivery_ids:
         body = {"where": where, "reason": why, "dead": dead, "orphaned": orphaned, "dry_run": dry_run}
@@ -93,7 +94,7 @@ def route(
     where: dict[str, str], event_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Route events by today's rules, by their ids or by what fits; no sink gets an event twice."""
-    _refuse_both(event_ids, everything or unrouted or where, alone=dry_run)
+    _refuse_both(event_ids, everything or unrouted or where, dry=dry_run)
     remote = reach.router()
     if not event_ids:
         of_routing = {"routed": "unrouted"} if unrouted else {}
@@ -134,7 +135,7 @@ def quarantine(
         message = "write `quarantine end --reason WHY`"
         raise click.UsageError(message)
     if action in ("replay", "end"):
-        _refuse_both(body_ids, everything or where, alone=dry_run)
+        _refuse_both(body_ids, everything or where, dry=dry_run)
     remote = reach.router()
     if action == "show":
         answer = remote.get("quarantine", body_ids[0], shape={"outline": dict}, full="1" if full else None)
@@ -216,26 +217,37 @@ def _say(answer: Mapping[str, Any], text: str, *, as_json: bool) -> None:
         click.echo(text)
 
 
-def _refuse_both(ids: tuple[str, ...], fitting: object, *, alone: bool) -> None:
+def _refuse_both(ids: tuple[str, ...], fitting: object, *, dry: bool) -> None:
     """One of the two says which; nothing at all does not mean everything."""
-    if bool(ids) == bool(fitting) or (ids and alone):
-        message = "name ids, or say which by options (--all is all of them; --dry-run counts)"
+    if ids and dry:
+        message = "--dry-run counts what fits, and goes without ids"
+        raise click.UsageError(message)
+    if bool(ids) == bool(fitting):
+        message = "name ids, or say which by options (--all is all of them)"
         raise click.UsageError(message)
 
 
 def _do_many(remote: Remote, path: tuple[str, ...], body: dict[str, Any], done: str, *, as_json: bool) -> None:
-    """Portion by portion, to the end. Exits with 1 where some were left."""
-    total: dict[str, Any] = {"matched": 0, "done": 0, "left": []}
-    after = None
-    while True:
-        answer = remote.post(*path, shape=MANY, body={**body, "limit": _PORTION, "after": after})
-        for name in total:
-            total[name] += answer[name]
-        after = answer["next"]
-        if after is None:
-            break
+    """Portion by portion, to the end. Exits with 1 where some were left.
+
+    Where a portion fails, what was done before it is said first: the same command again goes on from there.
+    """
     from router.show import many_text
 
+    total: dict[str, Any] = {"matched": 0, "done": 0, "left": []}
+    after = None
+    try:
+        while True:
+            answer = remote.post(*path, shape=MANY, body={**body, "limit": _PORTION, "after": after})
+            for name in total:
+                total[name] += answer[name]
+            after = answer["next"]
+            if after is None:
+                break
+    except AftercallError:
+        if total["done"] or total["left"]:
+            click.echo(f"{many_text(done, total, dry=False)}\nand then it failed, with more to do:", err=True)
+        raise
     _say(total, many_text(done, total, dry=body["dry_run"]), as_json=as_json)
     if total["left"]:
         sys.exit(1)

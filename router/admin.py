@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from router.questions import Question
 from router.strangers import Strangers
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from structlog.typing import FilteringBoundLogger
 
     from router.config.settings import Admin
@@ -229,7 +230,7 @@ def _query(request: web.Request, question: type[Question]) -> Question:
     try:
         return question.model_validate(dict(request.query))
     except ValidationError as error:
-        raise _BadRequest(_told(error)) from None
+        raise _BadRequest(_told(error, question)) from None
 
 
 async def _body(request: web.Request, wanted: type[BaseModel | bytes] | None) -> BaseModel | bytes | None:
@@ -247,15 +248,37 @@ async def _body(request: web.Request, wanted: type[BaseModel | bytes] | None) ->
     try:
         return wanted.model_validate_json(given or b"{}")
     except ValidationError as error:
-        raise _BadRequest(_told(error)) from None
+        raise _BadRequest(_told(error, wanted)) from None
 
 
-def _told(error: ValidationError) -> str:
+def _told(error: ValidationError, question: type[BaseModel]) -> str:
     """What is wrong, and where; not what was given."""
     return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}"
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
+        f"{'.'.join(map(str, one['loc'])) or 'the body'}: {_worded(one, question)}"
+        for one in error.errors(include_url=False, include_input=False)
     )
+
+
+def _worded(one: ErrorDetails, question: type[BaseModel]) -> str:
+    match one["type"]:
+        case "extra_forbidden":
+            return f"unknown; there are: {', '.join(sorted(_keys(question, one['loc'][:-1])))}"
+        case "value_error":
+            return str(one["ctx"]["error"])
+        case "timezone_aware":
+            return "needs a zone, like 2026-03-10T08:00:00Z"
+        case _:
+            return one["msg"]
+
+
+def _keys(question: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
+    """What there is in a question, or in what stands at `path` in it."""
+    for step in path:
+        inner = question.model_fields[str(step)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        question = inner
+    return question.model_fields
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

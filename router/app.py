@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -33,7 +33,7 @@ from router.server import Ingest
 from router.store.sqlite import open_store
 from router.threads import Threads
 from router.timeline import Timeline
-from router.tokens import doors
+from router.tokens import doors, without_token
 from router.watching import ClockWatch
 from router.ways import Ways
 
@@ -103,8 +103,10 @@ async def running(
     log = log or logger()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
+        unmade, fresh = without_token(config), not config.database.exists()
         way_in = doors(config)
         store = await stack.enter_async_context(open_store(config.database, parse=formats.raw, reserve=config.reserve))
+        _tell_what_was_made(log, config, store=fresh, tokens=unmade, hold=hold)
         timeline = Timeline()
         ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, timeline=timeline, hold=hold)
         stack.push_async_callback(ways.close)
@@ -186,6 +188,25 @@ async def serve(config: Config, *, hold: bool = False) -> None:
         logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left), threads=hanging)
         sys.stdout.flush()
         os._exit(0)
+
+
+def _tell_what_was_made(
+    log: FilteringBoundLogger, config: Config, *, store: bool, tokens: Sequence[str], hold: bool
+) -> None:
+    """A folder that is not there, or another than was meant, must not pass for a router that keeps nothing yet."""
+    data = str(config.data)
+    if store:
+        log.warning("store.created", data=data, hint="empty: as at a first start. Calls were kept before? See `data`")
+    for source in tokens:
+        log.warning(
+            "token.made", source=source, hint="paste `aftercall url` again: a URL with another token gets a 404"
+        )
+    if store and hold:
+        log.error(
+            "router.nothing_restored",
+            data=data,
+            hint="--hold is for restores, and there was no store: stop, and unpack the backup there",
+        )
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import time
+from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -213,7 +214,7 @@ def _refuse(call: str, body: bytes, most: int) -> None:
 @json_option
 def send(*, call: Any, reach: Reach, source: str | None, new: bool, wait: float, as_json: bool) -> None:
     """Post the body in CALL ("-": standard input) to the running router, and say what became of it."""
-    from router.remote import ask, local_url
+    from router.remote import Refusal, ask, local_url
     from router.tokens import tokens
 
     config = known(reach.file, "admin", "server", "sources", "data")
@@ -221,7 +222,13 @@ def send(*, call: Any, reach: Reach, source: str | None, new: bool, wait: float,
     name = known_source(config, source)
     body = _renewed(call.read()) if new else call.read()
     url = f"{local_url(config.server.listen)}/in/{name}/{tokens(config)[name][0]}"
-    status, receipt = ask("POST", url, body, {})
+    try:
+        status, receipt = ask("POST", url, body, {})
+    except Refusal as error:
+        if error.status == HTTPStatus.NOT_FOUND and (allowed := config.sources[name].allow_from):
+            message = f"{error}\nsource {name!r} lets in {', '.join(map(str, allowed))} alone (allow_from), and who is not is told this"
+            raise AftercallError(message) from None
+        raise
     deliveries = _settled(router, receipt, wait) if receipt.get("deliveries") else []
     if as_json:
         print_json({"status": status, **receipt, "results": deliveries})

@@ -6,7 +6,7 @@ A name that is not here is refused: a misspelled filter would mean everything.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,6 +34,9 @@ def _written(given: object) -> object:
         raise ValueError(message)
     return given
 
+
+#: Filters whose values may be a person's: the log says that they were set, and not to what.
+_OF_A_CALL: Final = frozenset({"channel", "reason"})
 
 Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 
@@ -63,6 +66,11 @@ class OfTimes(Question):
         names = Wanted.__dataclass_fields__.keys() & type(self).model_fields.keys()
         given = {name: getattr(self, name) for name in names}
         return Wanted(**given)
+
+    def noted(self) -> dict[str, Any]:
+        """The filters that are set, for the log: values only of those that come from no call."""
+        given: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return {name: True if name in _OF_A_CALL else value for name, value in given.items()}
 
 
 class OfCalls(OfTimes):
@@ -145,6 +153,12 @@ class ToMany(Paged):
     """To a page of what fits; ask again with `next` for the others."""
 
     dry_run: bool = Field(default=False, strict=True, description="Only count.")
+
+    def noted(self) -> dict[str, Any]:
+        """What the log's line about it has: which, and what else was asked for. A reason is not logged."""
+        where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
+        named = {name: getattr(self, name, None) or None for name in ("sink", "orphaned", "dry_run")}
+        return {"where": where.noted(), **named}
 
 
 class ReplayMany(ToMany):

@@ -32,7 +32,11 @@ class Unreachable(AftercallError, ConnectionError):
 
 
 class Refusal(AftercallError):
-    """The router said no."""
+    """The router said no, with this status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Stranger(AftercallError):
@@ -52,7 +56,8 @@ class Answer(dict[str, Any]):
             plain: Any = get_origin(kind)
             if not isinstance(value, kind if plain is None else plain):
                 raise Stranger
-            if not all(isinstance(item, one) for one in get_args(kind) for item in value):
+            inner = get_args(kind)
+            if inner and not all(isinstance(item, inner) for item in value):
                 raise Stranger
         return self
 
@@ -124,7 +129,7 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
     else:
         # Of its own trouble (5xx) the router says nothing more.
         message = f"{where} answered {status}: {one_line(reason)}" + (f"; is that {NAME}?" if status < 500 else "")  # noqa: PLR2004
-    raise Refusal(message)
+    raise Refusal(message, status)
 
 
 def _origin(url: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from structlog.typing import FilteringBoundLogger
+
     from router.inbox import Receipt
     from router.lanes import Lane
     from router.operations import Operations
@@ -51,13 +53,13 @@ class Many:
 
 
 class Repairs:
-    """What can be put right in one router."""
+    """What can be put right in one router; the log's lines about it have what is bound to `log`: who does it."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, log: FilteringBoundLogger) -> None:
         self._operations = operations
         self._store = operations.store
         self._clock = operations.clock
-        self._log = operations.log
+        self._log = log
 
     # --- dead letters, and what is pending ---
 

@@ -124,9 +124,9 @@ def _dead(lane: dict[str, Any]) -> str:
 
 def reload_state(state: dict[str, Any]) -> str:
     """Which configuration is in force, and what stands in the way of another."""
-    lines = [f"configuration of {state['loaded_at']}"]
+    lines = [f"configuration of {local_time(state['loaded_at'])}"]
     if state["reason"] is not None:
-        lines.append(f"  ! the reload at {state['refused_at']} was refused, and changed nothing:")
+        lines.append(f"  ! the reload at {local_time(state['refused_at'])} was refused, and changed nothing:")
         lines += [f"    {one_line(line)}" for line in state["reason"].splitlines()]
     return "\n".join([*lines, *_restart(state["restart"])])
 
@@ -159,7 +159,7 @@ def backup_text(backup: Backup) -> str:
 
 def alarm_rows(items: Iterable[dict[str, Any]]) -> str:
     """Alarms, a line each."""
-    rows = ((line["cause"], line["subject"], line["since"], line["count"]) for line in items)
+    rows = ((line["cause"], line["subject"], local_time(line["since"]), line["count"]) for line in items)
     return f"\n{columns(('ALARM', 'ABOUT', 'SINCE', 'COUNT'), rows)}"
 
 

@@ -43,8 +43,21 @@ def doors(config: Config) -> Doors:
     )
 
 
+def without_token(config: Known) -> tuple[str, ...]:
+    """The sources for which `tokens` is going to make one."""
+    return tuple(
+        name
+        for name, source in config.sources.items()
+        if not (source.tokens or source.token) and not _file(config.data, name).exists()
+    )
+
+
+def _file(data: Path, source: str) -> Path:
+    return data / f"token-{source}"
+
+
 def _kept(data: Path, source: str) -> str:
-    file = data / f"token-{source}"
+    file = _file(data, source)
     try:
         folder.make(data)
         if not file.exists():

@@ -357,7 +357,10 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
         full = await get(client, f"{path}?full=1")
     assert (full["body"], full["encoding"]) == (written, "utf-8")
     assert full["content_type"] == 'application/json; name="Brückner"'
-    assert [(entry["event"], entry["path"]) for entry in shown_lines(logs)] == [("body.shown", path)]
+    assert [(entry["event"], entry["path"]) for entry in shown_lines(logs)] == [
+        ("quarantine.shown", path),
+        ("body.shown", path),
+    ]
     with structlog.testing.capture_logs() as logs:
         await get(client, f"{API}/quarantine/no-such-body?full=1", 404)
         await get(client, f"{path}?full=1", 403, Host="elsewhere.example")
@@ -453,6 +456,30 @@ async def test_adm_10_a_body_that_is_not_what_its_headers_say_is_a_400(
     request = f"POST {API}/{path} HTTP/1.1\r\nHost: localhost\r\n".encode() + body
     status, said = await answered(admin[0], request)
     assert (status, said["error"]["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (
+            {"sinc": "x"},
+            "where.sinc: unknown; there are: channel, direction, reason, route, since, sink, source, until",
+        ),
+        ({"since": "2026-03-10T08:00:00"}, "where.since: needs a zone, like 2026-03-10T08:00:00Z"),
+        ({"since": "yesterday"}, "where.since: write a time with its zone, like 2026-03-10T08:00:00Z"),
+    ],
+)
+@pytest.mark.case("ADM-10")
+async def test_adm_10_a_mistake_in_a_question_is_said_in_words(
+    admin: Administered, where: dict[str, str], said: str
+) -> None:
+    refused = await post(admin[1], f"{API}/deliveries/replay", {"where": where}, 400)
+    assert refused["error"]["message"] == said
+    known = "after, channel, direction, limit, routed, route, since, sink, source, until"
+    refused = await get(admin[1], f"{API}/events?sinc=x", 400)
+    assert refused["error"]["message"] == f"sinc: unknown; there are: {', '.join(sorted(known.split(', ')))}"
+    refused = await post(admin[1], f"{API}/deliveries/x/end", {"reason": " "}, 400)
+    assert refused["error"]["message"] == "reason: say why"
 
 
 @pytest.mark.case("ADM-10")

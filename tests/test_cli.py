@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 from router.cli import _renewed, main
 from router.errors import AftercallError
 from router.options import Moment
-from router.show import local_time
+from router.show import alarm_rows, local_time, reload_state
 
 
 def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
@@ -184,18 +186,25 @@ def test_what_http_cannot_send_is_not_sent_and_not_quoted(tmp_path: Path, url: s
 
 
 @contextmanager
-def stranger(status: int, said: bytes, sent: list[str | None] | None = None) -> Iterator[str]:
-    """The URL of another web server, which answers everything like this; `sent` gets the tokens that it is sent."""
+def stranger(
+    status: int, said: bytes, *, first: Sequence[tuple[int, bytes]] = (), sent: list[str | None] | None = None
+) -> Iterator[str]:
+    """The URL of another web server, which answers everything like this, after what it answers `first`.
+
+    `sent` gets the tokens that it is sent.
+    """
+    answers = chain(first, repeat((status, said)))
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             if sent is not None:
                 sent.append(self.headers["Authorization"])
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(said)))
+            now, content = next(answers)
+            self.send_response(now)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(content)
 
         do_GET = do_POST = answer  # noqa: N815 - the names that are called
 
@@ -332,6 +341,7 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
         ["events", "--since", "yesterday"], ["events", "--limit", "0"],
     ):  # fmt: skip
         assert "Usage" in aftercall(*wrong, cwd=served, expect=2), wrong
+    assert "goes without ids" in aftercall("replay", "x", "--dry-run", cwd=served, expect=2)
 
 
 def test_what_waits_for_a_restart_is_said_by_reload_and_status(served: Path) -> None:
@@ -381,7 +391,7 @@ def two_admins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     sent: list[str | None] = []
-    with stranger(200, b'{"items": []}', sent) as url:
+    with stranger(200, b'{"items": []}', sent=sent) as url:
         (tmp_path / "routes.yaml").write_text(
             f"sources: {{sipgate: {{}}}}\n"
             f"admin: {{listen: '{url.removeprefix('http://')}', tokens: {{anna: {ANNA}, ben: {BEN}}}}}\n"
@@ -435,18 +445,65 @@ def test_of_several_admins_none_is_taken_for_another(
     assert two_admins == [f"Bearer {BEN}"]
 
 
-def test_times_are_those_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    try:
-        assert local_time("2026-03-10T08:15:00Z") == "2026-03-10 09:15:00"
-        assert local_time("2026-07-10T08:15:00.123456Z") == "2026-07-10 10:15:00"
-        assert Moment().convert("2026-03-10T09:15", None, None) == "2026-03-10T08:15:00+00:00"
-        assert Moment().convert("2026-03-10T09:15Z", None, None) == "2026-03-10T09:15:00+00:00"
-        assert Moment().convert("2026-03-10", None, None) == "2026-03-09T23:00:00+00:00"
-    finally:
-        monkeypatch.undo()
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ([{"matched": 100, "done": 98, "left": [{"id": "d7", "message": "taken"}, {"id": "d8", "message": "gone"}]}],
+         "98 of 100 replayed; left as they were:\n  d7: taken\n  d8: gone\nand then it failed, with more to do:\n"),
+        ([{"matched": 100, "done": 100, "left": []}] * 2,
+         "200 of 200 replayed\nand then it failed, with more to do:\n"),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_what_was_done_to_many_before_it_failed_is_said(
+    pages: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [(200, json.dumps(page | {"next": "k"}).encode()) for page in pages]
+    with stranger(503, b'{"error": {"message": "store: disk full"}}', first=answers) as url:
+        assert in_process(monkeypatch, "replay", "--all", "--url", url) == 1
+    assert capsys.readouterr().err == f"{said}the router at {url} answered 503: store: disk full\n"
+
+
+def test_a_source_that_lets_this_machine_not_in_is_said_to_be_one(folder: Path) -> None:
+    file = folder / "routes.yaml"
+    text = file.read_text().replace("  sipgate: {}", "  sipgate: {allow_from: [203.0.113.0/24]}")
+    with stranger(404, b"") as url:
+        at = url.removeprefix("http://")
+        file.write_text(
+            re.sub(r"listen: 127\.0\.0\.1:\d+", f"listen: {at}\n  trusted_proxies: [127.0.0.1]", text, count=1)
+        )
+        said = aftercall("send", "call.json", cwd=folder, expect=1)
+    assert "answered 404" in said
+    assert said.endswith("source 'sipgate' lets in 203.0.113.0/24 alone (allow_from), and who is not is told this\n")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock on this machine's wall."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
         time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_status_has_one_clock() -> None:
+    state = {"loaded_at": "2026-03-10T08:15:00Z", "refused_at": "2026-03-10T09:15:00Z", "reason": "x", "restart": []}
+    shown = reload_state(state)
+    assert shown.startswith("configuration of 2026-03-10 09:15:00\n")
+    assert "the reload at 2026-03-10 10:15:00 was refused" in shown
+    alarm = {"cause": "disk", "subject": None, "since": "2026-07-10T08:15:00Z", "count": 1}
+    assert "2026-07-10 10:15:00" in alarm_rows([alarm])
+
+
+@pytest.mark.usefixtures("berlin")
+def test_times_are_those_of_the_clock_on_the_wall() -> None:
+    assert local_time("2026-03-10T08:15:00Z") == "2026-03-10 09:15:00"
+    assert local_time("2026-07-10T08:15:00.123456Z") == "2026-07-10 10:15:00"
+    assert Moment().convert("2026-03-10T09:15", None, None) == "2026-03-10T08:15:00+00:00"
+    assert Moment().convert("2026-03-10T09:15Z", None, None) == "2026-03-10T09:15:00+00:00"
+    assert Moment().convert("2026-03-10", None, None) == "2026-03-09T23:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -333,10 +333,13 @@ async def test_adm_12_the_log_says_who_saw_and_did_what_and_no_word_of_a_call(tm
     lines = [
         (entry["event"], entry.get("action"), entry["path"].removeprefix(API), entry.get("status"))
         for entry in logs
-        if entry.get("who") == "anna"
+        if entry.get("who") == "anna" and "path" in entry
     ]
+    done = [entry["event"] for entry in logs if entry.get("who") == "anna" and "path" not in entry]
+    assert done == ["delivery.replayed", "body.unreadable", "event.routed_again"]
     assert lines == [
         ("event.shown", None, f"/events/{event}", None),
+        ("quarantine.shown", None, f"/quarantine/{kept}", None),
         ("body.shown", None, f"/quarantine/{kept}", None),
         ("admin.acted", "replay", f"/deliveries/{dead}/replay", 202),
         ("admin.refused", "replay", f"/deliveries/{dead}/replay", 409),
@@ -348,3 +351,86 @@ async def test_adm_12_the_log_says_who_saw_and_did_what_and_no_word_of_a_call(tm
     ]
     for word in ("Brückner", "Rechnung", "+4915228817386", TOKEN):
         assert word not in str(logs)
+
+
+async def test_adm_12_the_log_says_to_which_of_many_something_was_done_and_by_whom(tmp_path: Path) -> None:
+    text = FILE.replace('admin: {listen: "127.0.0.1:0"', f'admin: {{listen: "127.0.0.1:0", tokens: {{anna: {TOKEN}x}}')
+    anna: dict[str, Any] = {"Authorization": f"Bearer {TOKEN}x"}
+    async with administered(tmp_path, text) as (router, client):
+        await post(client, f"{API}/lanes/archive/pause", **anna)
+        await dead_letter(router)
+        await quarantined(router, b'{"call": 1}')
+        since = "2020-01-01T00:00:00Z"
+        with structlog.testing.capture_logs() as logs:
+            for path, asked in {
+                "deliveries/replay": {
+                    "where": {"sink": "down", "channel": "Brückner", "reason": "Brückner", "since": since},
+                    "sink": "archive", "dry_run": True,
+                },
+                "deliveries/end": {"where": {"direction": "inbound"}, "reason": "Brückner", "orphaned": True},
+                "events/route": {"where": {"routed": "unrouted", "route": "all"}},
+                "quarantine/replay": {"where": {"source": "sipgate"}},
+            }.items():  # fmt: skip
+                await post(client, f"{API}/{path}", asked, **anna)
+            await post(client, f"{API}/deliveries/end", {"where": {}, "reason": "x"}, **anna)
+            await post(client, f"{API}/deliveries/replay", {"where": {"sink": "nobody"}}, 404, **anna)
+    noted = [
+        {
+            key: value
+            for key, value in entry.items()
+            if key in ("action", "where", "sink", "orphaned", "dry_run", "done")
+        }
+        for entry in logs
+        if entry["event"] in ("admin.acted", "admin.refused")
+    ]
+    replayed = {"sink": "down", "channel": True, "reason": True, "since": since}
+    nothing: dict[str, Any] = {"sink": None, "orphaned": None, "dry_run": None}
+    assert noted == [
+        {"action": "replay_many", **nothing, "where": replayed, "sink": "archive", "dry_run": True, "done": 0},
+        {"action": "end_many", **nothing, "where": {"direction": "inbound"}, "orphaned": True, "done": 0},
+        {"action": "route_many", **nothing, "where": {"routed": "unrouted", "route": "all"}, "done": 0},
+        {"action": "read_many_again", **nothing, "where": {"source": "sipgate"}, "done": 0},
+        {"action": "end_many", **nothing, "where": {}, "done": 1},
+        {"action": "replay_many", **nothing, "where": {"sink": "nobody"}},
+    ]
+    assert [entry["who"] for entry in logs if entry["event"] == "delivery.ended"] == ["anna"]
+    assert "Brückner" not in str(logs)
+
+
+# --- misspelled ---
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"sink": "archiv"}, "there is no sink 'archiv' (configured: archive, down; did you mean 'archive'?)"),
+        ({"route": "bill"}, "there is no route 'bill' (configured: all, bills; did you mean 'bills'?)"),
+        ({"source": "sipgat"}, "there is no source 'sipgat' (configured: sipgate; did you mean 'sipgate'?)"),
+    ],
+)
+async def test_a_misspelled_name_in_a_filter_is_said_to_be_one(
+    admin: Administered, filters: dict[str, str], said: str
+) -> None:
+    router, client = admin
+    await dead_letter(router)
+    await quarantined(router)
+    lists = ["deliveries", "events"] + (["quarantine"] if "source" in filters else [])
+    for path in lists:
+        async with client.get(f"{API}/{path}", params=filters) as answer:
+            assert (answer.status, (await answer.json())["error"]["message"]) == (404, said)
+    for path in ("deliveries/replay", "deliveries/end", "events/route"):
+        refused = await post(
+            client, f"{API}/{path}", {"where": filters, **({"reason": "x"} if "end" in path else {})}, 404
+        )
+        assert refused["error"]["message"] == said
+
+
+async def test_a_name_that_is_configured_no_longer_and_that_something_has_is_none(tmp_path: Path) -> None:
+    async with administered(tmp_path) as (router, _):
+        await dead_letter(router)
+        await quarantined(router)
+    text = FILE.replace("down", "gone").replace("bills", "invoices").replace("{sipgate:", "{other:")
+    async with administered(tmp_path, text) as (_, client):
+        for filters in ("sink=down", "route=bills", "source=sipgate", "route=invoices", "sink=gone", "source=other"):
+            await get(client, f"{API}/deliveries?{filters}")
+        assert len((await get(client, f"{API}/quarantine?source=sipgate"))["items"]) == 1

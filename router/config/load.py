@@ -183,6 +183,7 @@ class _Loader:
             digest=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest(),
         )
         compiler.alarms(settings.alarms.to, {name: config.carries_alarms for name, config in sinks.items()})
+        compiler.watched(settings.alarms.silent_after)
         hours = compiler.hours(settings.alarms.hours, ("alarms", "hours"))
         self.problems += [self._compiled(path, message) for path, message in compiler.problems]
         self._check(settings)
