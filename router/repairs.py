@@ -78,12 +78,12 @@ class Repairs:
         return new
 
     async def replay_many(
-        self, wanted: Wanted, *, sink: str | None = None, after: str | None, limit: int, dry: bool
+        self, wanted: Wanted, *, sink: str | None, ended: bool, after: str | None, limit: int, dry: bool
     ) -> Many:
-        """As `replay`, of a page of the dead letters that are wanted and not ended. Raises `Unknown` as there."""
+        """As `replay`, of a page of the dead letters wanted: the ended ones, or the others. Raises `Unknown` as there."""
         if sink is not None:
             self._operations.lane(sink)
-        wanted = replace(wanted, ended=False)
+        wanted = replace(wanted, ended=ended)
         page = await self._store.deliveries(state=DeliveryState.DEAD, wanted=wanted, after=after, limit=limit)
         return await _many(page, lambda delivery_id: self.replay(delivery_id, sink=sink), dry=dry)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,8 @@ from certificates import authority, identity
 from router import Wording, plain, sample_event
 from router.cli import cli
 from router.config import load
+from router.config.include import MAX_DEPTH
+from router.http import failure
 from router.message import _LONGEST_TEXT, _MOST, _checked, _values
 from router.registry import load_kinds
 from router.render import _REMOVED_FILTERS, FUEL, MAX_OUTPUT, Renderer
@@ -53,6 +56,7 @@ SECRETS = {
     "TEAMS_SALES_URL": "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke?sig=x",
     "MAIL_PASSWORD": "x",
     "PROMETHEUS_TOKEN": "0123456789abcdefghijklmn",
+    "IT_TOKEN": "abcdefghijklmn0123456789",
 }
 FILES = {"sales.md": blocks(SINKS / "templates.md", "jinja")[0]}
 YAML = [(path, text) for path in DOCUMENTS for text in blocks(path, "yaml")]
@@ -67,6 +71,8 @@ def test_every_piece_of_routes_yaml_that_is_shown_is_good(path: Path, text: str,
     given.setdefault("sources", {"sipgate": {}})
     sinks = given.setdefault("sinks", {})
     sinks.setdefault("crm", {"kind": "webhook", "url": "https://crm.example.com/"})
+    if "archive" in sinks:  # of `aftercall init`
+        sinks["archive"].setdefault("kind", "file")
     given.setdefault("words", {"kuendigung": {"match": "glob", "any": ["*kündig*"]}})
     if "bell.py" in given.get("plugins", ()):
         (tmp_path / "bell.py").write_text(blocks(ROOT / "docs" / "plugins.md", "python")[0], encoding="utf-8")
@@ -211,6 +217,29 @@ def test_the_retry_schedule_is_the_one_that_is_documented() -> None:
     assert said is not None
     waits = [parse_duration(re.sub(r" min", "m", wait)) for wait in re.split(r", | and ", said[1])]
     assert waits == list(STANDARD_WEBHOOKS[1:])
+
+
+def test_a_reason_that_is_searched_for_is_one_that_there_is() -> None:
+    said = failure(404, "crm.example.com")
+    assert said is not None
+    shown = re.findall(r'--reason-has "([^"]*)" --to archive$', TEXT[ROOT / "docs" / "operations.md"], re.MULTILINE)
+    assert shown
+    for words in shown:
+        assert words in str(said)
+
+
+def test_working_hours_round_the_clock_are_as_documented(tmp_path: Path) -> None:
+    page = TEXT[ROOT / "docs" / "configuration.md"]
+    (shown,) = re.findall(r"Round the clock: `(.*?)`", page)
+    file = tmp_path / "routes.yaml"
+    text = "sources: {s: {}}\nsinks: {screen: {kind: console}}\nalways: screen\nalarms: {hours: %s}\n"
+    file.write_text(text % shown, encoding="utf-8")
+    since = datetime(2026, 3, 27, tzinfo=UTC)  # a clock is changed in that week
+    assert load(file, {}).hours.between(since, since + timedelta(days=7)) == timedelta(days=7)
+
+
+def test_the_depth_of_includes_is_the_one_that_is_documented() -> None:
+    assert f"more than {MAX_DEPTH} levels" in TEXT[ROOT / "docs" / "configuration.md"]
 
 
 def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
