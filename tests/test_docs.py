@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -257,6 +258,28 @@ def test_the_words_are_those_of_the_code() -> None:
     words = TEXT[ROOT / "README.md"].split("## The words")[1].split("## ")[0]
     for word in (*DeliveryState, *(state for state in LaneState)):
         assert f"`{word}`" in words, word
+
+
+def test_a_word_of_the_glossary_is_used_and_stands_there_once() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", TEXT[ROOT / "README.md"], re.MULTILINE)
+    assert len(words) == len(set(words)) > 30
+    elsewhere = " ".join(text for path, text in TEXT.items() if path.name != "README.md" or path.parent != ROOT)
+    elsewhere += " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "router").rglob("*.py"))
+    for word in words:
+        assert re.search(rf"\b{word}s?\b", elsewhere, re.IGNORECASE), word
+
+
+def test_every_module_stands_on_its_floor_in_the_description_of_the_house() -> None:
+    """In the order of the floors that CI checks."""
+    block = TEXT[ROOT / "docs" / "architecture.md"].split("```")[1]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    floors = {name: at for at, layer in enumerate(layers["layers"]) for name in layer.split(" : ")}
+    named = [name.rstrip("/") for line in block.strip().splitlines()[:-1] for name in line[:36].split()]
+    named = [name.replace("/", ".") for name in named]
+    assert sorted(named) == sorted(floors.keys() - {"__main__"})
+    assert [floors[name] for name in named] == sorted(floors[name] for name in named)
 
 
 def test_every_format_and_every_name_of_a_part_is_documented() -> None:

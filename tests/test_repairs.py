@@ -308,7 +308,7 @@ async def test_what_waits_for_a_renamed_sink_is_ended_and_goes_to_the_new_one(tm
         assert (await post(client, f"{API}/deliveries/replay", renamed))["done"] == 2
 
         async def delivered() -> bool:
-            return (await get(client, f"{API}/summary"))["deliveries"]["delivered"] == 2
+            return (await router.store.summary()).deliveries["delivered"] == 2
 
         await until_awaited(delivered)
         lines = (await get(client, f"{API}/deliveries?sink=library"))["items"]
