@@ -287,6 +287,22 @@ async def test_dead_letters_that_are_ended_rest_until_they_are_meant(admin: Admi
     await post(client, f"{API}/deliveries/{dead}/replay", status=409)
 
 
+@pytest.mark.case("RPL-03")
+async def test_rpl_03_after_a_change_of_rules_one_says_whether_old_sinks_or_todays_rules_count(tmp_path: Path) -> None:
+    async with administered(tmp_path) as (router, client):
+        dead = await dead_letter(router)
+    changed = FILE.replace("to: [down]", "to: [crm]").replace("sinks:\n", "sinks:\n  crm: {kind: file, root: crm}\n")
+    async with administered(tmp_path, changed) as (router, client):
+        (line,) = (await get(client, f"{API}/deliveries?sink=down"))["items"]
+        counted = {"where": {"sink": "down"}, "dry_run": True}
+        assert (await post(client, f"{API}/deliveries/replay", counted))["matched"] == 1
+        assert (await post(client, f"{API}/events/route", counted))["matched"] == 1
+        assert (await get(client, f"{API}/deliveries/{dead}"))["delivery"]["state"] == "dead", "nothing was done"
+        assert (await post(client, f"{API}/events/{line['event_id']}/route"))["sinks"] == ["crm"]
+        new = (await post(client, f"{API}/deliveries/{dead}/replay", status=202))["delivery"]
+        assert (await get(client, f"{API}/deliveries/{new}"))["delivery"]["sink"] == "down"
+
+
 async def test_an_ended_dead_letter_is_replayed_by_its_id(admin: Administered) -> None:
     router, client = admin
     dead = await dead_letter(router)
