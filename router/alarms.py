@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from router import symptoms
 from router.alarm import Alarm, Cause
-from router.clock import pause
+from router.clock import Since, pause
 from router.errors import StoreError
 from router.standing import Key, Register, Standing, key_of
 from router.symptoms import Quiet
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from router.ways import InForce, Ways
 
 LOOK_EVERY: Final = timedelta(seconds=15)
+#: How often what a sink has not taken is told to it again, as long as it stands.
+AGAIN: Final = timedelta(hours=1)
 #: Seconds by which the event loop may be late, and how long it is remembered where it was later.
 LONGEST_LAG: Final = 5.0
 _REMEMBERED: Final = timedelta(minutes=10)
@@ -50,8 +52,18 @@ class Alarms:
     """The alarms of one router."""
 
     def __init__(
-        self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger, metrics: Metrics, file: Path
+        self,
+        ways: Ways,
+        *,
+        store: Store,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        metrics: Metrics,
+        file: Path,
+        hold: bool = False,
     ) -> None:
+        """With `hold` nobody is told anything."""
+        self._hold = hold
         self._ways = ways
         self._store = store
         self._clock = clock
@@ -59,10 +71,13 @@ class Alarms:
         self._metrics = metrics
         self._file = file
         self._register = Register()
-        self._telling = Telling(lambda: ways.now.lanes, clock=clock, log=log)
+        self._telling = Telling(lambda: ways.now.lanes, taken=self._taken, clock=clock, log=log)
+        #: When sinks were told last what they had not taken.
+        self._again: datetime | None = None
         self._noted: dict[Key, Alarm] = {}
         self._stalls: deque[datetime] = deque()
         self._store_failed: datetime | None = None
+        self._since = Since()
         self._began = clock.now()
         self._written: bytes | None = None
         self._looking = asyncio.Lock()
@@ -85,7 +100,11 @@ class Alarms:
     def reloaded(self, state: ReloadState) -> None:
         """A configuration was taken over or refused."""
         about = Cause.RELOAD, self._ways.now.config.file.name
-        self.well(*about) if state.reason is None else self.note(*about)
+        if state.reason is not None:
+            self.note(*about)
+            return
+        self.well(*about)
+        self._again = None  # there may be a sink that was not told yet, or could not be
 
     def lagged(self, seconds: float) -> None:
         """The event loop came back so many seconds late."""
@@ -117,13 +136,28 @@ class Alarms:
         register = self._register.looked(wrong, now)
         told = register.due(now)
         self._register = register.told(told, now)
+        to = () if self._hold else force.config.alarms.to
         for alarm in told:
             event = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
             self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)
-            self._telling.tell(alarm, force.config.alarms.to)
+            self._telling.tell(alarm, to)
+        self._tell_again(to, now)
         self._metrics.alarmed(Counter(alarm.cause for alarm in self.active))
         self._telling.go()
         await self._keep()
+
+    def _taken(self, sink: str, alarm: Alarm) -> None:
+        self._register = self._register.taken(sink, alarm)
+
+    def _tell_again(self, to: Iterable[str], now: datetime) -> None:
+        """What a sink has not taken, and what waits for it no longer: at the start, after a reload, and every hour."""
+        if self._again is not None and timedelta(0) <= now - self._again < AGAIN:
+            return
+        self._again = now
+        for sink in to:
+            for alarm in self._register.lacking(sink):
+                if not self._telling.waits(alarm, sink):
+                    self._telling.tell(alarm, [sink])
 
     async def stop(self) -> None:
         """Tell nothing more."""
@@ -131,12 +165,11 @@ class Alarms:
         await self._keep()
 
     def _of_lanes(self, force: InForce, now: datetime) -> Iterator[Alarm]:
-        lanes = force.lanes.values()
-        yield from symptoms.down([lane.row for lane in lanes], self.active, force.config.alarms.after.down, now)
-        at = asyncio.get_running_loop().time()
-        for lane in lanes:
-            if count := lane.overdue(at):
-                yield Alarm(cause=Cause.HANGS, subject=lane.name, since=now, count=count)
+        rows = [lane.row for lane in force.lanes.values()]
+        rows = [replace(row, since=self._since.of((Cause.DOWN, row.sink), row.since or now, now)) for row in rows]
+        yield from symptoms.down(rows, self.active, force.config.alarms.after.down, now)
+        for sink, count in self._ways.overdue(asyncio.get_running_loop().time()).items():
+            yield Alarm(cause=Cause.HANGS, subject=sink, since=now, count=count)
 
     def _of_the_loop(self, now: datetime) -> Iterator[Alarm]:
         while self._stalls and not timedelta(0) <= now - self._stalls[0] < _REMEMBERED:
@@ -150,7 +183,7 @@ class Alarms:
                 await self._store.check()
                 found = await self._stored(force, now)
         except (StoreError, TimeoutError):
-            self._store_failed = self._store_failed or now
+            self._store_failed = min(self._store_failed or now, now)  # the clock may be set back
             found = [alarm for alarm in self.active if alarm.cause in _STORED]
             if now - self._store_failed >= _STORE_AFTER:
                 found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
@@ -162,9 +195,11 @@ class Alarms:
         """What the store knows. Raises `StoreError`."""
         store, rules, config = self._store, force.config.alarms, force.config
         backlog, room = await store.backlog(), await store.room()
+        accepted = (await store.oldest()).items()
+        oldest = {sink: self._since.of((Cause.OLDEST, sink), at, now) for sink, at in accepted}
         found = [
             *symptoms.dead(backlog, now),
-            *symptoms.oldest(await store.oldest(), backlog, rules.after.oldest, now),
+            *symptoms.oldest(oldest, backlog, rules.after.oldest, now),
             *symptoms.quarantine((await store.summary()).quarantined, now),
         ]
         if room is not None:
@@ -189,16 +224,10 @@ class Alarms:
         except (OSError, ValidationError) as error:
             self._log.warning("alarms.forgotten", reason=type(error).__name__)
             return
-        self._register = Register({key_of(one.alarm): one for one in kept})
+        self._register = Register({key_of(one.alarm): one.remembered() for one in kept})
 
     async def _keep(self) -> None:
-        """As it would have to go on. What nobody has heard counts as not told."""
-        unheard = self._telling.unheard
-        standing = (
-            replace(one, told=None, told_at=None) if key in unheard else one
-            for key, one in self._register.standing.items()
-        )
-        content = _KEPT.dump_json(tuple(standing))
+        content = _KEPT.dump_json(tuple(self._register.standing.values()))
         if content == self._written:
             return
         try:

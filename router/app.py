@@ -111,7 +111,9 @@ async def running(
         reload = Reload(
             ways, store=store, open_doors=open_doors, environ=environ, clock=clock, log=log, metrics=metrics
         )
-        alarms = Alarms(ways, store=store, clock=clock, log=log, metrics=metrics, file=config.data / "alarms.json")
+        alarms = Alarms(
+            ways, store=store, clock=clock, log=log, metrics=metrics, file=config.data / "alarms.json", hold=hold
+        )
         reload.observers.append(alarms.reloaded)
         operations = Operations(
             ways, store=store, reload=reload, alarms=alarms, metrics=metrics, clock=clock, log=log, holding=hold
@@ -130,7 +132,7 @@ async def running(
             log=log,
             metrics=metrics,
         )
-        heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log)
+        heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log, hold=hold)
         admin = AdminApi(operations, max_body=config.server.max_body, log=log)
         await stack.enter_async_context(_working(ways, housekeeping, reload, metrics, alarms, heartbeat))
         admin_app = admin.application()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -44,3 +45,23 @@ async def pause(clock: Clock, span: timedelta) -> None:
     never = asyncio.Event()
     while began <= clock.now() < began + span:
         await clock.wait(never, began + span)
+
+
+class Since:
+    """When things began that somebody looks at again and again, by a wall clock that may be set back meanwhile.
+
+    What began at a time that has not come (again) counts from when that was first seen.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Hashable, tuple[datetime, datetime]] = {}
+
+    def of(self, thing: Hashable, at: datetime, now: datetime) -> datetime:
+        """When it began, `at` being what was written down; never later than now."""
+        began, seen = self._seen.get(thing, (None, now))
+        if began != at and at <= now:
+            self._seen.pop(thing, None)
+            return at
+        seen = min(seen, now) if began == at else now
+        self._seen[thing] = at, seen
+        return seen

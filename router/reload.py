@@ -92,7 +92,7 @@ class Reload:
         self._asked = asyncio.Event()
         #: One after the other; the second of two reads what is there by then.
         self._turn = asyncio.Lock()
-        metrics.reloaded(self.state.loaded_at)
+        metrics.reloaded(self.state.loaded_at, ways.now.config.sources, ways.now.lanes)
 
     def ask(self) -> None:
         """Reload soon; for signals."""
@@ -175,7 +175,7 @@ class Reload:
             self._log.warning("config.warned", warning=warning)
         if done.restart:
             self._log.warning("config.needs_restart", keys=list(done.restart))
-        self._metrics.reloaded(done.at)
+        self._metrics.reloaded(done.at, self._ways.now.config.sources, self._ways.now.lanes)
         self._tell()
 
     def _refused(self, reason: str) -> None:
