@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test prove check docs pictures wheel lock clean
+.PHONY: help run test prove check bench soak docs pictures wheel lock clean
 
 SHELL := /bin/sh
 #: The configuration that `make run` serves.
@@ -41,6 +41,12 @@ check: .venv/.dev ## Check style, types and who imports whom.
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+bench: .venv/.run .make/bench/.done ## Measure speed, beside a bare server and a script (ARGS="--write docs/performance.md").
+	.venv/bin/python bench/throughput.py $(ARGS)
+
+soak: .venv/.run ## Send a million calls, for an hour, and look whether all stays as it is.
+	.venv/bin/python bench/soak.py $(ARGS)
+
 docs: .venv/.dev ## Fill in what docs/sinks/ has from the code.
 	.venv/bin/python docs/make.py
 
@@ -57,6 +63,7 @@ lock: .make/lock/bin/uv ## Lock the newest versions that pyproject.toml allows.
 	$(LOCK) --output-file requirements-dev.lock --group dev pyproject.toml \
 		--constraints requirements.lock --constraints requirements-build.lock
 	$(LOCK) --output-file requirements-api.lock --group api
+	$(LOCK) --output-file requirements-bench.lock --group bench
 
 clean: ## Remove what was built or installed here; data/ stays.
 	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -75,6 +82,10 @@ clean: ## Remove what was built or installed here; data/ stays.
 
 # No recipe: where it is missing, also because its Python was removed, the two rules above run.
 .venv/bin/python: ;
+
+.make/bench/.done: requirements-bench.lock
+	@sh .ci/venv .make/bench requirements-bench.lock --
+	@touch .make/bench/.done
 
 .make/lock/bin/uv:
 	@sh .ci/venv .make/lock -- uv

@@ -12,29 +12,21 @@ import argparse
 import asyncio
 import contextlib
 import itertools
-import json
-import multiprocessing
-import os
 import re
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import aiohttp
 
-TOKEN = "bench-token-0123456789abcdef"  # noqa: S105 - of no router but this one
+from bodies import body
+from measures import SPAWN
+from programs import TOKEN, aftercall, free_port
+
 NUMBERS = itertools.count()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # --- who is hostile: each runs for ever, in a process of its own ---
@@ -119,7 +111,7 @@ async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 GOOD: tuple[Handler, ...] = (friendly, friendly, friendly)
 BAD: tuple[Handler, ...] = (flood, trickle, silence)
-SENDERS: tuple[Callable[[int], Awaitable[None]], ...] = (slow_heads, slow_bodies, wrong_tokens)
+SENDERS: tuple[Callable[[int], Coroutine[Any, Any, None]], ...] = (slow_heads, slow_bodies, wrong_tokens)
 
 
 def be_hostile(port: int, at: int) -> None:
@@ -144,48 +136,12 @@ def answer(ports: list[int], acts: tuple[Handler, ...]) -> None:
 # --- what is measured ---
 
 
-@contextlib.contextmanager
-def router(folder: Path, sinks: list[int]) -> Iterator[tuple[int, int]]:
-    """A router that is ready: its port and its process id."""
-    port, admin = free_port(), free_port()
-    webhooks = "".join(
-        f'  s{at}: {{kind: webhook, url: "http://127.0.0.1:{sink}/", allow_networks: [127.0.0.0/8]}}\n'
-        for at, sink in enumerate(sinks)
-    )
-    (folder / "routes.yaml").write_text(
-        f'server: {{listen: "127.0.0.1:{port}"}}\nadmin: {{listen: "127.0.0.1:{admin}"}}\n'
-        f"sources: {{sipgate: {{token: {TOKEN}}}}}\n"
-        f"sinks:\n{webhooks}always: [{', '.join(f's{at}' for at in range(len(sinks)))}]\n",
-        encoding="utf-8",
-    )
-    command = [sys.executable, "-m", "router", "serve", "-c", str(folder / "routes.yaml"), "--log", "json"]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:  # noqa: S603 - our own
-        try:
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-                if process.poll() is not None:
-                    sys.exit((folder / "log").read_text(encoding="utf-8"))
-                time.sleep(0.05)
-            yield port, process.pid
-        finally:
-            process.terminate()
-
-
-def call() -> bytes:
-    said = {
-        "call": {"id": f"bench-{os.getpid()}-{next(NUMBERS)}", "direction": "inbound"},
-        "summary": "Rechnung " * 400,
-    }
-    return json.dumps(said).encode()
-
-
 async def times(port: int, calls: int, pause: float) -> list[float]:
     """Seconds for each call, one after the other."""
     found = []
     async with aiohttp.ClientSession() as client:
         for _ in range(calls):
-            data = call()
+            data = body(next(NUMBERS), time.monotonic_ns())
             began = time.perf_counter()
             try:
                 async with client.post(f"http://127.0.0.1:{port}/in/sipgate/{TOKEN}", data=data) as answered:
@@ -197,38 +153,28 @@ async def times(port: int, calls: int, pause: float) -> list[float]:
     return found
 
 
-def memory(pid: int) -> str:
-    """The most that the process ever had, where the system tells."""
-    try:
-        said = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
-    except OSError:
-        said = None
-    return f"{int(said[1]) / 1024:.0f} MiB" if said else "unknown"
-
-
 def measured(name: str, senders: list[int], sinks: tuple[Handler, ...], calls: int, pause: float) -> float:
     """Print one line; the p99 in seconds."""
-    spawn = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         ports = [free_port() for _ in sinks]
-        others = [spawn.Process(target=answer, args=(ports, sinks), daemon=True)]
+        others = [SPAWN.Process(target=answer, args=(ports, sinks), daemon=True)]
         others[0].start()
-        port, pid = stack.enter_context(router(Path(folder), ports))
-        for at in senders:
-            others.append(spawn.Process(target=be_hostile, args=(port, at), daemon=True))
-            others[-1].start()
-        time.sleep(5)
-        asyncio.run(times(port, 50, 0))
-        found = asyncio.run(times(port, calls, pause))
-        p99 = quantiles(found, n=100)[98]
-        print(
-            f"{name:14} taken in {len(found):5} of {calls}   median {median(found) * 1000:6.1f} ms   "
-            f"p99 {p99 * 1000:6.1f} ms   memory at most {memory(pid)}",
-            flush=True,
-        )
-        for process in others:
-            process.kill()
-            process.join()
+        with aftercall(Path(folder), ports) as router:
+            for at in senders:
+                others.append(SPAWN.Process(target=be_hostile, args=(router.port, at), daemon=True))
+                others[-1].start()
+            time.sleep(5)
+            asyncio.run(times(router.port, 50, 0))
+            found = asyncio.run(times(router.port, calls, pause))
+            p99 = quantiles(found, n=100)[98]
+            print(
+                f"{name:14} taken in {len(found):5} of {calls}   median {median(found) * 1000:6.1f} ms   "
+                f"p99 {p99 * 1000:6.1f} ms   memory at most {router.memory.peak:.0f} MiB",
+                flush=True,
+            )
+            for process in others:
+                process.kill()
+                process.join()
     return p99
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
+from router import proxies
 from router.about import NAME
 from router.api import Api
 from router.endpoint import Asked, Endpoint, Said
@@ -25,6 +27,7 @@ from router.questions import Question
 from router.strangers import Strangers
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from structlog.typing import FilteringBoundLogger
 
     from router.config.settings import Admin
@@ -38,6 +41,9 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 #: What the log's line about a request has besides.
 _NOTED: Final = web.RequestKey("noted", dict[str, Any])
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
+#: What ids look like, and where one stands in a path.
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PLACE: Final = re.compile(r"\{(\w+)\}")
 #: Seconds; a body that is not complete by then is not coming.
 BODY_DEADLINE: Final = 10.0
 
@@ -81,6 +87,8 @@ class AdminApi:
             if refusal is None:
                 who = self._who(request)
                 refusal = self._unauthorized(request, who)
+            if refusal is not None and (slow := self._slowed_down(request)) is not None:
+                return slow
             response = refusal or await handler(request)
         except web.HTTPException as error:
             response = _error(error.status, _CODES.get(error.status, "bad_request"), error.reason)
@@ -107,11 +115,22 @@ class AdminApi:
                 "admin.acted" if done else "admin.refused",
                 who=who,
                 action=request.match_info.route.name,
-                path=request.path,
+                path=self._shown(request),
                 status=response.status,
                 **request[_NOTED],
             )
         return response
+
+    def _shown(self, request: web.Request) -> str | None:
+        """The path with what is ours in it: somebody's number may have been written where an id belongs."""
+        resource = request.match_info.route.resource
+        if resource is None:
+            return None
+        found = {name: value if self._is_ours(value) else "…" for name, value in request.match_info.items()}
+        return _PLACE.sub(lambda place: found[place[1]], resource.canonical)
+
+    def _is_ours(self, value: str) -> bool:
+        return _ID.fullmatch(value) is not None or value in self._operations.by_sink
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Requests that a foreign web page could have made somebody's browser send."""
@@ -135,13 +154,22 @@ class AdminApi:
         ]
         return fitting[0] if fitting and scheme.casefold() == "bearer" else None
 
+    def _slowed_down(self, request: web.Request) -> web.Response | None:
+        """Who was refused too often; told once a minute, so that nobody fills the log."""
+        over = self._strangers.wrong(request.remote or "", self._operations.clock.now())
+        if over == 1:
+            address = proxies.parsed(request.remote or "")
+            network = None if address is None else proxies.network_of(address)
+            self._log.warning("stranger.slowed_down", listener="admin", network=network)
+        if not over:
+            return None
+        response = _error(429, "too_many", "too many requests were refused; wait a minute")
+        response.headers["Retry-After"] = "60"
+        return response
+
     def _unauthorized(self, request: web.Request, who: str | None) -> web.Response | None:
         if not self._admin.tokens or who is not None or request.path in _OPEN:
             return None
-        if self._strangers.wrong(request.remote or "", self._operations.clock.now()):
-            response = _error(429, "too_many", "too many wrong tokens; wait a minute")
-            response.headers["Retry-After"] = "60"
-            return response
         response = _error(401, "unauthorized", "send `Authorization: Bearer` with one of admin.tokens")
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
@@ -202,7 +230,7 @@ def _query(request: web.Request, question: type[Question]) -> Question:
     try:
         return question.model_validate(dict(request.query))
     except ValidationError as error:
-        raise _BadRequest(_told(error)) from None
+        raise _BadRequest(_told(error, question)) from None
 
 
 async def _body(request: web.Request, wanted: type[BaseModel | bytes] | None) -> BaseModel | bytes | None:
@@ -220,15 +248,37 @@ async def _body(request: web.Request, wanted: type[BaseModel | bytes] | None) ->
     try:
         return wanted.model_validate_json(given or b"{}")
     except ValidationError as error:
-        raise _BadRequest(_told(error)) from None
+        raise _BadRequest(_told(error, wanted)) from None
 
 
-def _told(error: ValidationError) -> str:
+def _told(error: ValidationError, question: type[BaseModel]) -> str:
     """What is wrong, and where; not what was given."""
     return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'the body'}: {one['msg']}"
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
+        f"{'.'.join(map(str, one['loc'])) or 'the body'}: {_worded(one, question)}"
+        for one in error.errors(include_url=False, include_input=False)
     )
+
+
+def _worded(one: ErrorDetails, question: type[BaseModel]) -> str:
+    match one["type"]:
+        case "extra_forbidden":
+            return f"unknown; there are: {', '.join(sorted(_keys(question, one['loc'][:-1])))}"
+        case "value_error":
+            return str(one["ctx"]["error"])
+        case "timezone_aware":
+            return "needs a zone, like 2026-03-10T08:00:00Z"
+        case _:
+            return one["msg"]
+
+
+def _keys(question: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
+    """What there is in a question, or in what stands at `path` in it."""
+    for step in path:
+        inner = question.model_fields[str(step)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        question = inner
+    return question.model_fields
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -18,12 +18,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from router import symptoms
 from router.alarm import Alarm, Cause
-from router.clock import Since, pause
-from router.errors import StoreError
+from router.clock import pause
+from router.errors import StoreError, StoreFull
 from router.standing import Key, Register, Standing, key_of
+from router.store.sqlite import folder
 from router.symptoms import Quiet
 from router.telling import Telling
 from router.text import name_key
+from router.timeline import Since
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -31,20 +33,24 @@ if TYPE_CHECKING:
     from router.clock import Clock
     from router.metrics import Metrics
     from router.reload import ReloadState
+    from router.stall import Stall
     from router.store.base import ChannelLine, Store
+    from router.timeline import Timeline
     from router.ways import InForce, Ways
 
 LOOK_EVERY: Final = timedelta(seconds=15)
 #: How often what a sink has not taken is told to it again, as long as it stands.
 AGAIN: Final = timedelta(hours=1)
-#: Seconds by which the event loop may be late, and how long it is remembered where it was later.
+#: Seconds for which the event loop may stand still, and how long it is remembered where it did for longer.
 LONGEST_LAG: Final = 5.0
 _REMEMBERED: Final = timedelta(minutes=10)
 #: A store may fail for so long, and an answer of it may take so many seconds.
 _STORE_AFTER: Final = timedelta(minutes=1)
 _PATIENCE: Final = 30.0
 #: What only the store knows: where it cannot be asked, all of it stays as it is.
-_STORED: Final = frozenset({Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.SILENT, Cause.DISK})
+_STORED: Final = frozenset(
+    {Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.QUARANTINE_FULL, Cause.SILENT, Cause.DISK}
+)
 _KEPT: Final = TypeAdapter(tuple[Standing, ...])
 
 
@@ -59,6 +65,7 @@ class Alarms:
         clock: Clock,
         log: FilteringBoundLogger,
         metrics: Metrics,
+        timeline: Timeline,
         file: Path,
         hold: bool = False,
     ) -> None:
@@ -75,9 +82,10 @@ class Alarms:
         #: When sinks were told last what they had not taken.
         self._again: datetime | None = None
         self._noted: dict[Key, Alarm] = {}
-        self._stalls: deque[datetime] = deque()
+        #: When, and kept by which sink.
+        self._stalls: deque[tuple[datetime, str]] = deque()
         self._store_failed: datetime | None = None
-        self._since = Since()
+        self._since = Since(timeline)
         self._began = clock.now()
         self._written: bytes | None = None
         self._looking = asyncio.Lock()
@@ -106,11 +114,10 @@ class Alarms:
         self.well(*about)
         self._again = None  # there may be a sink that was not told yet, or could not be
 
-    def lagged(self, seconds: float) -> None:
-        """The event loop came back so many seconds late."""
-        if seconds >= LONGEST_LAG:
-            self._stalls.append(self._clock.now())
-            self._log.error("loop.blocked", seconds=round(seconds, 1))
+    def lagged(self, stall: Stall) -> None:
+        """The event loop stood still for so long."""
+        if stall.seconds >= LONGEST_LAG:
+            self._stalls.append((self._clock.now(), stall.sink))
 
     # --- looking ---
 
@@ -172,23 +179,25 @@ class Alarms:
             yield Alarm(cause=Cause.HANGS, subject=sink, since=now, count=count)
 
     def _of_the_loop(self, now: datetime) -> Iterator[Alarm]:
-        while self._stalls and not timedelta(0) <= now - self._stalls[0] < _REMEMBERED:
+        while self._stalls and not timedelta(0) <= now - self._stalls[0][0] < _REMEMBERED:
             self._stalls.popleft()
-        if self._stalls:
-            yield Alarm(cause=Cause.BLOCKED, subject="", since=self._stalls[0], count=len(self._stalls))
+        yield from symptoms.blocked(self._stalls)
 
     async def _of_the_store(self, force: InForce, now: datetime) -> list[Alarm]:
+        failed = False
         try:
             async with asyncio.timeout(_PATIENCE):
-                await self._store.check()
+                try:
+                    await self._store.check()
+                except StoreFull:  # what is stored can be looked at all the same
+                    failed = True
                 found = await self._stored(force, now)
         except (StoreError, TimeoutError):
-            self._store_failed = min(self._store_failed or now, now)  # the clock may be set back
+            failed = True
             found = [alarm for alarm in self.active if alarm.cause in _STORED]
-            if now - self._store_failed >= _STORE_AFTER:
-                found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
-            return found
-        self._store_failed = None
+        self._store_failed = min(self._store_failed or now, now) if failed else None  # the clock may be set back
+        if self._store_failed is not None and now - self._store_failed >= _STORE_AFTER:
+            found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
         return found
 
     async def _stored(self, force: InForce, now: datetime) -> list[Alarm]:
@@ -200,16 +209,20 @@ class Alarms:
         found = [
             *symptoms.dead(backlog, now),
             *symptoms.oldest(oldest, backlog, rules.after.oldest, now),
-            *symptoms.quarantine((await store.summary()).quarantined, now),
+            *symptoms.quarantine(await store.unread(), now),
+            *symptoms.quarantine_full(
+                await store.quarantine_sizes(), config.quarantine_size, config.server.max_body, self.active, now
+            ),
         ]
         if room is not None:
-            found += symptoms.disk(room.free, rules.disk_free, self.active, now)
+            found += symptoms.disk(room.free, max(rules.disk_free, config.reserve), self.active, now)
         if rules.silent_after:
             channels = await store.channels()
-            watched = [
-                Quiet(name, longest, await store.heard(name) if name in config.sources else _heard(name, channels))
-                for name, longest in rules.silent_after.items()
-            ]
+            watched = []
+            for name, longest in rules.silent_after.items():
+                heard = await store.heard(name) if name in config.sources else _heard(name, channels)
+                heard = heard and self._since.of((Cause.SILENT, name), heard, now)
+                watched.append(Quiet(name, longest, heard))
             found += symptoms.silent(watched, config.hours, self._began, now)
         return found
 
@@ -231,7 +244,7 @@ class Alarms:
         if content == self._written:
             return
         try:
-            await asyncio.to_thread(_write, self._file, content)
+            await asyncio.to_thread(folder.replace, self._file, content)
         except OSError as error:
             self._log.warning("alarms.not_kept", reason=error.strerror)
         else:
@@ -242,11 +255,3 @@ def _heard(name: str, channels: Iterable[ChannelLine]) -> datetime | None:
     """When a call came last on the channel of this name or id."""
     key = name_key(name)
     return max((line.last_at for line in channels if line.id == name or name_key(line.name or "") == key), default=None)
-
-
-def _write(file: Path, content: bytes) -> None:
-    """All of it or nothing."""
-    new = file.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_bytes(content)
-    new.replace(file)

@@ -55,6 +55,7 @@ class BodyShown(TypedDict):
     received_at: datetime
     times: int
     last_at: datetime
+    ended: str | None
     content_type: str | None
     outline: dict[str, Any]
     body: NotRequired[str]
@@ -69,10 +70,17 @@ class Replayed(TypedDict):
 
 
 class Ended(TypedDict):
-    """A delivery that was given up."""
+    """A delivery about which nothing more is to be done."""
 
     delivery: str
     state: Literal["dead"]
+
+
+class EndedBody(TypedDict):
+    """A body about which nothing is to be done, and why."""
+
+    quarantined: str
+    ended: str
 
 
 class ReadAgain(TypedDict):

@@ -12,13 +12,15 @@ from router.alarm import Alarm
 from router.delivery import DeliveryState
 from router.endpoint import Asked, Endpoint, Said
 from router.event import plain
+from router.excerpt import outgoing
 from router.inbox import Unread
 from router.openapi import document
 from router.operations import LaneLine
 from router.outline import media_type, outline
 from router.reload import Reloaded, ReloadState
 from router.repairs import Many, Repairs
-from router.store.base import ChannelLine, DeliveryLine, Duplicate, EventLine, Page, QuarantineLine, Summary
+from router.sink import Numbers
+from router.store.base import ChannelLine, DeliveryLine, Duplicate, EventLine, Page, QuarantineLine, Summary, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +37,6 @@ class Api:
 
     def __init__(self, operations: Operations, log: FilteringBoundLogger) -> None:
         self._operations = operations
-        self._repairs = Repairs(operations)
         self._log = log
         self._document: dict[str, Any] | None = None
         self.endpoints: tuple[Endpoint, ...] = (
@@ -45,6 +46,20 @@ class Api:
             *_looking(self),
             *_putting_right(self),
         )
+
+    def _repairs(self, asked: Asked) -> Repairs:
+        return Repairs(self._operations, self._log.bind(who=asked.who))
+
+    async def _wanted(self, which: questions.OfTimes) -> Wanted:
+        """For the store. Raises `Unknown` for a name that nothing has: it is misspelled."""
+        wanted = which.wanted()
+        await self._operations.refuse_misspelled(wanted)
+        return wanted
+
+    async def _which(self, asked: Asked) -> Wanted:
+        """Of many, for the store; and for the log's line, also where it fails."""
+        asked.noted.update(asked.body.noted())
+        return await self._wanted(asked.body.where)
 
     # --- looking ---
 
@@ -77,14 +92,14 @@ class Api:
         """Events, newest first; nothing that was said."""
         query: questions.EventsAsked = asked.query
         return await self._operations.store.events(
-            routed=query.routed, wanted=query.wanted(), after=query.after, limit=query.limit
+            routed=query.routed, wanted=await self._wanted(query), after=query.after, limit=query.limit
         )
 
     async def event(self, asked: Asked) -> dict[str, Any]:
-        """One event, what was decided about it, and its deliveries; the log says who saw it."""
+        """One event, what was decided about it, and its deliveries; what was said, only where that is asked for."""
         stored, deliveries = await self._operations.event(asked.where["id"])
         answer = {
-            "event": plain(stored.event),
+            "event": plain(stored.event if asked.query.full else outgoing(stored.event, (), Numbers.MASKED)),
             "routed": stored.routed,
             "routes": stored.routes,
             "rules": stored.rules,
@@ -100,7 +115,11 @@ class Api:
         """Deliveries, newest first."""
         query: questions.DeliveriesAsked = asked.query
         return await self._operations.store.deliveries(
-            state=query.state, event_id=query.event, wanted=query.wanted(), after=query.after, limit=query.limit
+            state=query.state,
+            event_id=query.event,
+            wanted=await self._wanted(query),
+            after=query.after,
+            limit=query.limit,
         )
 
     async def delivery(self, asked: Asked) -> dict[str, Any]:
@@ -111,10 +130,12 @@ class Api:
     async def quarantine(self, asked: Asked) -> Page[QuarantineLine]:
         """Bodies that no format could read, newest first; not their bytes."""
         query: questions.BodiesAsked = asked.query
-        return await self._operations.store.quarantined(wanted=query.wanted(), after=query.after, limit=query.limit)
+        return await self._operations.store.quarantined(
+            wanted=await self._wanted(query), after=query.after, limit=query.limit
+        )
 
     async def quarantined(self, asked: Asked) -> dict[str, Any]:
-        """The outline of a body that no format could read; its bytes only where they are asked for."""
+        """The outline of a body that no format could read; its bytes only where they are asked for. The log says who."""
         kept = await self._operations.quarantined(asked.where["id"])
         answer = {
             **dataclasses.asdict(kept.line),
@@ -122,6 +143,8 @@ class Api:
             # Not on the loop: a large body takes seconds.
             "outline": await asyncio.to_thread(outline, kept.body),
         }
+        if not asked.head:
+            self._log.info("quarantine.shown", who=asked.who, path=asked.path)
         return self._shown(asked, answer, kept.body)
 
     def _shown(self, asked: Asked, answer: dict[str, Any], body: bytes) -> dict[str, Any]:
@@ -156,29 +179,32 @@ class Api:
 
     async def replay(self, asked: Asked) -> dict[str, str]:
         """Owe a dead letter again, to its sink or another: a new delivery that names the old one."""
-        new = await self._repairs.replay(asked.where["id"], sink=asked.body.sink)
+        new = await self._repairs(asked).replay(asked.where["id"], sink=asked.body.sink)
         asked.noted["delivery_id"] = new
         return {"delivery": new, "replay_of": asked.where["id"]}
 
     async def replay_many(self, asked: Asked) -> Many:
         """Owe dead letters again: those of a page of what fits."""
         ask: questions.ReplayMany = asked.body
-        return _noted(asked, await self._repairs.replay_many(ask.where.wanted(), sink=ask.sink, **_page(ask)))
+        replayed = self._repairs(asked).replay_many(await self._which(asked), sink=ask.sink, **_page(ask))
+        return _noted(asked, await replayed)
 
     async def end(self, asked: Asked) -> dict[str, str]:
-        """Give a pending delivery up: it is a dead letter then."""
-        await self._repairs.end(asked.where["id"], asked.body.reason)
+        """Give a pending delivery up, or let a dead letter rest: nobody is told of it any more."""
+        await self._repairs(asked).end(asked.where["id"], asked.body.reason)
         return {"delivery": asked.where["id"], "state": DeliveryState.DEAD}
 
     async def end_many(self, asked: Asked) -> Many:
-        """Give pending deliveries up: those of a page of what fits."""
+        """End pending deliveries or dead letters: those of a page of what fits."""
         ask: questions.EndMany = asked.body
-        ended = self._repairs.end_many(ask.where.wanted(), ask.reason, orphaned=ask.orphaned, **_page(ask))
+        ended = self._repairs(asked).end_many(
+            await self._which(asked), ask.reason, dead=ask.dead, orphaned=ask.orphaned, **_page(ask)
+        )
         return _noted(asked, await ended)
 
     async def read_again(self, asked: Asked) -> dict[str, Any]:
         """Read a quarantined body by what the router is set to now: it becomes an event, or stays with the reason."""
-        receipt = await self._repairs.read_again(asked.where["id"])
+        receipt = await self._repairs(asked).read_again(asked.where["id"])
         if isinstance(receipt, Unread):
             return {"quarantined": receipt.quarantine_id, "reason": receipt.reason}
         asked.noted["event_id"] = receipt.event_id
@@ -189,18 +215,28 @@ class Api:
     async def read_many_again(self, asked: Asked) -> Many:
         """Read quarantined bodies again: those of a page of what fits."""
         ask: questions.ReadMany = asked.body
-        return _noted(asked, await self._repairs.read_many_again(ask.where.wanted(), **_page(ask)))
+        return _noted(asked, await self._repairs(asked).read_many_again(await self._which(asked), **_page(ask)))
+
+    async def end_body(self, asked: Asked) -> dict[str, str]:
+        """Let a quarantined body rest: it stays, and nobody is told of it any more."""
+        await self._repairs(asked).end_body(asked.where["id"], asked.body.reason)
+        return {"quarantined": asked.where["id"], "ended": asked.body.reason}
+
+    async def end_bodies(self, asked: Asked) -> Many:
+        """End quarantined bodies: those of a page of what fits."""
+        ask: questions.EndBodies = asked.body
+        return _noted(asked, await self._repairs(asked).end_bodies(await self._which(asked), ask.reason, **_page(ask)))
 
     async def route(self, asked: Asked) -> dict[str, Any]:
         """Route an event by today's rules: it is owed to whom it never was owed to."""
-        again = await self._repairs.route(asked.where["id"])
+        again = await self._repairs(asked).route(asked.where["id"])
         asked.noted["sinks"] = list(again.sinks)
         return {"event": asked.where["id"], **dataclasses.asdict(again)}
 
     async def route_many(self, asked: Asked) -> Many:
         """Route events again: those of a page of what fits."""
         ask: questions.RouteMany = asked.body
-        routed = self._repairs.route_many(ask.where.wanted(), routed=ask.where.routed, **_page(ask))
+        routed = self._repairs(asked).route_many(await self._which(asked), routed=ask.where.routed, **_page(ask))
         return _noted(asked, await routed)
 
     async def pause(self, asked: Asked) -> LaneLine:
@@ -245,6 +281,8 @@ def _putting_right(api: Api) -> tuple[Endpoint, ...]:
         post("deliveries/{id}/end", api.end, answers.Ended, questions.End),
         post("quarantine/replay", api.read_many_again, Many, questions.ReadMany),
         post("quarantine/{id}/replay", api.read_again, answers.ReadAgain),
+        post("quarantine/end", api.end_bodies, Many, questions.EndBodies),
+        post("quarantine/{id}/end", api.end_body, answers.EndedBody, questions.End),
         post("events/route", api.route_many, Many, questions.RouteMany),
         post("events/{id}/route", api.route, answers.Routed),
         post("lanes/{sink}/pause", api.pause, LaneLine),

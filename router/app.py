@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -31,20 +31,26 @@ from router.operations import Operations
 from router.reload import Reload
 from router.server import Ingest
 from router.store.sqlite import open_store
-from router.tokens import doors
+from router.threads import Threads
+from router.timeline import Timeline
+from router.tokens import doors, without_token
+from router.watching import ClockWatch
 from router.ways import Ways
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from router.clock import Clock
+    from router.clock import JumpingClock
     from router.config import Config
     from router.doors import Doors
     from router.lanes import Lane
+    from router.stall import Stall
     from router.store.base import Store
 
 #: Seconds that attempts in flight may take to finish when the router stops.
 GRACE: Final = 10.0
+#: Seconds that what sinks do on threads may take to end after that.
+THREADS_GRACE: Final = 2.0
 _DESCRIPTORS: Final = 65_536
 #: Connections of the admin listener at once, and of one address.
 _ADMIN_CONNECTIONS: Final = 100
@@ -81,7 +87,7 @@ class Router:
 async def running(
     config: Config,
     *,
-    clock: Clock | None = None,
+    clock: JumpingClock | None = None,
     log: FilteringBoundLogger | None = None,
     grace: float = GRACE,
     environ: Mapping[str, str] = os.environ,
@@ -97,12 +103,17 @@ async def running(
     log = log or logger()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
+        unmade, fresh = without_token(config), not config.database.exists()
         way_in = doors(config)
-        store = await stack.enter_async_context(open_store(config.database, parse=formats.raw))
-        ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, hold=hold)
+        store = await stack.enter_async_context(open_store(config.database, parse=formats.raw, reserve=config.reserve))
+        _tell_what_was_made(log, config, store=fresh, tokens=unmade, hold=hold)
+        timeline = Timeline()
+        ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, timeline=timeline, hold=hold)
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
-        housekeeping = Housekeeping(ways, store=store, clock=clock, log=log)
+        watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log, file=config.data / "clock.json")
+        await watch.begin()
+        housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
         await housekeeping.retake(everything=True)
 
         def open_doors(new: Doors) -> None:
@@ -112,7 +123,14 @@ async def running(
             ways, store=store, open_doors=open_doors, environ=environ, clock=clock, log=log, metrics=metrics
         )
         alarms = Alarms(
-            ways, store=store, clock=clock, log=log, metrics=metrics, file=config.data / "alarms.json", hold=hold
+            ways,
+            store=store,
+            clock=clock,
+            log=log,
+            metrics=metrics,
+            timeline=timeline,
+            file=config.data / "alarms.json",
+            hold=hold,
         )
         reload.observers.append(alarms.reloaded)
         operations = Operations(
@@ -132,9 +150,17 @@ async def running(
             log=log,
             metrics=metrics,
         )
+
+        def lagged(stall: Stall) -> None:
+            metrics.lagged(stall.seconds)
+            if stall.seconds >= lag.BLOCKED:
+                metrics.blocked(stall.sink)
+            alarms.lagged(stall)
+
         heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log, hold=hold)
         admin = AdminApi(operations, max_body=config.server.max_body, log=log)
-        await stack.enter_async_context(_working(ways, housekeeping, reload, metrics, alarms, heartbeat))
+        stack.enter_context(lag.watching(lagged, log))
+        await stack.enter_async_context(_working(ways, housekeeping, reload, alarms, heartbeat))
         admin_app = admin.application()
         admin_at = await _listening(stack, await _bounded(stack, admin_app), config.admin.listen, "admin.listen")
         ingest_runner = web.ServerRunner(ingest.server(), shutdown_timeout=5.0)
@@ -153,7 +179,8 @@ async def serve(config: Config, *, hold: bool = False) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reloads."""
     _allow_many_connections()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop, threads = asyncio.get_running_loop(), Threads()
+    loop.set_default_executor(threads)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what was just read need not be read again
@@ -163,24 +190,40 @@ async def serve(config: Config, *, hold: bool = False) -> None:
         # A second signal means it.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    if left := asyncio.all_tasks() - {asyncio.current_task()}:
-        # Everything is closed; only a plugin that ignores its cancellation could keep the process for ever.
-        logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left))
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    hanging = threads.left_behind(THREADS_GRACE)
+    if left or hanging:
+        # Everything is closed; only a plugin that ignores its cancellation, or never ends, could keep the process for ever.
+        logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left), threads=hanging)
         sys.stdout.flush()
         os._exit(0)
 
 
+def _tell_what_was_made(
+    log: FilteringBoundLogger, config: Config, *, store: bool, tokens: Sequence[str], hold: bool
+) -> None:
+    """A folder that is not there, or another than was meant, must not pass for a router that keeps nothing yet."""
+    data = str(config.data)
+    if store:
+        log.warning("store.created", data=data, hint="empty: as at a first start. Calls were kept before? See `data`")
+    for source in tokens:
+        log.warning(
+            "token.made", source=source, hint="paste `aftercall url` again: a URL with another token gets a 404"
+        )
+    if store and hold:
+        log.error(
+            "router.nothing_restored",
+            data=data,
+            hint="--hold is for restores, and there was no store: stop, and unpack the backup there",
+        )
+
+
 @asynccontextmanager
 async def _working(
-    ways: Ways, housekeeping: Housekeeping, reload: Reload, metrics: Metrics, alarms: Alarms, heartbeat: Heartbeat
+    ways: Ways, housekeeping: Housekeeping, reload: Reload, alarms: Alarms, heartbeat: Heartbeat
 ) -> AsyncIterator[None]:
     """The loops. A loop that fails is a bug, and stops the router: a lane that stands still must not go unseen."""
     failure: BaseException | None = None
-
-    def lagged(seconds: float) -> None:
-        metrics.lagged(seconds)
-        alarms.lagged(seconds)
-
     try:
         async with asyncio.TaskGroup() as group:
             ways.start(group)
@@ -188,7 +231,6 @@ async def _working(
                 group.create_task(housekeeping.retake_for_ever(), name="housekeeping retake"),
                 group.create_task(housekeeping.purge_for_ever(), name="housekeeping purge"),
                 group.create_task(reload.watch(), name="reload"),
-                group.create_task(lag.watch(lagged), name="loop lag"),
                 group.create_task(alarms.watch(), name="alarms"),
                 group.create_task(heartbeat.beat_for_ever(), name="heartbeat"),
             ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,20 +15,20 @@ from router.options import (
     of_calls,
     of_deliveries,
     print_json,
-    remote_router,
 )
 
 if TYPE_CHECKING:
+    from router.options import Reach
     from router.remote import Answer
 
 
 @asking
-def status(*, file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+def status(*, reach: Reach, as_json: bool) -> None:
     """Show which configuration is in force, the sums of the store, every lane, and what is wrong."""
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     alarms = remote.get("alarms", shape=ITEMS)["items"]
     summary, lanes = remote.get("summary", shape={"deliveries": dict}), remote.get("lanes", shape=ITEMS)["items"]
-    state = remote.get("reload", shape={"loaded_at": str, "restart": list})
+    state = remote.get("reload", shape={"loaded_at": str, "restart": list[str]})
     if as_json:
         print_json({"summary": summary, "lanes": lanes, "reload": state, "alarms": alarms})
         return
@@ -43,18 +42,22 @@ def status(*, file: Path, url: str | None, token: str | None, as_json: bool) -> 
 @asking
 @limit_option
 @click.option("--unrouted", is_flag=True, help="Only those that the routing failed for.")
-@click.option("--full", is_flag=True, help="With EVENT_ID: the body as it came, word for word.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="With EVENT_ID: the body as it came, word for word; with --json all that was read, too.",
+)
 @of_calls
 @click.argument("event_id", required=False)
 def events(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, unrouted: bool, full: bool,
+    *, reach: Reach, as_json: bool, limit: int, unrouted: bool, full: bool,
     where: dict[str, str], event_id: str | None,
 ) -> None:  # fmt: skip
-    """List the newest events; with EVENT_ID, show one with its deliveries."""
+    """List the newest events; with EVENT_ID, show one with its deliveries, and nothing that was said."""
     if (full and event_id is None) or (event_id is not None and (where or unrouted)):
         message = "--full goes with the id of an event, all else with the list"
         raise click.UsageError(message)
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     if event_id:
         answer = remote.get("events", event_id, shape={"event": dict}, full="1" if full else None)
         show_body(answer, full=full and not as_json)
@@ -74,11 +77,11 @@ def events(
 @of_deliveries
 @click.argument("delivery_id", required=False)
 def deliveries(
-    *, file: Path, url: str | None, token: str | None, as_json: bool, state: str | None, limit: int,
+    *, reach: Reach, as_json: bool, state: str | None, limit: int,
     where: dict[str, str], delivery_id: str | None,
 ) -> None:  # fmt: skip
     """List the newest deliveries; with DELIVERY_ID, show one with its attempts."""
-    remote = remote_router(file, url, token)
+    remote = reach.router()
     if delivery_id:
         print_json(remote.get("deliveries", delivery_id, shape={"delivery": dict}))
         return
@@ -87,17 +90,19 @@ def deliveries(
 
 @asking
 @limit_option
+@click.option("--ended", is_flag=True, help="Those that were ended, instead of those that nobody has ended.")
 @of_deliveries
-def dead(*, file: Path, url: str | None, token: str | None, as_json: bool, limit: int, where: dict[str, str]) -> None:
-    """List the newest dead letters, with the reason of each."""
-    remote = remote_router(file, url, token)
-    _show_deliveries(lines_of(remote, "deliveries", limit=limit, state="dead", **where), as_json=as_json)
+def dead(*, reach: Reach, as_json: bool, limit: int, ended: bool, where: dict[str, str]) -> None:
+    """List the newest dead letters that nobody has ended, with the reason of each."""
+    remote = reach.router()
+    kind = {"state": "dead", "ended": str(ended).lower()}
+    _show_deliveries(lines_of(remote, "deliveries", limit=limit, **kind, **where), as_json=as_json)
 
 
 @asking
-def channels(*, file: Path, url: str | None, token: str | None, as_json: bool) -> None:
+def channels(*, reach: Reach, as_json: bool) -> None:
     """List the channels seen, with their ids."""
-    answer = remote_router(file, url, token).get("channels", shape=ITEMS)
+    answer = reach.router().get("channels", shape=ITEMS)
     if as_json:
         print_json(answer)
         return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from router.delivery import Delivered, Delivery, Outcome, Refused, Retry
 from router.errors import Rejected, Unavailable
+from router.failpoints import Failpoint, reached
 from router.text import cut, one_line
 
 if TYPE_CHECKING:
@@ -44,7 +46,12 @@ class OpenSink:
     @property
     def kind(self) -> str | None:
         """As routes.yaml has it."""
-        return getattr(self.config, "kind", None)
+        return kind_of(self.config)
+
+
+def kind_of(config: SinkConfig) -> str | None:
+    """As routes.yaml has it."""
+    return getattr(config, "kind", None)
 
 
 async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: FilteringBoundLogger) -> Outcome:
@@ -54,7 +61,10 @@ async def attempt(sink: Sink, delivery: Delivery, limit: timedelta, log: Filteri
     costs this delivery one attempt and nobody else anything.
     """
     about = {"sink": delivery.sink, "delivery_id": delivery.id}
-    return await _tried(lambda: sink.deliver(delivery), limit, log, about)
+    reached(Failpoint.BEFORE_ATTEMPT)
+    outcome = await _tried(lambda: sink.deliver(delivery), limit, log, about)
+    reached(Failpoint.AFTER_ATTEMPT)
+    return outcome
 
 
 async def told(sink: AlarmSink, alarm: Alarm, limit: timedelta, log: FilteringBoundLogger) -> Outcome:
@@ -77,15 +87,22 @@ async def _tried(
     except BaseException as error:  # see the docstring
         if timer.expired() and isinstance(error, TimeoutError):
             return Retry(f"no answer within {limit.total_seconds():g} s")
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        if is_our_cancellation(error):
             raise
         log.error("sink.failed", **about, exc_info=error)
         return Retry(f"bug in the sink: {type(error).__name__}; the traceback is in the log")
     if remote_id is not None and not isinstance(remote_id, str):
+        if isinstance(remote_id, Coroutine):
+            remote_id.close()  # that nobody awaited it is told here, and not once more by Python
         log.error("sink.failed", **about, returned=type(remote_id).__name__)
         return Retry(f"bug in the sink: it returned {type(remote_id).__name__}, not None or text")
     return Delivered(None if remote_id is None else _storable(remote_id))
+
+
+def is_our_cancellation(error: BaseException) -> bool:
+    """Whether it is this task that is being cancelled; a plugin may raise a CancelledError of its own."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _reason(error: Exception) -> str:
@@ -99,4 +116,4 @@ def _reason(error: Exception) -> str:
 
 def _storable(text: str) -> str:
     """A plugin's text as a store and a log can take it: one line, valid Unicode, not too long."""
-    return cut(one_line(text.encode(errors="replace").decode()), _LONGEST_REASON)
+    return cut(one_line(str.encode(text, errors="replace").decode()), _LONGEST_REASON)

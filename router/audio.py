@@ -91,11 +91,12 @@ def _stripped(body: bytes) -> bytes:
     encoding = json.detect_encoding(body)
     if encoding.startswith("utf-8") and not any(f'"{place}"'.encode() in body for place in _PLACES):
         return body  # most bodies are no vCons, and need not be parsed to know that
-    # Marks numbers while they are strings, so that they are written as they came; no string of the body can have it.
-    mark = hashlib.sha256(body).hexdigest()
+    # Marks numbers at both ends while they are strings, so that they are written as they came. No string of the body
+    # can have it.
+    mark = hashlib.sha256(body).hexdigest()[:32]
 
     def number(digits: str) -> str:
-        return f"{mark}{digits}"
+        return f"{mark}{digits}{mark}"
 
     try:
         document = json.loads(body.decode(encoding), parse_int=number, parse_float=number, parse_constant=number)
@@ -107,7 +108,7 @@ def _stripped(body: bytes) -> bytes:
             text = json.dumps(left, separators=(",", ":"))
     except (ValueError, RecursionError):
         return body
-    return re.sub(f'"{mark}([^"]*)"', r"\1", text).encode(encoding)
+    return text.replace(f'"{mark}', "").replace(f'{mark}"', "").encode(encoding)
 
 
 def _encodable(text: str) -> bool:

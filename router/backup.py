@@ -22,7 +22,7 @@ from router.store.sqlite import copying, folder, keys
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from router.config import Config
+    from router.config import Known
     from router.store.base import Summary
 
 _TOKEN_FILE: Final = re.compile(r"token-[A-Za-z0-9_\-]+")
@@ -40,7 +40,7 @@ class Backup:
     summary: Summary
 
 
-def back_up(config: Config, file: Path) -> Backup:
+def back_up(config: Known, file: Path) -> Backup:
     """Write `file`, beside a running router or without one; a file that is there stays as it is.
 
     The data folder is only read. Raises `AftercallError` with what to do: then there is no such file, nor a part of it.
@@ -57,7 +57,7 @@ def back_up(config: Config, file: Path) -> Backup:
         raise AftercallError(message) from error
 
 
-def _refuse(config: Config, file: Path) -> None:
+def _refuse(config: Known, file: Path) -> None:
     if not config.database.exists():
         message = f"there is no database {config.database}: no router ever ran with this configuration"
         raise AftercallError(message)
@@ -78,7 +78,7 @@ def _refuse(config: Config, file: Path) -> None:
         raise AftercallError(message)
 
 
-def _written(config: Config, file: Path, work: Path) -> Backup:
+def _written(config: Known, file: Path, work: Path) -> Backup:
     """The backup, made in `work` beside it, and given its name at the end."""
     copy, draft = work / "database", work / "tar"
     copy.touch(0o600, exist_ok=False)
@@ -100,7 +100,7 @@ def _written(config: Config, file: Path, work: Path) -> Backup:
     return Backup(file, file.stat().st_size, tuple(members), copied.summary)
 
 
-def _tokens(config: Config) -> Iterator[Path]:
+def _tokens(config: Known) -> Iterator[Path]:
     """The generated tokens: without them, new ones would be made, and had to be pasted at the phone company."""
     return (path for path in sorted(config.data.iterdir()) if _TOKEN_FILE.fullmatch(path.name) and path.is_file())
 

@@ -6,10 +6,12 @@ comparison found differences. Heavy modules are imported where they are needed: 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
 import time
+from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,15 +24,15 @@ from router.options import (
     ITEMS,
     config_option,
     json_option,
+    known,
     known_source,
     load_config,
     print_json,
-    remote_router,
-    token_option,
-    url_option,
+    reaching,
 )
 
 if TYPE_CHECKING:
+    from router.options import Reach
     from router.remote import Remote
 
 
@@ -106,15 +108,17 @@ def init(folder: Path) -> None:
 @click.option("--hold", is_flag=True, help="Take calls in, and send nothing: to look at what a backup brought back.")
 def serve(*, file: Path, form: Literal["json", "text"] | None, hold: bool) -> None:
     """Run the router, until SIGTERM or Ctrl-C."""
-    import asyncio
+    import os
 
-    from router import app, log
+    from router import app, failpoints, log, unending
 
     log.set_up(form)
+    if (point := failpoints.arm(os.environ)) is not None:
+        log.logger().warning("failpoint.armed", point=point)
     config = load_config(file)
     for warning in config.warnings:
         log.logger().warning("config.warned", warning=str(warning))
-    asyncio.run(app.serve(config, hold=hold))
+    unending.run(app.serve(config, hold=hold), log.logger())
 
 
 @cli.command()
@@ -125,14 +129,14 @@ def url(file: Path, source: str | None) -> None:
     from router.remote import local_url
     from router.tokens import tokens
 
-    config = load_config(file)
+    config = known(file, "server", "sources", "data")
     base = config.server.public_url
     if base is None:
         base = local_url(config.server.listen)
         click.echo("server.public_url is not set: this is the address on this machine only", err=True)
-    known = tokens(config)
-    for name in [known_source(config, source)] if source else known:
-        click.echo(f"{base}/in/{name}/{known[name][0]}")
+    secrets = tokens(config)
+    for name in [known_source(config, source)] if source else secrets:
+        click.echo(f"{base}/in/{name}/{secrets[name][0]}")
 
 
 @cli.command()
@@ -151,12 +155,10 @@ def check(file: Path) -> None:
 
 @cli.command()
 @click.argument("call")
-@config_option
+@reaching
 @click.option("--source", help="As if it came in at this source; left out: the first one.")
-@url_option
-@token_option
 @json_option
-def explain(*, call: str, file: Path, source: str | None, url: str | None, token: str | None, as_json: bool) -> None:
+def explain(*, call: str, reach: Reach, source: str | None, as_json: bool) -> None:
     """Say which routes match and fire for CALL, and why; nothing is sent.
 
     CALL is a file with a body as it comes in, or the id of a stored event.
@@ -167,7 +169,7 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
     from router.operations import explained, explained_event
     from router.remote import body_of
 
-    config = load_config(file)
+    config = load_config(reach.file)
     if Path(call).is_file():
         try:
             body = Path(call).read_bytes()
@@ -180,7 +182,7 @@ def explain(*, call: str, file: Path, source: str | None, url: str | None, token
         message = f"there is no file {call}, and that is no id of an event"
         raise AftercallError(message)
     else:
-        stored = remote_router(file, url, token).get("events", call, shape={"event": dict}, full="1")
+        stored = reach.router().get("events", call, shape={"event": dict}, full="1")
         event = EVENT.validate_python(stored["event"] | ({"source": source} if source else {}))
         answer = explained_event(config, event, body_of(stored))
     if as_json:
@@ -205,22 +207,29 @@ def _refuse(call: str, body: bytes, most: int) -> None:
 
 @cli.command()
 @click.argument("call", type=click.File("rb"))
-@config_option
+@functools.partial(reaching, url=False)
 @click.option("--source", help="Post it to this source; left out: the first one.")
 @click.option("--new", is_flag=True, help="Give the call a new id, so that the router does not know it yet.")
 @click.option("--wait", type=float, default=10.0, show_default=True, help="Seconds to wait for its deliveries.")
 @json_option
-def send(*, call: Any, file: Path, source: str | None, new: bool, wait: float, as_json: bool) -> None:
+def send(*, call: Any, reach: Reach, source: str | None, new: bool, wait: float, as_json: bool) -> None:
     """Post the body in CALL ("-": standard input) to the running router, and say what became of it."""
-    from router.remote import ask, local_url
+    from router.remote import Refusal, ask, local_url
     from router.tokens import tokens
 
-    config = load_config(file)
+    config = known(reach.file, "admin", "server", "sources", "data")
+    router = reach.router_of(config.admin)
     name = known_source(config, source)
     body = _renewed(call.read()) if new else call.read()
     url = f"{local_url(config.server.listen)}/in/{name}/{tokens(config)[name][0]}"
-    status, receipt = ask("POST", url, body, {})
-    deliveries = _settled(remote_router(file, None, None), receipt, wait) if receipt.get("deliveries") else []
+    try:
+        status, receipt = ask("POST", url, body, {})
+    except Refusal as error:
+        if error.status == HTTPStatus.NOT_FOUND and (allowed := config.sources[name].allow_from):
+            message = f"{error}\nsource {name!r} lets in {', '.join(map(str, allowed))} alone (allow_from), and who is not is told this"
+            raise AftercallError(message) from None
+        raise
+    deliveries = _settled(router, receipt, wait) if receipt.get("deliveries") else []
     if as_json:
         print_json({"status": status, **receipt, "results": deliveries})
         return
@@ -299,7 +308,7 @@ def backup(backup_file: Path, file: Path) -> None:
 
     # What is begun is removed then, as it is at Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    click.echo(backup_text(back_up(load_config(file), backup_file)))
+    click.echo(backup_text(back_up(known(file, "data", "database"), backup_file)))
 
 
 # --- what there is ---

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
+
+#: Seconds since the machine was started, also those in which it slept where that can be had: a sleep is no jump.
+_SINCE_BOOT: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
-    """What the lanes and the housekeeping know of time."""
+    """What everybody knows of time."""
 
     def now(self) -> datetime:
         """The wall clock, aware UTC."""
@@ -18,15 +23,47 @@ class Clock(Protocol):
         """Return when `signal` is set, or at `until` (None: only for the signal). Does not clear the signal."""
 
 
+class JumpingClock(Clock, Protocol):
+    """A clock that somebody may set while the router runs. `now` does not jump with it before `follow`."""
+
+    def moved(self) -> timedelta:
+        """How far the wall clock is from `now`: it was set forward (or, below zero, back) by so much."""
+
+    def follow(self) -> None:
+        """From here on `now` is the wall clock again."""
+
+    def uptime(self) -> tuple[str, float]:
+        """Which start of the machine this is ('' where nobody knows), and seconds since then, which nobody can set."""
+
+
 class SystemClock:
-    """The clock on the wall. Waits are capped, so that a wall clock that jumps is noticed within that time."""
+    """The clock on the wall, followed when asked to. Waits are capped, so that a jump is noticed within that time."""
 
     #: Seconds; also how late a jump of the wall clock is noticed.
     longest_wait = 30.0
 
+    def __init__(self) -> None:
+        self.follow()
+
     def now(self) -> datetime:
         """The wall clock, aware UTC."""
-        return datetime.now(UTC)
+        return self._followed + timedelta(seconds=_since_boot() - self._since_boot)
+
+    def moved(self) -> timedelta:
+        """How far the wall clock is from `now`."""
+        return datetime.now(UTC) - self.now()
+
+    def follow(self) -> None:
+        """From here on `now` is the wall clock again."""
+        self._followed, self._since_boot = datetime.now(UTC), _since_boot()
+
+    def uptime(self) -> tuple[str, float]:
+        """Which start of the machine this is, and seconds since then."""
+        try:
+            boot = _BOOT.read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            boot = ""
+        return boot, _since_boot()
 
     async def wait(self, signal: asyncio.Event, until: datetime | None) -> None:
         """Return when `signal` is set, at `until`, or after `longest_wait`: callers look again at what is due."""
@@ -39,29 +76,13 @@ class SystemClock:
             return
 
 
+def _since_boot() -> float:
+    return time.clock_gettime(_SINCE_BOOT)
+
+
 async def pause(clock: Clock, span: timedelta) -> None:
     """Wait for nothing but time; a clock that is set back makes nobody wait longer."""
     began = clock.now()
     never = asyncio.Event()
     while began <= clock.now() < began + span:
         await clock.wait(never, began + span)
-
-
-class Since:
-    """When things began that somebody looks at again and again, by a wall clock that may be set back meanwhile.
-
-    What began at a time that has not come (again) counts from when that was first seen.
-    """
-
-    def __init__(self) -> None:
-        self._seen: dict[Hashable, tuple[datetime, datetime]] = {}
-
-    def of(self, thing: Hashable, at: datetime, now: datetime) -> datetime:
-        """When it began, `at` being what was written down; never later than now."""
-        began, seen = self._seen.get(thing, (None, now))
-        if began != at and at <= now:
-            self._seen.pop(thing, None)
-            return at
-        seen = min(seen, now) if began == at else now
-        self._seen[thing] = at, seen
-        return seen

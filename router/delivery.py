@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from router.event import Event
 
@@ -18,6 +20,15 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
     REPLAYED = "replayed"
     ERASED = "erased"
+
+
+#: No state, but counted among them: the dead ones of which an operator has said that nothing more is to be done.
+ENDED: Final = "ended"
+
+
+def unended(states: Mapping[str, int]) -> int:
+    """Of deliveries counted by their states, the dead ones that wait for somebody to do something about them."""
+    return states.get(DeliveryState.DEAD, 0) - states.get(ENDED, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

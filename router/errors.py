@@ -49,6 +49,10 @@ class StoreBusy(StoreError):
     """Too many writes are waiting; try again in a moment."""
 
 
+class StoreFull(StoreError):
+    """The disk has too little room; what is stored can be looked at, and goes on."""
+
+
 class QuarantineFull(StoreError):
     """The source has as much in quarantine as it may have."""
 

@@ -84,6 +84,8 @@ class ManualClock:
     def __init__(self, start: datetime = datetime(2026, 3, 10, 8, 0, tzinfo=UTC)) -> None:
         self._now = start
         self._waiting: list[tuple[datetime, asyncio.Timeout]] = []
+        self._moved = timedelta(0)
+        self._uptime = timedelta(0)
 
     def __repr__(self) -> str:
         return f"<ManualClock {self._now.isoformat()} waiting={len(self._waiting)}>"
@@ -91,6 +93,25 @@ class ManualClock:
     def now(self) -> datetime:
         """Aware UTC."""
         return self._now
+
+    def set(self, seconds: float | timedelta) -> None:
+        """Set the wall clock forward or back: no time passes, and `now` knows nothing of it before `follow`."""
+        self._moved += seconds if isinstance(seconds, timedelta) else timedelta(seconds=seconds)
+
+    def moved(self) -> timedelta:
+        """How far the wall clock is from `now`."""
+        return self._moved
+
+    def follow(self) -> None:
+        """From here on `now` is the wall clock again; whoever waits looks again."""
+        if self._moved:
+            self._now += self._moved
+            self._moved = timedelta(0)
+            self._wake(self._waiting)
+
+    def uptime(self) -> tuple[str, float]:
+        """Which start of the machine this is, and seconds since then."""
+        return "manual", self._uptime.total_seconds()
 
     @property
     def next_at(self) -> datetime | None:
@@ -139,8 +160,12 @@ class ManualClock:
         await settle()
 
     def _set(self, now: datetime) -> None:
+        self._uptime += now - self._now
         self._now = now
-        for entry in [entry for entry in self._waiting if entry[0] <= now]:
+        self._wake([entry for entry in self._waiting if entry[0] <= now])
+
+    def _wake(self, entries: list[tuple[datetime, asyncio.Timeout]]) -> None:
+        for entry in list(entries):
             self._waiting.remove(entry)
             entry[1].reschedule(asyncio.get_running_loop().time())
 

@@ -25,6 +25,7 @@ from typing import ParamSpec, TypeVar
 from aiofiles import threadpool
 
 from router.errors import ConfigError, Rejected, Unavailable
+from router.failpoints import Failpoint, reached
 from router.paths import numbered_name
 
 P = ParamSpec("P")
@@ -214,6 +215,7 @@ class _Draft:
                     return False
                 os.rename(self._temporary, name, src_dir_fd=here, dst_dir_fd=here)
         else:
+            reached(Failpoint.IN_ARCHIVE_RENAME)
             os.unlink(self._temporary, dir_fd=here)
         return True
 

@@ -10,12 +10,15 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from router import targets
 from router.targets import Network
+
+#: Bytes of an answer that the system keeps for us, so that what is read in one turn of the event loop is not much.
+_AT_ONCE: Final = 64 * 1024
 
 
 class Blocked(OSError):
@@ -33,7 +36,9 @@ class SocketFactory:
         if why := targets.refusal(literal, self._allowed):
             message = f"{literal}, {why}"
             raise Blocked(message)
-        return socket.socket(family, kind, protocol)
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _AT_ONCE)
+        return made
 
 
 class Resolver(AbstractResolver):

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
     from router.clock import Clock
     from router.store.base import Retaken, Store
+    from router.watching import ClockWatch
     from router.ways import Ways
 
 #: How long a claim that ran out may go unnoticed.
 RETAKE_EVERY: Final = timedelta(seconds=1)
-PURGE_EVERY: Final = timedelta(minutes=10)
+#: Often, so that what a busy hour brought does not go in one long stretch.
+PURGE_EVERY: Final = timedelta(minutes=1)
 #: Seconds between two portions of a purge, so that calls that come in do not wait for it.
 _PURGE_PAUSE: Final = timedelta(milliseconds=50)
 
@@ -27,23 +29,24 @@ _PURGE_PAUSE: Final = timedelta(milliseconds=50)
 class Housekeeping:
     """The chores of one router."""
 
-    def __init__(self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger) -> None:
+    def __init__(self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger, watch: ClockWatch) -> None:
         self._ways = ways
+        self._watch = watch
         self._store = store
         self._clock = clock
         self._log = log
 
     async def retake_for_ever(self) -> NoReturn:
-        """Look for claims that ran out, every second."""
+        """Look at the clock and for claims that ran out, every second."""
         while True:
             await pause(self._clock, RETAKE_EVERY)
             try:
-                await self.retake()
+                await self.look()
             except StoreError as error:
                 self._log.warning("housekeeping.store_failed", chore="retake", reason=str(error))
 
     async def purge_for_ever(self) -> NoReturn:
-        """Remove what was kept long enough, at the start and every ten minutes."""
+        """Remove what was kept long enough, at the start and every minute."""
         while True:
             try:
                 while await self.purge():
@@ -51,6 +54,11 @@ class Housekeeping:
             except StoreError as error:
                 self._log.warning("housekeeping.store_failed", chore="purge", reason=str(error))
             await pause(self._clock, PURGE_EVERY)
+
+    async def look(self) -> None:
+        """Take back what ran out, by the clock that it was claimed by, and then see whether somebody set that."""
+        await self.retake()
+        await self._watch.look()
 
     async def retake(self, *, everything: bool = False) -> None:
         """Make claims due again that ran out (or all: what an earlier run of this router held)."""
@@ -65,10 +73,11 @@ class Housekeeping:
 
     async def purge(self) -> bool:
         """Remove one portion of what was kept long enough; whether there was any."""
-        now = self._clock.now()
+        await self.look()
+        now, timeline = self._clock.now(), self._watch.timeline
 
         def before(kept: timedelta | None) -> datetime | None:
-            return None if kept is None else now - kept
+            return None if kept is None else timeline.ago(kept, now)
 
         config = self._ways.now.config
         purged = await self._store.purge(

@@ -30,6 +30,7 @@ from router import targets
 from router.about import NAME, version
 from router.errors import Rejected, Unavailable
 from router.guard import Blocked, Resolver, SocketFactory
+from router.interim import BoundedConnector
 from router.pem import not_accepted, trusting
 from router.retry import LONGEST_RETRY_AFTER
 from router.sink import HttpAnswer
@@ -86,7 +87,7 @@ def failure(status: int, host: str, wait: timedelta | None = None) -> Unavailabl
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """The wait that a `Retry-After` header asks for, in seconds or as a date; a day at most. None where it asks none."""
     text = (value or "").strip()
-    if not text.isascii() or len(text) > 64:  # noqa: PLR2004 - longer than any date
+    if not text or not text.isascii() or len(text) > 64:  # noqa: PLR2004 - longer than any date
         return None
     if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
         return min(timedelta(seconds=min(float(text), 1e9)), LONGEST_RETRY_AFTER)
@@ -120,7 +121,7 @@ async def open_client(
     # Reading all authorities takes a while, and a reload may open many clients.
     tls = await asyncio.to_thread(_system_tls if ca_file is None else partial(_tls, ca_file))
     with _threads() as threads:
-        connector = aiohttp.TCPConnector(
+        connector = BoundedConnector(
             ssl=tls,
             limit=connections,
             resolver=Resolver(allow_networks, threads),

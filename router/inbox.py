@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from router import formats
 from router.errors import Unreadable
 from router.facts import Facts
+from router.failpoints import Failpoint, reached
 from router.formats import body as bodies
 from router.routing import Routed, RoutingTable
 from router.sink import Revisions
@@ -54,15 +55,16 @@ def understand(
     body: bytes, source: str, manner: Manner | None, table: RoutingTable, now: datetime | None = None
 ) -> Understood | NotUnderstood:
     """Read and route a body. Pure, and never raises: no body and no rule may cost a call."""
-    digest = bodies.digest_of_bytes(body)
+    digest = None
     try:
         parsed = bodies.parse(body)
         digest = parsed.digest
         found = formats.find(parsed.value, manner, now)
     except Unreadable as error:
-        return NotUnderstood(digest, str(error))
+        return NotUnderstood(digest or bodies.digest_of_bytes(body), str(error))
     except Exception as error:  # noqa: BLE001 - see the docstring
-        return NotUnderstood(digest, f"our reading of it failed ({type(error).__name__}); please report this", error)
+        reason = f"our reading of it failed ({type(error).__name__}); please report this"
+        return NotUnderstood(digest or bodies.digest_of_bytes(body), reason, error)
     try:
         routed = table.route(Facts(found.call, source))
     except Exception as error:  # noqa: BLE001 - see the docstring
@@ -139,6 +141,7 @@ class Inbox:
                 )
             )
             if isinstance(receipt, Accepted):
+                reached(Failpoint.AFTER_COMMIT)
                 for claim in receipt.claims:
                     reserved.discard(claim.delivery.sink)
                     by.lanes[claim.delivery.sink].start(claim)

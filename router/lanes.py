@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from router import breaker, retry
 from router.attempt import OpenSink, attempt, told
+from router.behalf import on_behalf_of
 from router.delivery import Again, LaneRow, LaneState, Outcome, Refused, Retry
 from router.errors import StoreError
 from router.pace import Pace
 from router.settling import STORE_PAUSE, Settling
 from router.sink import AlarmSink
 from router.store.base import Claim
+from router.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from router.alarm import Alarm
     from router.clock import Clock
+    from router.delivery import Delivery
     from router.metrics import Metrics
     from router.retry import RetryPolicy
     from router.sink import Sink, SinkConfig
@@ -50,14 +53,18 @@ class Lane:
         log: FilteringBoundLogger,
         metrics: Metrics,
         row: LaneRow | None = None,
+        timeline: Timeline | None = None,
         hold: bool = False,
+        forbidding: Callable[[Delivery], str | None] = lambda _: None,
     ) -> None:
         self.name = name
         self._way = way
         self._store = store
         self._clock = clock
         self._log = log.bind(sink=name)
-        self._settling = Settling(store=store, clock=clock, log=self._log, metrics=metrics)
+        self._settling = Settling(
+            store=store, clock=clock, log=self._log, metrics=metrics, timeline=timeline or Timeline()
+        )
         # A restart is a good moment to look whether the far side is back.
         self.row = replace(row, next_at=clock.now()) if row and row.state is LaneState.PROBING else row or LaneRow(name)
         #: The router sends nothing: the lane stays as it is, and begins no attempt.
@@ -78,6 +85,9 @@ class Lane:
         self._alarms: dict[asyncio.Task[Outcome], Sink] = {}
         #: The lane that has its name after it was closed.
         self.successor: Lane | None = None
+
+        #: The name of the `never` rule in force that keeps a call from here: it beats what was owed before it was written.
+        self._forbidding = forbidding
 
     def __repr__(self) -> str:
         return f"<Lane {self.name} {self.row.state} busy={self._busy}/{self.config.concurrency} behind={self._behind}>"
@@ -171,7 +181,8 @@ class Lane:
             return Refused("a sink of this kind cannot carry alarms")
         if any(one is sink for one in self._alarms.values()):
             return Retry("it hangs in an earlier alarm")
-        task = asyncio.create_task(told(sink, alarm, limit, self._log), name=f"alarm {self.name}")
+        with on_behalf_of(self.name, self._way.kind):
+            task = asyncio.create_task(told(sink, alarm, limit, self._log), name=f"alarm {self.name}")
         self._alarms[task] = sink
         task.add_done_callback(self._alarms.pop)
         self._watch(task)
@@ -181,7 +192,9 @@ class Lane:
             task.cancel()
             await asyncio.wait([task], timeout=LAST_WORD)
             raise
-        return task.result() if task.done() else Retry(f"it hangs: {limit.total_seconds():g} s are over, and it does not end")
+        if not task.done():
+            return Retry(f"it hangs: it does not end when its {limit.total_seconds():g} s are over")
+        return task.result()
 
     def wake(self) -> None:
         """Something may be due."""
@@ -189,6 +202,12 @@ class Lane:
         self._wake.set()
         if self.successor is not None:
             self.successor.wake()
+
+    def clock_was_set(self, by: timedelta) -> None:
+        """The wall clock was set forward, or back: the next probe comes when it would have come."""
+        if self.row.next_at is not None:
+            self.row = replace(self.row, next_at=self.row.next_at + by)
+        self.wake()
 
     def use(self, way: OpenSink) -> None:
         """Attempts that begin from now on go this way; those in flight end as they began."""
@@ -325,7 +344,11 @@ class Lane:
     async def _attempt(self, claim: Claim, way: OpenSink, *, probe: bool) -> None:
         try:
             began = self._clock.now()
-            outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
+            if (rule := self._forbidding(claim.delivery)) is not None:
+                outcome: Outcome = Refused(f"the never rule {rule!r} keeps this call from here")
+            else:
+                with on_behalf_of(self.name, way.kind):
+                    outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
             settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
             # What was found out through a sink that is replaced says nothing about the new one.
             if settled is not None and way.sink is self._way.sink:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
@@ -34,7 +34,7 @@ def set_up(form: Literal["json", "text"] | None = None, level: int = logging.INF
     structlog.configure(
         processors=[*shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lines(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     # Libraries speak through logging. aiohttp's server logs requests that it cannot parse, bytes and all, and those
@@ -42,6 +42,29 @@ def set_up(form: Literal["json", "text"] | None = None, level: int = logging.INF
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
     for noisy in ("aiohttp.server", "aiohttp.client", "aiohttp.internal", "aiohttp.web"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+class _Lines:
+    """Where lines go to. One that cannot be written (a full disk, a pipe that ended) is lost: it must not cost a call."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lost = 0
+
+    def write(self, line: str) -> None:
+        """Write a line, or count it; what was lost is said before the next one."""
+        try:
+            if self._lost:
+                self._file.write(f'{{"event": "log.lost", "level": "warning", "lines": {self._lost}}}\n')
+            self._file.write(line)
+            self._file.flush()
+        except (OSError, ValueError):
+            self._lost += 1
+        else:
+            self._lost = 0
+
+    def flush(self) -> None:
+        """Each line was."""
 
 
 def logger() -> FilteringBoundLogger:

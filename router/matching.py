@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from router.event import Direction, Number, NumberKind
 from router.facts import Facts, TextField
 from router.keywords import Keyword
-from router.text import Fold
+from router.text import Fold, name_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,11 @@ class ChannelIs:
         # A rule that names the channel by what this call lacks cannot be answered either.
         asks_name, asks_id = bool(self.names or self.globs), bool(self.ids)
         return self.if_missing if (asks_name and key is None) or (asks_id and id_ is None) else False
+
+    def may_be(self, text: str) -> bool:
+        """Whether a channel of this name or id is one of them."""
+        key = name_key(text)
+        return text in self.ids or key in self.names or any(glob(key) for glob in self.globs)
 
     def explain(self, facts: Facts) -> Finding:
         """With the call's channel."""

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from router.about import version
 from router.alarm import Cause
-from router.delivery import LaneState
+from router.delivery import LaneState, unended
 from router.formats import FORMATS
 from router.store.base import Effort
 
@@ -92,7 +92,12 @@ class Metrics:
             ["sink"],
             registry=self.registry,
         )
-        self._dead = Gauge("aftercall_dead_letters", "Dead letters of each sink.", ["sink"], registry=self.registry)
+        self._dead = Gauge(
+            "aftercall_dead_letters",
+            "Dead letters of each sink that nobody has ended.",
+            ["sink"],
+            registry=self.registry,
+        )
         self._oldest = Gauge(
             "aftercall_oldest_pending_seconds",
             "How long ago the oldest delivery that is still owed to each sink was accepted.",
@@ -113,6 +118,10 @@ class Metrics:
         self._lag = Histogram(
             "aftercall_loop_lag_seconds", "How late the event loop was.", buckets=_LAG, registry=self.registry
         )
+        self._blocked = Counter(
+            "aftercall_loop_blocked", "Times that the event loop stood still for a second or more, by the sink that kept it.",
+            ["sink"], registry=self.registry,
+        )  # fmt: skip
         self._alarms = Gauge(
             "aftercall_alarms", "What is wrong with the router itself, by cause.", ["cause"], registry=self.registry
         )
@@ -146,7 +155,9 @@ class Metrics:
                 self._received.labels(source, result)
             for form in FORMATS:
                 self._accepted.labels(source, form)
+        self._blocked.labels("")
         for sink in sinks:
+            self._blocked.labels(sink)
             for outcome in ("delivered", "retry", "refused"):
                 self._attempts.labels(sink, outcome)
 
@@ -178,6 +189,10 @@ class Metrics:
         """The event loop came so much later than it was asked to."""
         self._lag.observe(seconds)
 
+    def blocked(self, sink: str) -> None:
+        """The event loop stood still, kept by this sink; empty where nobody knows."""
+        self._blocked.labels(sink).inc()
+
     def alarmed(self, active: Mapping[Cause, int]) -> None:
         """So many alarms are active."""
         for cause in Cause:
@@ -208,7 +223,7 @@ class Metrics:
         for sink in {*stored.backlog, *stored.lanes}:
             states = stored.backlog.get(sink, {})
             self._backlog.labels(sink).set(states.get("pending", 0) + states.get("claimed", 0))
-            self._dead.labels(sink).set(states.get("dead", 0))
+            self._dead.labels(sink).set(unended(states))
             accepted_at = stored.oldest.get(sink, now)
             self._oldest.labels(sink).set(max((now - accepted_at).total_seconds(), 0))
         for sink, state in stored.lanes.items():
@@ -217,6 +232,7 @@ class Metrics:
         if (room := stored.room) is not None:
             self._database.labels("database").set(room.database)
             self._database.labels("log").set(room.log)
+            self._database.labels("reserve").set(room.reserve)
             self._disk.labels("free").set(room.free)
             self._disk.labels("total").set(room.disk)
 

@@ -43,6 +43,8 @@ class _Words(NamedTuple):
 def alarm_notice(alarm: Alarm, wording: Wording) -> Notice:
     """What people are told about an alarm: what is wrong or well again, since when, and what to do."""
     words, head = _WORDS[wording.language][alarm.cause], _HEADS[wording.language]
+    if alarm.cause is Cause.BLOCKED and alarm.subject:
+        words = _BLOCKED_BY[wording.language]
     subject = cut(one_line(alarm.subject), _LONGEST)
     since = wording.date(alarm.since)
     if alarm.cleared is None:
@@ -82,12 +84,18 @@ _WORDS: Final = {
         Cause.DISK: _Words(
             "Der Speicherplatz geht zu Ende",
             "Es ist wieder Speicherplatz da",
-            "Ist er ganz zu Ende, werden keine Anrufe mehr angenommen.",
+            "Ist er zu Ende, werden keine Anrufe mehr angenommen. Platz machen; wie lange was bleibt, sagt keep.",
+        ),
+        Cause.QUARANTINE_FULL: _Words(
+            "Die Quarantäne von {subject} ist fast voll",
+            "In der Quarantäne von {subject} ist wieder Platz",
+            "Ist sie voll, wird nicht mehr angenommen, was niemand lesen kann (503). Was es ist: aftercall quarantine; noch "
+            "einmal lesen: aftercall quarantine replay; die Grenze: keep.quarantine_size.",
         ),
         Cause.BLOCKED: _Words(
             "Der ganze Router stand still ({count})",
             "Der Router läuft wieder ohne Stillstand",
-            "Eine Senke oder ein Plugin rechnet, wo alle anderen warten; das Log sagt, wie lange.",
+            "Welche Senke es war, ist nicht zu sagen; vielleicht kommt der Rechner nicht mit. Mehr im Log: loop.blocked.",
         ),
         Cause.RELOAD: _Words(
             "{subject} wurde nicht übernommen",
@@ -134,12 +142,18 @@ _WORDS: Final = {
         Cause.DISK: _Words(
             "The disk is nearly full",
             "There is room on the disk again",
-            "Once it is full, no more calls are taken in.",
+            "Once it is full, no more calls are taken in. Free some space; keep says how long things stay.",
+        ),
+        Cause.QUARANTINE_FULL: _Words(
+            "The quarantine of {subject} is nearly full",
+            "There is room in the quarantine of {subject} again",
+            "Once it is full, what nobody can read is not taken in any more (503). What it is: aftercall quarantine; read it "
+            "again: aftercall quarantine replay; the limit: keep.quarantine_size.",
         ),
         Cause.BLOCKED: _Words(
             "The whole router stood still ({count})",
             "The router stands still no longer",
-            "A sink or plugin computes where all others wait; the log says how long.",
+            "Nobody can say which sink it was; maybe the machine does not keep up. More in the log: loop.blocked.",
         ),
         Cause.RELOAD: _Words(
             "{subject} was refused",
@@ -177,4 +191,18 @@ _WORDS: Final = {
             "Has somebody changed the URL at the vendor? It knows only one; aftercall url shows ours.",
         ),
     },
+}
+
+#: Where it is known who.
+_BLOCKED_BY: Final = {
+    "de": _Words(
+        "{subject} hielt den ganzen Router auf ({count})",
+        "{subject} hält den Router nicht mehr auf",
+        "Diese Senke rechnet oder wartet, wo alle anderen warten. Die Stelle steht im Log: loop.blocked.",
+    ),
+    "en": _Words(
+        "{subject} kept the whole router waiting ({count})",
+        "{subject} keeps the router waiting no longer",
+        "This sink computes or waits where all others wait. The log has the place: loop.blocked.",
+    ),
 }

@@ -9,6 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from router import http
+from router.attempt import kind_of
+from router.behalf import on_behalf_of
 from router.errors import ConfigError
 from router.lanes import LAST_WORD
 from router.render import Renderer
@@ -45,7 +47,7 @@ def alike(old: Config, new: Config, name: str) -> bool:
     before, after = old.sinks.get(name), new.sinks[name]
     try:
         same = bool(before == after) and all(new.files.as_in(old.files, new.folder / file) for file in after.files())
-    except Exception:  # noqa: BLE001 - a plugin's own comparison
+    except BaseException:  # noqa: BLE001 - a plugin's own comparison may raise anything, also what would end the process
         same = False
     # What else it was given: see `context`.
     return same and old.zone == new.zone and (after.language is not None or old.language == new.language)
@@ -67,9 +69,10 @@ class HeldSink:
 
     async def _hold(self, config: SinkConfig, given: SinkContext) -> None:
         try:
-            async with config.open(given) as sink:
-                self._opened.set_result(sink)
-                await self._closing.wait()
+            with on_behalf_of(given.name, kind_of(config)):
+                async with config.open(given) as sink:
+                    self._opened.set_result(sink)
+                    await self._closing.wait()
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, also what would end the process
             if not self._opened.done():
                 self._opened.set_exception(error if isinstance(error, ConfigError) else _Bug(error))

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from router import formats
+from router.config.suggest import did_you_mean
+from router.delivery import ENDED
 from router.errors import StoreError, Unknown, Unreadable
 from router.event import Event, plain
 from router.facts import Facts
@@ -15,9 +17,10 @@ from router.formats import Found
 from router.formats import body as bodies
 from router.ids import new_id
 from router.metrics import ORPHANED, Stored
+from router.store.base import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from router.lanes import Lane
     from router.metrics import Metrics
     from router.reload import Reload, Reloaded, ReloadState
-    from router.store.base import AttemptLine, DeliveryLine, QuarantinedBody, Store, StoredEvent
+    from router.store.base import AttemptLine, DeliveryLine, Page, QuarantinedBody, Store, StoredEvent
     from router.ways import Ways
 
 #: How long an answer to "is the store there" counts, so that health checks do not load it.
@@ -50,6 +53,8 @@ class LaneLine:
     pending: int
     claimed: int
     dead: int
+    #: Of the dead ones, those that an operator has ended.
+    ended: int
     since: datetime | None = None
     next_at: datetime | None = None
     reason: str | None = None
@@ -156,6 +161,21 @@ class Operations:
             raise Unknown(message)
         return found
 
+    async def refuse_misspelled(self, wanted: Wanted) -> None:
+        """Raise `Unknown` for the name of a sink, source or route that is not configured, and that nothing stored has."""
+        config, store = self.config, self.store
+        sinks, routes = list(self.by_sink), [route.name for route in config.table.routes]
+        if wanted.sink is not None and wanted.sink not in sinks:
+            await _refuse_unused("sink", wanted.sink, sinks, store.deliveries(wanted=Wanted(sink=wanted.sink), limit=1))
+        if wanted.route is not None and wanted.route not in routes:
+            await _refuse_unused(
+                "route", wanted.route, routes, store.events(wanted=Wanted(route=wanted.route), limit=1)
+            )
+        if wanted.source is not None and wanted.source not in config.sources:
+            of = Wanted(source=wanted.source)
+            if not await _some(store.quarantined(wanted=of, limit=1)):
+                await _refuse_unused("source", wanted.source, config.sources, store.events(wanted=of, limit=1))
+
     async def quarantined(self, quarantine_id: str) -> QuarantinedBody:
         """One body that nobody could read. Raises `Unknown`, or `StoreError` where it is not what was stored."""
         found = await self.store.quarantined_body(quarantine_id)
@@ -190,6 +210,7 @@ class Operations:
             pending=states.get("pending", 0),
             claimed=states.get("claimed", 0),
             dead=states.get("dead", 0),
+            ended=states.get(ENDED, 0),
             since=row.since if row else None,
             next_at=row.next_at if row else None,
             reason=self._reason(row) if row else _ORPHANED,
@@ -232,6 +253,18 @@ class Operations:
             message = f"there is no sink {sink!r}; configured are: {', '.join(self.by_sink)}"
             raise Unknown(message)
         return self.by_sink[sink]
+
+
+async def _some(page: Awaitable[Page[Any]]) -> bool:
+    """Whether there is a line, or may be one behind those that were looked at."""
+    found = await page
+    return bool(found.items) or found.next is not None
+
+
+async def _refuse_unused(what: str, name: str, known: Iterable[str], page: Awaitable[Page[Any]]) -> None:
+    if not await _some(page):
+        message = f"there is no {what} {name!r} {did_you_mean(name, known, 'configured')}"
+        raise Unknown(message)
 
 
 def explained(config: Config, body: bytes, source: str | None, now: datetime) -> dict[str, Any]:

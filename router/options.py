@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from router.errors import AftercallError
+from router.errors import AftercallError, ConfigError
 
 if TYPE_CHECKING:
-    from router.config import Config
+    from router.config import Config, Known
+    from router.config.settings import Admin
     from router.remote import Remote
 
 config_option = click.option(
@@ -30,25 +32,98 @@ config_option = click.option(
     show_envvar=True,
     help="The configuration.",
 )
-url_option = click.option("--url", help="The admin listener to ask, instead of the one in the configuration.")
+url_option = click.option("--url", help="The admin listener to ask, whatever the configuration says.")
 token_option = click.option(
-    "--token", envvar="AFTERCALL_ADMIN_TOKEN", show_envvar=True, help="The admin token that goes with --url."
+    "--token",
+    envvar="AFTERCALL_ADMIN_TOKEN",
+    show_envvar=True,
+    help="Your admin token; left out: that of the configuration.",
+)
+as_option = click.option(
+    "--as",
+    "name",
+    envvar="AFTERCALL_ADMIN_AS",
+    show_envvar=True,
+    help="Whose of admin.tokens to send, by its name: the log says who it was.",
 )
 #: What an answer must have, key by key: a page of a list, and a lane.
-ITEMS: Final[Mapping[str, type]] = {"items": list}
-LANE: Final[Mapping[str, type]] = {"sink": str, "state": str, "pending": int}
+ITEMS: Final[Mapping[str, Any]] = {"items": list[dict]}  # type: ignore[type-arg] # as `isinstance` takes it
+LANE: Final[Mapping[str, Any]] = {"sink": str, "state": str, "pending": int}
 
 #: What was asked of many came to this.
-MANY: Final[Mapping[str, type]] = {"matched": int, "done": int, "left": list}
+MANY: Final[Mapping[str, Any]] = {"matched": int, "done": int, "left": list[dict]}  # type: ignore[type-arg]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a command gets at the running router, by its options."""
+
+    file: Path
+    url: str | None
+    token: str | None
+    name: str | None
+
+    def router(self) -> Remote:
+        """The one at `url`, or the one that runs with the configuration. Raises `AftercallError`."""
+        from router.remote import Remote, local_url
+
+        if self.url is None:
+            try:
+                admin = known(self.file, "admin").admin
+            except ConfigError as error:
+                message = (
+                    f"{error}\n`--url URL` asks a running router without this file, with `--token` where it wants one"
+                )
+                raise ConfigError(message) from None
+            return Remote(local_url(admin.listen), self._token(admin))
+        if self.name is not None and self.token is None:
+            message = "--as takes a token out of the configuration, which says nothing of --url: give --token"
+            raise AftercallError(message)
+        return Remote(self.url, self.token)
+
+    def router_of(self, admin: Admin) -> Remote:
+        """The one that runs with the configuration. Raises `AftercallError` where it is not clear who asks."""
+        from router.remote import Remote, local_url
+
+        return Remote(local_url(admin.listen), self._token(admin))
+
+    def _token(self, admin: Admin) -> str | None:
+        """What was given, or what `admin.tokens` has; of several nobody is taken for somebody else."""
+        names = list(admin.tokens)
+        if self.token is not None:
+            return self.token
+        if self.name is None and len(names) > 1:
+            message = (
+                f"admin.tokens has several names, and the log says who asked: write `--as {names[0]}` or another of "
+                f"{', '.join(names)} (or set AFTERCALL_ADMIN_AS), or give --token"
+            )
+            raise AftercallError(message)
+        name = self.name or next(iter(names), None)
+        if name is not None and name not in admin.tokens:
+            from router.config.suggest import did_you_mean
+
+            message = f"--as: no one of admin.tokens is {name!r} {did_you_mean(name, names)}"
+            raise AftercallError(message)
+        return admin.tokens[name].get_secret_value() if name is not None else None
+
+
+def reaching(command: Any, *, url: bool = True) -> Any:
+    """A command with the options of `Reach`, which it gets as `reach`; `url` False: it needs the configuration."""
+
+    @functools.wraps(command)
+    def packed(*, file: Path, token: str | None, name: str | None, url: str | None = None, **given: Any) -> None:
+        command(reach=Reach(file, url, token, name), **given)
+
+    for option in (as_option, token_option, *([url_option] if url else ()), config_option):
+        packed = option(packed)
+    return packed
+
+
 def asking(command: Any) -> Any:
-    """The options of every command that asks a running router."""
-    for option in (json_option, token_option, url_option, config_option):
-        command = option(command)
-    return click.command()(command)
+    """A command that asks a running router, with its options."""
+    return click.command()(reaching(json_option(command)))
 
 
 class Moment(click.ParamType[str]):
@@ -128,14 +203,30 @@ def load_config(file: Path) -> Config:
     return load(file)
 
 
-def remote_router(file: Path, url: str | None, token: str | None) -> Remote:
-    """The router at `url`, or the one that runs with the configuration."""
-    from router.remote import Remote
+def known(file: Path, *keys: str) -> Known:
+    """The configuration, for a command that needs no more of it than these keys: a mistake elsewhere is a warning.
 
-    return Remote(url, token) if url else Remote.of(load_config(file))
+    Raises `ConfigError`, with all mistakes, where it is one of these that cannot be read.
+    """
+    from router.config import load, rest
+
+    try:
+        return load(file)
+    except ConfigError as error:
+        try:
+            found = rest(file)
+            for key in keys:
+                getattr(found, key)
+        except ConfigError:
+            raise error from None
+        first, *more = str(error).splitlines()
+        click.echo(f"{first} (a warning)", err=True)
+        if more:
+            click.echo(f"… and {len(more)} more; `aftercall check` shows all", err=True)
+        return found
 
 
-def known_source(config: Config, source: str | None) -> str:
+def known_source(config: Known, source: str | None) -> str:
     """This source, or the first one. Raises `AftercallError` where there is none of this name."""
     name = source or next(iter(config.sources))
     if name not in config.sources:

@@ -6,7 +6,7 @@ A name that is not here is refused: a misspelled filter would mean everything.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,6 +34,9 @@ def _written(given: object) -> object:
         raise ValueError(message)
     return given
 
+
+#: Filters whose values may be a person's: the log says that they were set, and not to what.
+_OF_A_CALL: Final = frozenset({"channel", "reason"})
 
 Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 
@@ -64,6 +67,11 @@ class OfTimes(Question):
         given = {name: getattr(self, name) for name in names}
         return Wanted(**given)
 
+    def noted(self) -> dict[str, Any]:
+        """The filters that are set, for the log: values only of those that come from no call."""
+        given: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return {name: True if name in _OF_A_CALL else value for name, value in given.items()}
+
 
 class OfCalls(OfTimes):
     """Which lines, by the call."""
@@ -86,25 +94,39 @@ class OfDeliveries(OfCalls):
     reason: str | None = Field(None, description="Its reason holds this, in small letters or capitals.")
 
 
+class OfDeadLetters(OfDeliveries):
+    """Which dead letters."""
+
+    ended: bool | None = Field(None, description="An operator has ended it; false: nobody has.")
+
+
+class OfBodies(OfTimes):
+    """Which quarantined bodies."""
+
+    ended: bool | None = Field(None, description="An operator has ended it; false: nobody has.")
+
+
 class EventsAsked(OfEvents, Paged):
     """A page of events."""
 
 
-class DeliveriesAsked(OfDeliveries, Paged):
+class DeliveriesAsked(OfDeadLetters, Paged):
     """A page of deliveries."""
 
     state: DeliveryState | None = Field(None, description="Is in this state.")
     event: str | None = Field(None, description="Of the event with this id.")
 
 
-class BodiesAsked(OfTimes, Paged):
+class BodiesAsked(OfBodies, Paged):
     """A page of quarantined bodies."""
 
 
 class Looking(Question):
     """One event, or one quarantined body."""
 
-    full: bool = Field(default=False, description="With its body as it came; the log says who saw it.")
+    full: bool = Field(
+        default=False, description="With all that was said, and the body as it came; the log says who saw it."
+    )
 
 
 class Explaining(Question):
@@ -120,10 +142,10 @@ class Replay(Question):
 
 
 class End(Question):
-    """A pending delivery, given up."""
+    """A delivery or a body, about which nothing more is to be done."""
 
     reason: Annotated[str, AfterValidator(_said)] = Field(
-        description="Why; shown with the dead letter.", json_schema_extra={"pattern": r"\S"}
+        description="Why; shown with it.", json_schema_extra={"pattern": r"\S"}
     )
 
 
@@ -132,18 +154,25 @@ class ToMany(Paged):
 
     dry_run: bool = Field(default=False, strict=True, description="Only count.")
 
+    def noted(self) -> dict[str, Any]:
+        """What the log's line about it has: which, and what else was asked for. A reason is not logged."""
+        where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
+        named = {name: getattr(self, name, None) or None for name in ("sink", "orphaned", "dry_run")}
+        return {"where": where.noted(), **named}
+
 
 class ReplayMany(ToMany):
     """Dead letters, owed again."""
 
-    where: OfDeliveries = Field(description="Which dead letters; {} is all.")
+    where: OfDeliveries = Field(description="Which dead letters; {} is all that nobody has ended.")
     sink: str | None = Field(None, description="To this sink instead of the old ones.")
 
 
 class EndMany(ToMany, End):
-    """Pending deliveries, given up."""
+    """Pending deliveries or dead letters, about which nothing more is to be done."""
 
-    where: OfDeliveries = Field(description="Which pending deliveries; {} is all.")
+    where: OfDeliveries = Field(description="Which deliveries; {} is all.")
+    dead: bool = Field(default=False, strict=True, description="Dead letters instead of pending deliveries.")
     orphaned: bool = Field(default=False, strict=True, description="Only those whose sink is configured no longer.")
 
 
@@ -153,7 +182,13 @@ class RouteMany(ToMany):
     where: OfEvents = Field(description="Which events; {} is all.")
 
 
+class EndBodies(ToMany, End):
+    """Quarantined bodies, about which nothing is to be done."""
+
+    where: OfTimes = Field(description="Which bodies; {} is all.")
+
+
 class ReadMany(ToMany):
     """Quarantined bodies, read again."""
 
-    where: OfTimes = Field(description="Which bodies; {} is all.")
+    where: OfTimes = Field(description="Which bodies; {} is all that nobody has ended.")

@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from router.apart import Apart
+from router.attempt import is_our_cancellation
 from router.config import Files, load
 from router.errors import AftercallError, ConfigError
+from router.failpoints import Failpoint, reached
 from router.tokens import doors
 
 if TYPE_CHECKING:
@@ -92,7 +96,14 @@ class Reload:
         self._asked = asyncio.Event()
         #: One after the other; the second of two reads what is there by then.
         self._turn = asyncio.Lock()
+        #: Plugins check their own part, and may hang.
+        self._reading = Apart("aftercall-reload")
         metrics.reloaded(self.state.loaded_at, ways.now.config.sources, ways.now.lanes)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the files are being read, also where a plugin's check hangs and nobody waits any more."""
+        return self._reading.busy
 
     def ask(self) -> None:
         """Reload soon; for signals."""
@@ -121,7 +132,9 @@ class Reload:
             except AftercallError as error:
                 self._refused(str(error))
                 raise
-            except Exception as error:
+            except BaseException as error:  # a plugin may raise anything, also what would end the process
+                if is_our_cancellation(error):
+                    raise
                 self._log.error("config.failed", exc_info=error)
                 message = f"a bug, here or in a plugin ({type(error).__name__}); the traceback is in the log"
                 self._refused(message)
@@ -129,11 +142,14 @@ class Reload:
 
     async def _reload(self) -> Reloaded:
         before, at = self._ways.now, self._clock.now()
+        if self.reading:
+            message = "the last reading of the configuration still hangs, in a plugin's own check; restart the router"
+            raise ConfigError(message)
         self._files = Files()
         try:
             async with asyncio.timeout(LOAD_DEADLINE):
-                read = await asyncio.to_thread(
-                    load, before.config.file, self._environ, at, files=self._files, after=before.config
+                read = await self._reading.run(
+                    partial(load, before.config.file, self._environ, at, files=self._files, after=before.config)
                 )
         except TimeoutError:
             message = f"reading the configuration takes longer than {LOAD_DEADLINE:g} seconds; a plugin may hang"
@@ -148,6 +164,7 @@ class Reload:
             raise
         # Nothing waits between these two: no call sees the sources of one configuration and the rules of another.
         self._ways.take(change)
+        reached(Failpoint.IN_RELOAD)
         self._open_doors(known)
         self._report(done)
         return done
@@ -198,6 +215,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
     Raises `ConfigError` where the two together would let strangers in.
     """
     keys = ["data"] if new.data != old.data else ["store"] if new.database != old.database else []
+    keys += ["keep.reserve"] if new.reserve != old.reserve else []
     keys += ["plugins"] if new.plugins != old.plugins else []
     for name, live in _LIVE.items():
         mine, theirs = getattr(old, name), getattr(new, name)
@@ -207,6 +225,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
         new,
         data=old.data,
         database=old.database,
+        reserve=old.reserve,
         plugins=old.plugins,
         server=old.server.model_copy(update={key: getattr(new.server, key) for key in _LIVE["server"]}),
         admin=old.admin.model_copy(update={key: getattr(new.admin, key) for key in _LIVE["admin"]}),

@@ -7,7 +7,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args, get_origin
 from urllib.parse import quote, urlencode, urlsplit
 
 from router.about import NAME
@@ -17,11 +17,14 @@ from router.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from router.config import Config
     from router.config.settings import Address
 
 #: Seconds.
 _PATIENCE: Final = 15
+
+
+#: What an answer must have, key by key: a type, or `list[…]` of one.
+Shape: TypeAlias = "Mapping[str, Any]"
 
 
 class Unreachable(AftercallError, ConnectionError):
@@ -29,7 +32,11 @@ class Unreachable(AftercallError, ConnectionError):
 
 
 class Refusal(AftercallError):
-    """The router said no."""
+    """The router said no, with this status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Stranger(AftercallError):
@@ -42,12 +49,15 @@ class Answer(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         raise Stranger
 
-    def shaped(self, shape: Mapping[str, type]) -> Answer:
-        """Itself. Raises `Stranger` where the values are not of these types, or a list is not one of objects."""
+    def shaped(self, shape: Shape) -> Answer:
+        """Itself. Raises `Stranger` where the values, or the items of a list, are not of these types."""
         for key, kind in shape.items():
             value: Any = self[key]
-            items = value if kind is list and isinstance(value, list) else ()
-            if not isinstance(value, kind) or not all(isinstance(item, Answer) for item in items):
+            plain: Any = get_origin(kind)
+            if not isinstance(value, kind if plain is None else plain):
+                raise Stranger
+            inner = get_args(kind)
+            if inner and not all(isinstance(item, inner) for item in value):
                 raise Stranger
         return self
 
@@ -59,18 +69,12 @@ class Remote:
         self._base = base.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    @classmethod
-    def of(cls, config: Config) -> Remote:
-        """The router that runs with this configuration."""
-        tokens = [token.get_secret_value() for token in config.admin.tokens.values()]
-        return cls(local_url(config.admin.listen), tokens[0] if tokens else None)
-
-    def get(self, *path: str, shape: Mapping[str, type], **query: str | None) -> Answer:
+    def get(self, *path: str, shape: Shape, **query: str | None) -> Answer:
         """The answer to GET /api/v1/…."""
         wanted = urlencode({key: value for key, value in query.items() if value is not None})
         return self._ask("GET", path, f"?{wanted}" if wanted else "").shaped(shape)
 
-    def post(self, *path: str, shape: Mapping[str, type], body: Mapping[str, Any] | None = None) -> Answer:
+    def post(self, *path: str, shape: Shape, body: Mapping[str, Any] | None = None) -> Answer:
         """The answer to POST /api/v1/…."""
         return self._ask("POST", path, "", json.dumps(body or {}).encode()).shaped(shape)
 
@@ -125,7 +129,7 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
     else:
         # Of its own trouble (5xx) the router says nothing more.
         message = f"{where} answered {status}: {one_line(reason)}" + (f"; is that {NAME}?" if status < 500 else "")  # noqa: PLR2004
-    raise Refusal(message)
+    raise Refusal(message, status)
 
 
 def _origin(url: str) -> str:

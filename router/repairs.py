@@ -7,7 +7,7 @@ operators one is told that the other was first.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from router.delivery import DeliveryState
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from structlog.typing import FilteringBoundLogger
+
     from router.inbox import Receipt
     from router.lanes import Lane
     from router.operations import Operations
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 #: At once, of many: each may hold a large body in memory.
 _TOGETHER: Final = 10
+_ENDED_BY: Final = "ended by an operator: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,13 @@ class Many:
 
 
 class Repairs:
-    """What can be put right in one router."""
+    """What can be put right in one router; the log's lines about it have what is bound to `log`: who does it."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, log: FilteringBoundLogger) -> None:
         self._operations = operations
         self._store = operations.store
         self._clock = operations.clock
-        self._log = operations.log
+        self._log = log
 
     # --- dead letters, and what is pending ---
 
@@ -67,13 +70,13 @@ class Repairs:
         """
         line, _ = await self._operations.delivery(delivery_id)
         stored, _ = await self._operations.event(line.event_id)
-        target = sink or line.sink
+        target = line.sink if sink is None else sink
         lane = self._operations.lane(target)
         rule = self._operations.config.table.forbidding(target, Facts(stored.event, stored.event.source))
         if rule is not None:
             message = f"the never rule {rule.name!r} keeps this call from {target!r}"
             raise Conflict(message)
-        new = await self._store.replay(delivery_id, sink=sink, now=self._clock.now())
+        new = await self._store.replay(delivery_id, sink=target, now=self._clock.now())
         self._log.info("delivery.replayed", delivery_id=delivery_id, sink=target, new_delivery_id=new)
         lane.wake()
         return new
@@ -81,22 +84,24 @@ class Repairs:
     async def replay_many(
         self, wanted: Wanted, *, sink: str | None = None, after: str | None, limit: int, dry: bool
     ) -> Many:
-        """As `replay`, of a page of the dead letters that are wanted. Raises `Unknown` where there is no such sink."""
+        """As `replay`, of a page of the dead letters that are wanted and not ended. Raises `Unknown` as there."""
         if sink is not None:
             self._operations.lane(sink)
+        wanted = replace(wanted, ended=False)
         page = await self._store.deliveries(state=DeliveryState.DEAD, wanted=wanted, after=after, limit=limit)
         return await _many(page, lambda delivery_id: self.replay(delivery_id, sink=sink), dry=dry)
 
     async def end(self, delivery_id: str, reason: str) -> None:
-        """Move a pending delivery to the dead letters. Raises `Unknown` or `Conflict`."""
-        await self._store.end(delivery_id, reason=f"ended by an operator: {reason}", now=self._clock.now())
+        """Move a pending delivery to the dead letters, or let a dead one rest. Raises `Unknown` or `Conflict`."""
+        await self._store.end(delivery_id, reason=_ENDED_BY.format(reason), now=self._clock.now())
         self._log.info("delivery.ended", delivery_id=delivery_id)
 
     async def end_many(
-        self, wanted: Wanted, reason: str, *, orphaned: bool, after: str | None, limit: int, dry: bool
+        self, wanted: Wanted, reason: str, *, dead: bool, orphaned: bool, after: str | None, limit: int, dry: bool
     ) -> Many:
-        """As `end`, of a page of the pending deliveries that are wanted; `orphaned`: whose sink is gone."""
-        page = await self._store.deliveries(state=DeliveryState.PENDING, wanted=wanted, after=after, limit=limit)
+        """As `end`, of a page of the pending deliveries or dead letters wanted; `orphaned`: whose sink is gone."""
+        state, wanted = DeliveryState.DEAD if dead else DeliveryState.PENDING, replace(wanted, ended=False)
+        page = await self._store.deliveries(state=state, wanted=wanted, after=after, limit=limit)
         gone = [line for line in page.items if not (orphaned and line.sink in self._operations.by_sink)]
         return await _many(page, lambda delivery_id: self.end(delivery_id, reason), dry=dry, of=gone)
 
@@ -161,7 +166,18 @@ class Repairs:
             if isinstance(receipt, Unread):
                 raise Conflict(receipt.reason)
 
+        wanted = replace(wanted, ended=False)
         return await _many(await self._store.quarantined(wanted=wanted, after=after, limit=limit), read, dry=dry)
+
+    async def end_body(self, quarantine_id: str, reason: str) -> None:
+        """Let a quarantined body rest. Raises `Conflict`."""
+        await self._store.end_quarantined(quarantine_id, reason=reason)
+        self._log.info("body.ended", quarantine_id=quarantine_id)
+
+    async def end_bodies(self, wanted: Wanted, reason: str, *, after: str | None, limit: int, dry: bool) -> Many:
+        """As `end_body`, of a page of what is wanted."""
+        page = await self._store.quarantined(wanted=replace(wanted, ended=False), after=after, limit=limit)
+        return await _many(page, lambda quarantine_id: self.end_body(quarantine_id, reason), dry=dry)
 
     def _wake(self, sinks: Iterable[str]) -> None:
         """The lanes of now: they may be others than those that it was written for."""

@@ -22,8 +22,11 @@ _UNITS = {
 }
 #: A century: longer ones are typing errors, and would leave the range of dates.
 _LONGEST = timedelta(days=36525)
-_SIZE = re.compile(r"([0-9]{1,12})\s*(B|KiB|MiB|GiB|kB|MB|GB)")
-_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(r"([0-9]{1,12})\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)")
+_BYTES = {
+    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
 _RATE = re.compile(r"([0-9]{1,6})\s*/\s*(s|m|h|d)")
 
 
@@ -56,7 +59,7 @@ def parse_size(value: Any) -> int:
         return value
     matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if matched is None:
-        message = "is no size; write a number with B, kB, MB, KiB or MiB, like 10 MiB"
+        message = f"is no size; write a whole number with {', '.join([*_BYTES][:-1])} or {[*_BYTES][-1]}, like 10 MiB"
         raise ValueError(message)
     return int(matched[1]) * _BYTES[matched[2]]
 

@@ -130,7 +130,7 @@ class Ingest:
         if look and path in ("/healthz", "/readyz"):
             return HEALTHY if path == "/healthz" or await self._ready() else Answer(503)
         if source is None:
-            return self._stranger(request, address) if path.startswith("/in/") else NOT_FOUND
+            return self._stranger(request, address)
         if look:
             return Answer(200, {NAME: "listening", "source": source, "hint": "calls are taken by POST to this URL"})
         if request.method != "POST":

@@ -13,6 +13,7 @@ from router.attempt import OpenSink
 from router.delivery import Again, Dead, Delivered, DeliveryState, Done, Outcome, Refused, Retry
 from router.errors import StoreError
 from router.store.base import Claim, Settlement
+from router.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ class Settling:
     clock: Clock
     log: FilteringBoundLogger
     metrics: Metrics
+    #: What is given up is given up for time that passed, and not for a clock that was set.
+    timeline: Timeline = field(default_factory=Timeline)
     dice: Callable[[], float] = random.random
     #: The lane stops: a store that fails is not waited for any more.
     stopping: bool = field(default=False, init=False)
@@ -54,7 +57,7 @@ class Settling:
             way.policy,
             outcome,
             retries=claim.retries,
-            accepted_at=claim.accepted_at,
+            accepted_at=now - self.timeline.passed(claim.accepted_at, now),
             give_up=way.config.give_up,
             now=now,
             dice=self.dice(),

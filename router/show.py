@@ -109,7 +109,7 @@ def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str
     sums = "  ".join(f"{name} {count}" for name, count in summary.items() if name != "deliveries")
     deliveries = "  ".join(f"{name} {count}" for name, count in summary["deliveries"].items())
     rows = (
-        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], lane["dead"], local_time(lane["next_at"]),
+        (lane["sink"], lane["kind"], lane["state"], lane["pending"], lane["claimed"], _dead(lane), local_time(lane["next_at"]),
          lane["reason"])
         for lane in lanes
     )  # fmt: skip
@@ -117,11 +117,16 @@ def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str
     return f"{sums}\ndeliveries: {deliveries}\n\n{columns(heads, rows)}"
 
 
+def _dead(lane: dict[str, Any]) -> str:
+    ended = f" and {lane['ended']} ended" if lane["ended"] else ""
+    return f"{lane['dead'] - lane['ended']}{ended}"
+
+
 def reload_state(state: dict[str, Any]) -> str:
     """Which configuration is in force, and what stands in the way of another."""
-    lines = [f"configuration of {state['loaded_at']}"]
+    lines = [f"configuration of {local_time(state['loaded_at'])}"]
     if state["reason"] is not None:
-        lines.append(f"  ! the reload at {state['refused_at']} was refused, and changed nothing:")
+        lines.append(f"  ! the reload at {local_time(state['refused_at'])} was refused, and changed nothing:")
         lines += [f"    {one_line(line)}" for line in state["reason"].splitlines()]
     return "\n".join([*lines, *_restart(state["restart"])])
 
@@ -154,7 +159,7 @@ def backup_text(backup: Backup) -> str:
 
 def alarm_rows(items: Iterable[dict[str, Any]]) -> str:
     """Alarms, a line each."""
-    rows = ((line["cause"], line["subject"], line["since"], line["count"]) for line in items)
+    rows = ((line["cause"], line["subject"], local_time(line["since"]), line["count"]) for line in items)
     return f"\n{columns(('ALARM', 'ABOUT', 'SINCE', 'COUNT'), rows)}"
 
 
@@ -181,10 +186,18 @@ def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
 def quarantine_rows(items: Iterable[dict[str, Any]]) -> str:
     """Quarantined bodies, a line each; not their bytes."""
     rows = (
-        (line["id"], line["source"], local_time(line["received_at"]), line["times"], line["size"], line["reason"])
+        (
+            line["id"],
+            line["source"],
+            local_time(line["received_at"]),
+            line["times"],
+            line["size"],
+            line["ended"] and "yes",
+            line["reason"],
+        )
         for line in items
     )
-    return columns(("BODY", "SOURCE", "RECEIVED", "TIMES", "BYTES", "REASON"), rows)
+    return columns(("BODY", "SOURCE", "RECEIVED", "TIMES", "BYTES", "ENDED", "REASON"), rows)
 
 
 def channel_rows(items: Iterable[dict[str, Any]]) -> str:

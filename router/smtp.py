@@ -1,6 +1,6 @@
 """Handing a mail to a server: TLS first, then a login, then recipient by recipient.
 
-What it answers, and what goes wrong, is told by `router.smtp_answers`. It sets no timeout but the one for connecting;
+What it answers, and what goes wrong, is told by `router.smtp_answers`. It sets no timeout but those before there is a mail;
 answers are bounded by aiosmtplib (32 KiB).
 """
 
@@ -21,7 +21,8 @@ from router.smtp_url import Login, MailServer, Tls
 if TYPE_CHECKING:
     import aiosmtplib
 
-#: Seconds for connecting, for the greeting and for TLS, each.
+#: Seconds for connecting and the greeting, for TLS, and for each time that we say who we are: there is no mail yet, so
+#: who does not answer then holds the whole lane.
 CONNECT_SECONDS: Final = 15.0
 
 
@@ -48,7 +49,7 @@ async def mail_session(
         wrong: Unavailable | None = None
         try:
             await client.connect(timeout=CONNECT_SECONDS)
-            await client.ehlo()
+            await client.ehlo(timeout=CONNECT_SECONDS)
             if server.tls is Tls.STARTTLS:
                 await _start_tls(client, server)
             if login:
@@ -76,7 +77,7 @@ async def _start_tls(client: aiosmtplib.SMTP, server: MailServer) -> None:
             whole_lane=True,
         )
     await client.starttls(timeout=CONNECT_SECONDS)
-    await client.ehlo()
+    await client.ehlo(timeout=CONNECT_SECONDS)
 
 
 async def _log_in(client: aiosmtplib.SMTP, server: MailServer, login: Login) -> None:

@@ -19,9 +19,9 @@ QUIET: Final = timedelta(minutes=10)
 #: How many are told in an hour; the others wait, or are over before their turn comes. Each of the urgent causes has as
 #: many for itself: no lot of others keeps it waiting.
 MOST: Final = 20
-_URGENT: Final = frozenset({Cause.STORE, Cause.DISK, Cause.BLOCKED, Cause.RELOAD})
-#: What was told stays told, but for what is counted: when there are more a day later, that is told again.
-GROWN: Final = timedelta(days=1)
+_URGENT: Final = frozenset({Cause.STORE, Cause.DISK, Cause.QUARANTINE_FULL, Cause.BLOCKED, Cause.RELOAD})
+#: What was told stays told, but for what is counted: when there are more an hour later, that is told again.
+GROWN: Final = timedelta(hours=1)
 #: So long an all-clear is for those who have not taken it.
 OVER: Final = timedelta(days=1)
 _COUNTED: Final = frozenset({Cause.DEAD, Cause.QUARANTINE})

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from router.alarm import Alarm, Cause
-from router.delivery import LaneRow, LaneState
+from router.delivery import LaneRow, LaneState, unended
 
 if TYPE_CHECKING:
     from router.hours import Hours
@@ -29,9 +29,9 @@ def down(rows: Iterable[LaneRow], known: Iterable[Alarm], after: timedelta, now:
 
 
 def dead(backlog: Mapping[str, Mapping[str, int]], now: datetime) -> Iterator[Alarm]:
-    """Sinks that have dead letters."""
+    """Sinks that have dead letters which nobody has ended."""
     for sink, states in backlog.items():
-        if count := states.get("dead", 0):
+        if count := unended(states):
             yield Alarm(cause=Cause.DEAD, subject=sink, since=now, count=count)
 
 
@@ -47,9 +47,23 @@ def oldest(
 
 
 def quarantine(count: int, now: datetime) -> Iterator[Alarm]:
-    """Bodies that no format could read."""
+    """Bodies that no format could read, and nobody has ended."""
     if count:
         yield Alarm(cause=Cause.QUARANTINE, subject="", since=now, count=count)
+
+
+def quarantine_full(
+    sizes: Mapping[str, int], most: int, largest: int, known: Iterable[Alarm], now: datetime
+) -> Iterator[Alarm]:
+    """Sources with so much in quarantine that soon no more fits: nine tenths, or where the largest body may not fit.
+
+    Well again when there is a tenth less. (Where a few bodies fill it, half of it has to be full all the same.)
+    """
+    stood = {alarm.subject for alarm in known if alarm.cause is Cause.QUARANTINE_FULL}
+    crowded = min(most - most // 10, max(most - largest, most // 2))
+    for source, size in sizes.items():
+        if size >= (crowded - crowded // 10 if source in stood else crowded):
+            yield Alarm(cause=Cause.QUARANTINE_FULL, subject=source, since=now)
 
 
 def disk(free: int, least: int, known: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
@@ -57,6 +71,15 @@ def disk(free: int, least: int, known: Iterable[Alarm], now: datetime) -> Iterat
     stands = any(alarm.cause is Cause.DISK for alarm in known)
     if free < (least + least // 10 if stands else least):
         yield Alarm(cause=Cause.DISK, subject="", since=now)
+
+
+def blocked(stalls: Iterable[tuple[datetime, str]]) -> Iterator[Alarm]:
+    """Who kept the whole process waiting, and how often, of when and by which sink it was kept, the oldest first."""
+    times: dict[str, list[datetime]] = {}
+    for at, sink in stalls:
+        times.setdefault(sink, []).append(at)
+    for sink, when in times.items():
+        yield Alarm(cause=Cause.BLOCKED, subject=sink, since=when[0], count=len(when))
 
 
 @dataclass(frozen=True, slots=True)

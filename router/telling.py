@@ -76,8 +76,8 @@ class Telling:
     def go(self) -> None:
         """Try what is due, each sink by itself: one that hangs keeps no other from it."""
         now, lanes = self._clock.now(), self._lanes()
-        for sink in self._waiting.keys() - lanes.keys():
-            del self._waiting[sink]
+        for name in self._waiting.keys() - lanes.keys():
+            del self._waiting[name]
         for name, waiting in self._waiting.items():
             sink = lanes[name].sink
             going = any(one is sink for one in self._going.values())

@@ -16,13 +16,13 @@ from router.store.sqlite import folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from router.config import Config
+    from router.config import Config, Known
 
 #: 256 bits, 43 characters in a URL.
 _BYTES = 32
 
 
-def tokens(config: Config) -> dict[str, tuple[str, ...]]:
+def tokens(config: Known) -> dict[str, tuple[str, ...]]:
     """Every source's tokens, the one to use first. Makes missing ones, on stable storage before this returns.
 
     Raises `ConfigError` where the data folder cannot be written or a token's file holds no token.
@@ -43,8 +43,21 @@ def doors(config: Config) -> Doors:
     )
 
 
+def without_token(config: Known) -> tuple[str, ...]:
+    """The sources for which `tokens` is going to make one."""
+    return tuple(
+        name
+        for name, source in config.sources.items()
+        if not (source.tokens or source.token) and not _file(config.data, name).exists()
+    )
+
+
+def _file(data: Path, source: str) -> Path:
+    return data / f"token-{source}"
+
+
 def _kept(data: Path, source: str) -> str:
-    file = data / f"token-{source}"
+    file = _file(data, source)
     try:
         folder.make(data)
         if not file.exists():

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from router.attempt import OpenSink
+from router.attempt import OpenSink, is_our_cancellation
 from router.errors import ConfigError
+from router.facts import Facts
 from router.lanes import Lane
 from router.opening import HeldSink, alike, context
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from router.clock import Clock
     from router.config import Config
-    from router.delivery import LaneRow
+    from router.delivery import Delivery, LaneRow
     from router.metrics import Metrics
     from router.store.base import Store
+    from router.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Ways:
         log: FilteringBoundLogger,
         metrics: Metrics,
         grace: float,
+        timeline: Timeline | None = None,
         hold: bool = False,
     ) -> None:
         self._store = store
@@ -68,6 +71,7 @@ class Ways:
         self._log = log
         self._metrics = metrics
         self._grace = grace
+        self._timeline = timeline
         #: No lane sends anything.
         self._hold = hold
         self._now: InForce | None = None
@@ -120,7 +124,11 @@ class Ways:
             if isinstance(error, ConfigError):
                 message = f"{config.file.name}: sinks.{name}: {error}"
                 raise ConfigError(message) from error
-            raise
+            if is_our_cancellation(error):
+                raise
+            self._log.error("sink.failed", sink=name, exc_info=error)
+            message = f"{config.file.name}: sinks.{name}: a bug in its kind ({type(error).__name__})"
+            raise ConfigError(message) from error
         return Change(config, ways, opened, rows)
 
     def take(self, change: Change) -> None:
@@ -142,10 +150,25 @@ class Ways:
         self._held |= change.opened
         self._now = InForce(change.config, lanes)
 
+    def _forbidding(self, delivery: Delivery) -> str | None:
+        """The `never` rule in force that keeps a delivery from its sink, whatever was in force when it was owed."""
+        table = self.now.config.table
+        rule = table.forbidding(delivery.sink, Facts(delivery.event, delivery.event.source)) if table.never else None
+        return None if rule is None else rule.name
+
     def _new_lane(self, name: str, way: OpenSink, row: LaneRow | None) -> Lane:
         lane = Lane(
-            name, way, store=self._store, clock=self._clock, log=self._log, metrics=self._metrics, row=row, hold=self._hold
-        )  # fmt: skip
+            name,
+            way,
+            store=self._store,
+            clock=self._clock,
+            log=self._log,
+            metrics=self._metrics,
+            row=row,
+            timeline=self._timeline,
+            forbidding=self._forbidding,
+            hold=self._hold,
+        )
         if (predecessor := self._gone.pop(name, None)) is not None:
             predecessor.successor = lane
         self._run(lane)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,9 @@ class Engine(Protocol):
     def open(self) -> AbstractAsyncContextManager[Store]:
         """The store that is there."""
 
+    def left_by_a_crash(self) -> Engine:
+        """The place as a router leaves it that ends at this moment, while it writes nothing."""
+
 
 @dataclass(frozen=True)
 class Sqlite:
@@ -46,6 +50,11 @@ class Sqlite:
 
     def open(self) -> AbstractAsyncContextManager[Store]:
         return open_store(self.folder / "aftercall.db", parse=json.loads)
+
+    def left_by_a_crash(self) -> Engine:
+        folder = self.folder.with_name(f"{self.folder.name}-again")
+        shutil.copytree(self.folder, folder)
+        return Sqlite(folder)
 
 
 #: By the name that a test's id shows.

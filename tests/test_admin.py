@@ -105,12 +105,20 @@ async def test_the_sums_have_every_key_from_the_beginning(admin: Administered) -
     }  # fmt: skip
 
 
-async def test_an_event_is_shown_whole_with_its_routes_and_deliveries(admin: Administered) -> None:
+async def test_an_event_is_shown_without_what_was_said_unless_that_is_asked_for_with_its_routes_and_deliveries(
+    admin: Administered,
+) -> None:
     router, client = admin
     receipt = await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
-    shown = await get(client, f"{API}/events/{receipt.event_id}")  # type: ignore[union-attr]
+    path = f"{API}/events/{receipt.event_id}"  # type: ignore[union-attr]
+    shown = await get(client, f"{path}?full=1")
     assert shown["event"]["headline"] == "Angebot für zwölf Lizenzen angefragt"
     assert shown["event"]["raw"]["call"]["id"] == "call_example_0001"
+    shown = await get(client, path)
+    assert (shown["event"]["call_id"], shown["event"]["raw"]) == ("call_example_0001", None)
+    assert "body" not in shown
+    for word in ("zwölf", "Özdemir", "Angebot", "4915228817386"):
+        assert word not in str(shown), "what was said is for who asks for it"
     assert shown["routes"] == ["all"]
     assert [line["sink"] for line in shown["deliveries"]] == ["archive"]
     await get(client, f"{API}/events/no-such-event", 404)
@@ -349,7 +357,10 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
         full = await get(client, f"{path}?full=1")
     assert (full["body"], full["encoding"]) == (written, "utf-8")
     assert full["content_type"] == 'application/json; name="Brückner"'
-    assert [(entry["event"], entry["path"]) for entry in shown_lines(logs)] == [("body.shown", path)]
+    assert [(entry["event"], entry["path"]) for entry in shown_lines(logs)] == [
+        ("quarantine.shown", path),
+        ("body.shown", path),
+    ]
     with structlog.testing.capture_logs() as logs:
         await get(client, f"{API}/quarantine/no-such-body?full=1", 404)
         await get(client, f"{path}?full=1", 403, Host="elsewhere.example")
@@ -447,6 +458,30 @@ async def test_adm_10_a_body_that_is_not_what_its_headers_say_is_a_400(
     assert (status, said["error"]["code"]) == (400, "bad_request")
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (
+            {"sinc": "x"},
+            "where.sinc: unknown; there are: channel, direction, reason, route, since, sink, source, until",
+        ),
+        ({"since": "2026-03-10T08:00:00"}, "where.since: needs a zone, like 2026-03-10T08:00:00Z"),
+        ({"since": "yesterday"}, "where.since: write a time with its zone, like 2026-03-10T08:00:00Z"),
+    ],
+)
+@pytest.mark.case("ADM-10")
+async def test_adm_10_a_mistake_in_a_question_is_said_in_words(
+    admin: Administered, where: dict[str, str], said: str
+) -> None:
+    refused = await post(admin[1], f"{API}/deliveries/replay", {"where": where}, 400)
+    assert refused["error"]["message"] == said
+    known = "after, channel, direction, limit, routed, route, since, sink, source, until"
+    refused = await get(admin[1], f"{API}/events?sinc=x", 400)
+    assert refused["error"]["message"] == f"sinc: unknown; there are: {', '.join(sorted(known.split(', ')))}"
+    refused = await post(admin[1], f"{API}/deliveries/x/end", {"reason": " "}, 400)
+    assert refused["error"]["message"] == "reason: say why"
+
+
 @pytest.mark.case("ADM-10")
 async def test_adm_10_half_a_character_is_no_text(admin: Administered) -> None:
     router, client = admin
@@ -471,7 +506,7 @@ async def test_adm_11_what_is_no_number_in_json_is_null_and_every_other_one_is_e
     router, client = admin
     content = body().replace(b'"summary"', b'"huge": 1e400, "exact": %d, "summary"' % 2**100)
     receipt = await router.inbox.accept("sipgate", content)
-    async with client.get(f"{API}/events/{receipt.event_id}") as answer:  # type: ignore[union-attr]
+    async with client.get(f"{API}/events/{receipt.event_id}?full=1") as answer:  # type: ignore[union-attr]
         shown = json.loads(await answer.read(), parse_constant=no_json)
     async with client.post(f"{API}/explain", data=content) as answer:
         told = json.loads(await answer.read(), parse_constant=no_json)
@@ -543,3 +578,19 @@ async def test_an_answer_about_readiness_counts_for_two_seconds() -> None:
     clock.advance(timedelta(seconds=0.1))
     assert await router.trouble() == []
     assert store.checks == 2
+
+
+@pytest.mark.case("LOG-06")
+async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_nothing_into_it(
+    admin: Administered,
+) -> None:
+    _, client = admin
+    path = f"{API}/deliveries/+4915228817386/replay"
+    with structlog.testing.capture_logs() as logs:
+        statuses = [(await client.post(path, headers={"Host": "evil.example"})).status for _ in range(330)]
+    assert statuses == [403] * 300 + [429] * 30
+    assert [line["event"] for line in logs] == ["admin.refused"] * 300 + ["stranger.slowed_down"]
+    assert "4915228817386" not in str(logs)
+    with structlog.testing.capture_logs() as logs:
+        await post(client, path, status=404)
+    assert [line["path"] for line in logs if line["event"] == "admin.refused"] == [f"{API}/deliveries/…/replay"]

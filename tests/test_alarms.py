@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +18,12 @@ from aiohttp import web
 
 from router.alarm import Cause
 from router.app import Router, running
+from router.behalf import Behalf
 from router.config import load
 from router.delivery import DeliveryState
-from router.errors import ConfigError, StoreError
+from router.errors import ConfigError, QuarantineFull, StoreError, StoreFull
 from router.show import alarm_rows
+from router.stall import Look, Stall
 from router.testing import Answer, FakeEndpoint, ManualClock, eventually
 from support import NOON, body, until_awaited
 
@@ -35,6 +39,7 @@ sinks:
   ops: {{kind: webhook, url: "{ops}", allow_networks: [127.0.0.0/8]}}
   crm: {{kind: webhook, url: "{crm}", allow_networks: [127.0.0.0/8]}}
 always: crm
+keep: {{quarantine_size: {limit}}}
 alarms: {{to: [it, ops], disk_free: 1 B {more}}}
 """
 
@@ -47,12 +52,13 @@ class Bench:
         self.it, self.ops, self.crm = endpoints["it"], endpoints["ops"], endpoints["crm"]
         self.clock = ManualClock(NOON)
         self.more = ""
+        self.limit = "1 GiB"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Router]:
         file = self.folder / "routes.yaml"
         urls = {"it": self.it.url(), "ops": self.ops.url(), "crm": self.crm.url()}
-        file.write_text(FILE.format(**urls, more=self.more), encoding="utf-8")
+        file.write_text(FILE.format(**urls, more=self.more, limit=self.limit), encoding="utf-8")
         async with running(load(file, {}), clock=self.clock) as router:
             yield router
 
@@ -270,17 +276,53 @@ async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
         assert causes(router) == ["quarantine"]
 
 
-async def test_a_loop_that_was_blocked_is_told_until_ten_minutes_later(bench: Bench) -> None:
+async def test_a_disk_that_is_too_full_for_calls_is_seen_although_nothing_can_be_stored(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with bench.running() as router:
-        router.alarms.lagged(4.9)
         await bench.look(router)
         assert causes(router) == []
-        router.alarms.lagged(5.0)
-        await bench.clock.elapse(MINUTE)
-        router.alarms.lagged(7.0)
+        with monkeypatch.context() as full:
+            full.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=2000, f_frsize=4096, f_blocks=9999))
+            with pytest.raises(StoreFull, match=r"no call is taken into the last 32 MiB \(keep.reserve\)"):
+                await router.inbox.accept("s", body())
+            await bench.look(router)
+            assert causes(router) == ["disk"]
+            await bench.look(router, MINUTE)
+            assert causes(router) == ["store", "disk"]
+        await router.inbox.accept("s", body())
         await bench.look(router)
-        assert causes(router) == ["blocked"]
-        assert router.alarms.active[0].count == 2
+        assert causes(router) == []
+
+
+async def test_a_quarantine_that_is_full_is_an_alarm_of_its_own_and_names_the_source(bench: Bench) -> None:
+    bench.limit = "20 KiB"
+    async with bench.running() as router:
+        await router.inbox.accept("s", b"{")
+        await bench.look(router)
+        assert causes(router) == ["quarantine"]
+        with pytest.raises(QuarantineFull):  # noqa: PT012 - some fit
+            for number in range(20):
+                await router.inbox.accept("s", b"{%d" % number)
+        await bench.look(router)
+        assert causes(router) == ["quarantine_full", "quarantine"]
+        assert ("raised", "quarantine_full", "s") in said(bench.it)
+
+
+async def test_a_loop_that_was_blocked_is_told_until_ten_minutes_later(bench: Bench) -> None:
+    by_crm = Look(None, Behalf("crm", "webhook"), "crm.py:7:deliver", None)
+    async with bench.running() as router:
+        router.alarms.lagged(Stall(4.9, by_crm))
+        await bench.look(router)
+        assert causes(router) == []
+        for stall in (Stall(5.0), Stall(6.0, by_crm), Stall(7.0, by_crm)):
+            router.alarms.lagged(stall)
+            await bench.clock.elapse(MINUTE)
+        await bench.look(router)
+        assert [(one.cause, one.subject, one.count) for one in router.alarms.active] == [
+            (Cause.BLOCKED, "", 1),
+            (Cause.BLOCKED, "crm", 2),
+        ]
         await bench.look(router, timedelta(minutes=11))
         assert causes(router) == []
 
@@ -320,7 +362,8 @@ async def test_the_admin_listener_and_the_figures_have_what_is_active(bench: Ben
 
 def test_status_lists_them() -> None:
     shown = alarm_rows([{"cause": "dead", "subject": "crm", "since": "2026-03-10T12:00:00Z", "count": 3}])
-    assert shown.split() == ["ALARM", "ABOUT", "SINCE", "COUNT", "dead", "crm", "2026-03-10T12:00:00Z", "3"]
+    since = f"{datetime(2026, 3, 10, 12, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    assert shown.split() == ["ALARM", "ABOUT", "SINCE", "COUNT", "dead", "crm", *since.split(), "3"]
 
 
 async def test_a_refused_reload_is_told_and_that_the_next_one_was_not(bench: Bench) -> None:

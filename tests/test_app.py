@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -70,66 +68,6 @@ async def test_everything_is_closed_at_the_end(tmp_path: Path) -> None:
     assert asyncio.all_tasks() == before
     async with running(load(tmp_path / "routes.yaml", {})) as router:
         assert (await router.store.summary()).events == 1
-
-
-_ON_A_SMALL_DISK = """
-import asyncio, sys, pathlib
-sys.path.insert(0, {tests!r})
-from router.app import running
-from router.config import load
-import aiohttp
-from support import body
-
-async def main():
-    folder = pathlib.Path({folder!r})
-    ballast = folder / "data" / "ballast"
-    async with running(load(folder / "routes.yaml", {{}})) as router, aiohttp.ClientSession() as client:
-        token = (folder / "data" / "token-s").read_text().strip()
-        url = f"http://{{router.ingest}}/in/s/{{token}}"
-        kept = []
-        for number in range(2000):
-            async with client.post(url, data=body(f"c-{{number}}", pad="x" * 20_000)) as answer:
-                if answer.status != 202:
-                    break
-                kept.append((await answer.json())["event"])
-        assert answer.status == 503, answer.status
-        assert answer.headers["Retry-After"] == "5"
-        async with client.get(f"http://{{router.ingest}}/healthz") as healthy:
-            assert healthy.status == 200
-        ballast.unlink()
-        for _ in range(100):
-            async with client.post(url, data=body("after", pad="x" * 20_000)) as answer:
-                if answer.status == 202:
-                    kept.append((await answer.json())["event"])
-                    break
-            await asyncio.sleep(0.05)
-        assert answer.status == 202, "it takes calls again when there is room"
-        for event in kept:
-            assert await router.store.event(event) is not None
-        print("kept", len(kept))
-
-asyncio.run(main())
-"""
-
-
-def test_a_full_disk_is_a_503_and_everything_promised_is_there(tmp_path: Path) -> None:
-    """On a real file system of a few megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    configured(tmp_path)
-    script = _ON_A_SMALL_DISK.format(tests=str(Path(__file__).parent), folder=str(disk))
-    command = (
-        f"mount -t tmpfs -o size=8m tmpfs {disk} && cp {tmp_path}/routes.yaml {disk}/ && mkdir -m 700 {disk}/data && "
-        f'dd if=/dev/zero of={disk}/data/ballast bs=1M count=3 2>/dev/null && exec {sys.executable} -W error -c "$SCRIPT"'
-    )
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", command],
-        env={**os.environ, "SCRIPT": script}, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    if "unshare" in done.stderr or "mount:" in done.stderr:
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
-    assert done.returncode == 0, done.stderr
-    assert "\nkept " in done.stdout
 
 
 @pytest.mark.case("DUR-18")

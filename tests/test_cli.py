@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import pytest
 from router.cli import _renewed, main
 from router.errors import AftercallError
 from router.options import Moment
-from router.show import local_time
+from router.show import alarm_rows, local_time, reload_state
 
 
 def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
@@ -184,16 +186,25 @@ def test_what_http_cannot_send_is_not_sent_and_not_quoted(tmp_path: Path, url: s
 
 
 @contextmanager
-def stranger(status: int, said: bytes) -> Iterator[str]:
-    """The URL of another web server, which answers everything like this."""
+def stranger(
+    status: int, said: bytes, *, first: Sequence[tuple[int, bytes]] = (), sent: list[str | None] | None = None
+) -> Iterator[str]:
+    """The URL of another web server, which answers everything like this, after what it answers `first`.
+
+    `sent` gets the tokens that it is sent.
+    """
+    answers = chain(first, repeat((status, said)))
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
+            if sent is not None:
+                sent.append(self.headers["Authorization"])
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(said)))
+            now, content = next(answers)
+            self.send_response(now)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(content)
 
         do_GET = do_POST = answer  # noqa: N815 - the names that are called
 
@@ -260,7 +271,8 @@ def test_a_call_goes_all_the_way(served: Path) -> None:
     page, _ = (served / "data" / "archive").rglob("*.md")
     assert "zwölf Lizenzen" in page.read_text(encoding="utf-8")
     _, event = json.loads(aftercall("events", "--json", cwd=served))["items"]
-    assert "zwölf Lizenzen" in aftercall("events", event["id"], cwd=served)
+    assert "zwölf" not in aftercall("events", event["id"], cwd=served)
+    assert "zwölf Lizenzen" in aftercall("events", event["id"], "--full", "--json", cwd=served)
     assert "price questions" in aftercall("events", cwd=served)
     assert "Sales Hotline" in aftercall("channels", cwd=served)
     assert "received 4" in aftercall("status", cwd=served)
@@ -296,17 +308,20 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
         aftercall("send", "--new", "--wait", "0", "call.json", cwd=served)
     (pending, *_) = json.loads(aftercall("deliveries", "--state", "pending", "--json", cwd=served))["items"]
     assert "is ended" in aftercall("end", pending["id"], "--reason", "wrong", cwd=served)
-    assert "ended by an operator: wrong" in aftercall("dead", "--channel", "sales hotline", cwd=served)
-    assert "nothing" in aftercall("dead", "--channel", "Support", cwd=served)
+    assert "nothing" in aftercall("dead", cwd=served)
+    assert "ended by an operator: wrong" in aftercall("dead", "--ended", "--channel", "sales hotline", cwd=served)
+    assert "nothing" in aftercall("dead", "--ended", "--channel", "Support", cwd=served)
     counted = aftercall("end", "--reason", "moved", "--sink", "screen", "--since", "1h", "--dry-run", cwd=served)
     assert counted == "2 would be ended; nothing was done\n"
     assert "0 would" in aftercall("end", "--reason", "x", "--all", "--orphaned", "--dry-run", cwd=served)
     assert "2 of 2 ended" in aftercall("end", "--reason", "moved", "--sink", "screen", cwd=served)
     aftercall("resume", "screen", cwd=served)
-    assert "1 of 1 replayed" in aftercall("replay", "--reason-has", "WRONG", "--to", "archive", cwd=served)
-    assert "0 of 0 replayed" in aftercall("replay", "--until", "2020-01-01", "--all", cwd=served)
-    total = json.loads(aftercall("replay", "--sink", "screen", "--json", cwd=served))
-    assert total == {"matched": 2, "done": 2, "left": []}
+    assert "0 of 0 replayed" in aftercall("replay", "--all", cwd=served), "what is ended is replayed by its id alone"
+    assert "is replayed as" in aftercall("replay", pending["id"], "--to", "archive", cwd=served)
+    ended = json.loads(aftercall("dead", "--ended", "--json", cwd=served))["items"]
+    assert len(ended) == 2
+    for line in ended:
+        aftercall("replay", line["id"], cwd=served)
     assert "nothing" in aftercall("events", "--unrouted", cwd=served)
     (event, *_) = json.loads(aftercall("events", "--sink", "archive", "--json", "--limit", "1", cwd=served))["items"]
     assert "nobody besides" in aftercall("route", event["id"], cwd=served)
@@ -314,28 +329,181 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
     aftercall("send", "-", cwd=served, stdin=b"{")
     (kept,) = json.loads(aftercall("quarantine", "--json", cwd=served))["items"]
     assert "stays: not JSON" in aftercall("quarantine", "replay", kept["id"], cwd=served, expect=1)
+    assert "1 would be ended" in aftercall("quarantine", "end", "--all", "--reason", "x", "--dry-run", cwd=served)
     said = aftercall("quarantine", "replay", "--all", cwd=served, expect=1)
     assert said.startswith(f"0 of 1 read; left as they were:\n  {kept['id']}: not JSON")
+    assert "is ended" in aftercall("quarantine", "end", kept["id"], "--reason", "a scanner", cwd=served)
+    assert "0 of 0 ended" in aftercall("quarantine", "end", "--all", "--reason", "x", cwd=served)
     for wrong in (
+        ["quarantine", "end", "x"], ["quarantine", "replay", "x", "--reason", "y"], ["quarantine", "end", "--reason", "x"],
         ["replay"], ["replay", "x", "--all"], ["replay", "x", "--dry-run"], ["end", "--reason", "x"], ["end", "x"],
         ["route"], ["quarantine", "replay"], ["quarantine", "--all"], ["events", "x", "--unrouted"],
         ["events", "--since", "yesterday"], ["events", "--limit", "0"],
     ):  # fmt: skip
         assert "Usage" in aftercall(*wrong, cwd=served, expect=2), wrong
+    assert "goes without ids" in aftercall("replay", "x", "--dry-run", cwd=served, expect=2)
 
 
-def test_times_are_those_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    try:
-        assert local_time("2026-03-10T08:15:00Z") == "2026-03-10 09:15:00"
-        assert local_time("2026-07-10T08:15:00.123456Z") == "2026-07-10 10:15:00"
-        assert Moment().convert("2026-03-10T09:15", None, None) == "2026-03-10T08:15:00+00:00"
-        assert Moment().convert("2026-03-10T09:15Z", None, None) == "2026-03-10T09:15:00+00:00"
-        assert Moment().convert("2026-03-10", None, None) == "2026-03-09T23:00:00+00:00"
-    finally:
-        monkeypatch.undo()
+def test_what_waits_for_a_restart_is_said_by_reload_and_status(served: Path) -> None:
+    file = served / "routes.yaml"
+    file.write_text(file.read_text().replace("server:\n", "server:\n  max_body: 11 MiB\n"))
+    assert "! after a restart only: server.max_body" in aftercall("reload", cwd=served)
+    assert "! after a restart only: server.max_body" in aftercall("status", cwd=served)
+
+
+def test_with_a_mistake_in_the_rules_commands_ask_the_running_router_all_the_same(served: Path) -> None:
+    aftercall("send", "call.json", cwd=served)
+    file = served / "routes.yaml"
+    text = file.read_text().replace("{kind: console}", "{kind: slak}").replace("to: [screen]", "to: [scren]")
+    file.write_text(text)
+    first, *others = aftercall("check", cwd=served, expect=1).splitlines()
+    assert len(others) == 2
+    said = aftercall("status", cwd=served)
+    assert said.count(f"{first} (a warning)\n") == 1
+    assert "… and 2 more; `aftercall check` shows all\n" in said
+    assert "received 1" in said
+    for command in (
+        ["reload"], ["pause", "screen"], ["resume", "screen"], ["dead"], ["events"], ["quarantine"], ["channels"],
+        ["send", "call.json"], ["url"], ["backup", "all.tar"],
+    ):  # fmt: skip
+        said = aftercall(*command, cwd=served, expect=1 if command == ["reload"] else 0)
+        assert f"{first} (a warning)\n" in said, command
+        assert ("answered 422" in said) is (command == ["reload"])
+    assert (served / "all.tar").exists()
+
+
+def test_where_the_admin_listener_cannot_be_read_there_is_another_way_to_name_it(folder: Path) -> None:
+    file = folder / "routes.yaml"
+    good = file.read_text()
+    for text in (good.replace("listen: 127.0.0.1:", "listen: nowhere:x"), f"{good}\nnever: [", ""):
+        file.write_text(text)
+        *mistakes, hint = aftercall("status", cwd=folder, expect=1).splitlines()
+        assert mistakes == aftercall("check", cwd=folder, expect=1).splitlines()
+        assert hint.startswith("`--url URL` asks a running router without this file")
+    file.unlink()
+    assert "`--url URL`" in aftercall("status", cwd=folder, expect=1)
+
+
+@pytest.fixture
+def two_admins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """A folder whose admin listener is a web server that notes the tokens that it is sent."""
+    for name in ("AFTERCALL_ADMIN_TOKEN", "AFTERCALL_ADMIN_AS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    sent: list[str | None] = []
+    with stranger(200, b'{"items": []}', sent=sent) as url:
+        (tmp_path / "routes.yaml").write_text(
+            f"sources: {{sipgate: {{}}}}\n"
+            f"admin: {{listen: '{url.removeprefix('http://')}', tokens: {{anna: {ANNA}, ben: {BEN}}}}}\n"
+        )
+        yield sent
+
+
+ANNA, BEN, CARL = (f"0123456789abcdefghijkl-{name}" for name in ("anna", "ben", "carl"))
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "token"),
+    [
+        (["--as", "anna"], {}, ANNA),
+        (["--as", "ben"], {}, BEN),
+        ([], {"AFTERCALL_ADMIN_AS": "ben"}, BEN),
+        (["--token", CARL], {}, CARL),
+        ([], {"AFTERCALL_ADMIN_TOKEN": CARL}, CARL),
+        (["--token", CARL, "--as", "anna"], {}, CARL),
+        (["--as", "anna"], {"AFTERCALL_ADMIN_AS": "ben"}, ANNA),
+    ],
+)
+def test_who_asks_is_who_was_said_to(
+    two_admins: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    environ: dict[str, str],
+    token: str,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert in_process(monkeypatch, "channels", *options) == 0
+    assert two_admins == [f"Bearer {token}"]
+
+
+def test_of_several_admins_none_is_taken_for_another(
+    two_admins: list[str | None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("call.json").write_text("{}")
+    for command in (["channels"], ["pause", "x"], ["send", "call.json"]):
+        assert in_process(monkeypatch, *command) == 1
+        assert "write `--as anna` or another of anna, ben" in capsys.readouterr().err
+    assert in_process(monkeypatch, "channels", "--as", "benn") == 1
+    assert "did you mean 'ben'" in capsys.readouterr().err
+    assert in_process(monkeypatch, "channels", "--as", "ben", "--url", "http://127.0.0.1:9") == 1
+    assert "give --token" in capsys.readouterr().err
+    assert two_admins == []
+    file = Path("routes.yaml")
+    file.write_text(file.read_text().replace(f"anna: {ANNA}, ", ""))
+    assert in_process(monkeypatch, "channels") == 0
+    assert two_admins == [f"Bearer {BEN}"]
+
+
+@pytest.mark.parametrize(
+    ("pages", "said"),
+    [
+        ([{"matched": 100, "done": 98, "left": [{"id": "d7", "message": "taken"}, {"id": "d8", "message": "gone"}]}],
+         "98 of 100 replayed; left as they were:\n  d7: taken\n  d8: gone\nand then it failed, with more to do:\n"),
+        ([{"matched": 100, "done": 100, "left": []}] * 2,
+         "200 of 200 replayed\nand then it failed, with more to do:\n"),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_what_was_done_to_many_before_it_failed_is_said(
+    pages: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [(200, json.dumps(page | {"next": "k"}).encode()) for page in pages]
+    with stranger(503, b'{"error": {"message": "store: disk full"}}', first=answers) as url:
+        assert in_process(monkeypatch, "replay", "--all", "--url", url) == 1
+    assert capsys.readouterr().err == f"{said}the router at {url} answered 503: store: disk full\n"
+
+
+def test_a_source_that_lets_this_machine_not_in_is_said_to_be_one(folder: Path) -> None:
+    file = folder / "routes.yaml"
+    text = file.read_text().replace("  sipgate: {}", "  sipgate: {allow_from: [203.0.113.0/24]}")
+    with stranger(404, b"") as url:
+        at = url.removeprefix("http://")
+        file.write_text(
+            re.sub(r"listen: 127\.0\.0\.1:\d+", f"listen: {at}\n  trusted_proxies: [127.0.0.1]", text, count=1)
+        )
+        said = aftercall("send", "call.json", cwd=folder, expect=1)
+    assert "answered 404" in said
+    assert said.endswith("source 'sipgate' lets in 203.0.113.0/24 alone (allow_from), and who is not is told this\n")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock on this machine's wall."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
         time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+def test_status_has_one_clock() -> None:
+    state = {"loaded_at": "2026-03-10T08:15:00Z", "refused_at": "2026-03-10T09:15:00Z", "reason": "x", "restart": []}
+    shown = reload_state(state)
+    assert shown.startswith("configuration of 2026-03-10 09:15:00\n")
+    assert "the reload at 2026-03-10 10:15:00 was refused" in shown
+    alarm = {"cause": "disk", "subject": None, "since": "2026-07-10T08:15:00Z", "count": 1}
+    assert "2026-07-10 10:15:00" in alarm_rows([alarm])
+
+
+@pytest.mark.usefixtures("berlin")
+def test_times_are_those_of_the_clock_on_the_wall() -> None:
+    assert local_time("2026-03-10T08:15:00Z") == "2026-03-10 09:15:00"
+    assert local_time("2026-07-10T08:15:00.123456Z") == "2026-07-10 10:15:00"
+    assert Moment().convert("2026-03-10T09:15", None, None) == "2026-03-10T08:15:00+00:00"
+    assert Moment().convert("2026-03-10T09:15Z", None, None) == "2026-03-10T09:15:00+00:00"
+    assert Moment().convert("2026-03-10", None, None) == "2026-03-09T23:00:00+00:00"
 
 
 @pytest.mark.parametrize(

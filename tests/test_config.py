@@ -337,7 +337,7 @@ SETTINGS = {
     "store: data.db": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
     "store: sqlite:///": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
     "keep: 30d": f"1:7: keep: {NO_MAP}",
-    "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, seen; did you mean 'events'?)",
+    "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, reserve, seen; did you mean 'events'?)",
     "keep: {seen: 30x}": f"1:14: keep.seen: '30x' {DURATION}, or `forever`",
     "keep: {seen: -1d}": f"1:14: keep.seen: '-1d' {DURATION}, or `forever`",
     "keep: {seen: 999999999999d}": "1:14: keep.seen: '999999999999d' is longer than a century; write a shorter time, or `forever`",
@@ -356,10 +356,15 @@ SETTINGS = {
     "server: {public_url: 'https://x:0'}": f"1:22: server.public_url: 'https://x:0' {SERVER}",
     "server: {public_url: 'https://x/?a'}": f"1:22: server.public_url: 'https://x/?a' {SERVER}",
     "server: {public_url: 'ftp://x'}": f"1:22: server.public_url: 'ftp://x' {SERVER}",
-    "server: {max_body: lots}": "1:20: server.max_body: 'lots' is no size; write a number with B, kB, MB, KiB or MiB, like 10 MiB",
+    "server: {max_body: lots}": "1:20: server.max_body: 'lots' is no size; write a whole number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, like 10 MiB",
     "server: {max_body: 0 B}": "1:20: server.max_body: '0 B' is not allowed; write at least 1",
     "admin: {listen: 0.0.0.0:8081}": "1:17: admin.listen: 0.0.0.0:8081 can be reached from other machines; give admin.tokens a name and a secret",
     "admin: {listen: 127.0.0.1:8080}": "1:17: admin.listen: is where server.listen listens already; choose another port",
+    "admin: {tokens: {ops: short}}": (
+        "1:23: admin.tokens.ops: is too weak or cannot stand in a URL; a token has at least 22 of the characters A-Z a-z "
+        "0-9 _ - and is random: take the output of `openssl rand -hex 16`"
+    ),
+    f"admin: {{tokens: {{ops: {TOKEN}, ben: {TOKEN}}}}}": "1:54: admin.tokens.ben: has the secret of 'ops': the log could not tell the two apart; give each its own",
     "admin: {tokens: [x]}": f"1:17: admin.tokens: {NO_NAMES}",
     "retry: fast": f"1:8: retry: {NO_MAP}",
     "retry: {schedule: fast}": f"1:19: retry.schedule: 'fast' is not allowed; write 'standard-webhooks'; or: {NO_LIST}",
@@ -371,6 +376,7 @@ SETTINGS = {
     "always: blel": f"1:9: always: unknown sink 'blel' {SINKS}; did you mean 'bell'?)",
     "always: [light, blel]": f"1:17: always.1: unknown sink 'blel' {SINKS}; did you mean 'bell'?)",
     "always: all": f"1:9: always: unknown sink 'all' {SINKS})",
+    'alarms: {to: "https://hooks.example/services/SECRET"}': f"1:14: alarms.to: unknown sink (this is a URL, and no name) {SINKS})",
     "always: {a: b}": f"1:9: always: {NO_TEXT}",
     "always: [[a]]": f"1:10: always.0: {NO_TEXT}",
     "otherwise: lihgt": f"1:12: otherwise: unknown sink 'lihgt' {SINKS}; did you mean 'light'?)",
@@ -556,7 +562,7 @@ CONDITIONS = {
     "{time: {from: x, until: '00:00'}}": f"1:15: routes.0.when.time.from: 'x' {CLOCK}",
     "{time: {until: '24:01'}}": f"1:16: routes.0.when.time.until: '24:01' {CLOCK}",
     "{time: {until: '00:00'}}": '1:16: routes.0.when.time.until: no time is before 00:00; write "24:00", or leave it out',
-    "{time: {from: '08:00', until: '8:00'}}": "1:8: routes.0.when.time: `from` and `until` are the same time; leave both out for the whole day",
+    "{time: {from: '08:00', until: '8:00'}}": '1:8: routes.0.when.time: `from` and `until` are the same time; for the whole day write {from: "00:00", until: "24:00"}',
     "{time: {holidays: XX}}": f"1:19: routes.0.when.time.holidays: 'XX' {CODE}",
     "{time: {holidays: [DE, DE-XX]}}": f"1:24: routes.0.when.time.holidays.1: 'DE-XX' {CODE}",
     "{has: nots}": (

@@ -71,3 +71,29 @@ def test_mistakes_have_a_place_and_say_what_to_do(text: str, problem: str, tmp_p
     with pytest.raises(ConfigError, match=problem) as caught:
         loaded(tmp_path, f"{text}\n")
     assert "b3at" not in str(caught.value)
+
+
+def test_a_whole_day_is_from_midnight_to_midnight(tmp_path: Path) -> None:
+    text = "alarms: {hours: {days: [mon-sun], from: '00:00', until: '24:00'}}\n"
+    noon = datetime(2026, 6, 3, 12, tzinfo=BERLIN)
+    assert loaded(tmp_path, text).hours.between(noon, noon + timedelta(days=7)) == timedelta(days=7)
+
+
+RULES = """
+routes:
+- {name: a, when: {channel: [Support, "Werk*", {id: "42"}]}, to: screen}
+never:
+- {name: b, when: {not: {channel: Betriebsrat}}, to: screen}
+"""
+
+
+@pytest.mark.parametrize("name", ["s", "Support", " SUPPORT ", "Werkstatt", "42", "betriebsrat"])
+def test_silence_of_a_source_and_of_a_channel_that_a_rule_names_is_no_mistake(tmp_path: Path, name: str) -> None:
+    assert loaded(tmp_path, f"alarms: {{silent_after: {{'{name}': 4h}}}}\n{RULES}").warnings == ()
+
+
+def test_silence_of_a_name_that_nothing_has_is_a_warning(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, f"alarms: {{silent_after: {{Suport: 4h}}}}\n{RULES}").warnings
+    assert str(warning).startswith(
+        "routes.yaml:3:33: alarms.silent_after.Suport: 'Suport' is no source, and no rule names such a channel (sources: s);"
+    )

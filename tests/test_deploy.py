@@ -44,7 +44,7 @@ VALUES = {
         "received", "events", "duplicates", "quarantined", "purged", "routed", "unmatched", "unrouted",
     },
     ("aftercall_received_total", "result"): {"event", "duplicate", "quarantined"},
-    ("aftercall_store_bytes", "file"): {"database", "log"},
+    ("aftercall_store_bytes", "file"): {"database", "log", "reserve"},
     ("aftercall_disk_bytes", "space"): {"free", "total"},
 }  # fmt: skip
 

@@ -90,3 +90,32 @@ async def test_the_log_says_at_the_start_that_nothing_is_sent(tmp_path: Path, cl
         async with routing(tmp_path, clock):
             pass
     assert [entry["log_level"] for entry in logs if entry["event"] == "router.holding"] == ["warning"]
+
+
+def of_a_start(logs: list[structlog.typing.EventDict]) -> list[tuple[str, str, str | None]]:
+    """What it says of what it made, and how loudly."""
+    told = ("store.created", "token.made", "router.nothing_restored")
+    return [(entry["event"], entry["log_level"], entry.get("source")) for entry in logs if entry["event"] in told]
+
+
+async def test_an_empty_folder_does_not_pass_for_one_that_was_kept(tmp_path: Path, clock: ManualClock) -> None:
+    made = [("store.created", "warning", None), ("token.made", "warning", "s")]
+    with structlog.testing.capture_logs() as logs:
+        async with routing(tmp_path, clock):
+            pass
+    assert of_a_start(logs) == made
+    with structlog.testing.capture_logs() as logs:
+        for hold in (False, True):
+            async with routing(tmp_path, clock, hold=hold):
+                pass
+    assert of_a_start(logs) == []
+    (tmp_path / "data").rename(tmp_path / "data.old")
+    with structlog.testing.capture_logs() as logs:
+        async with routing(tmp_path, clock, hold=True):
+            pass
+    assert of_a_start(logs) == [*made, ("router.nothing_restored", "error", None)]
+    (tmp_path / "data" / "token-s").unlink()
+    with structlog.testing.capture_logs() as logs:
+        async with routing(tmp_path, clock, hold=True):
+            pass
+    assert of_a_start(logs) == [made[1]]

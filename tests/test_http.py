@@ -97,6 +97,14 @@ def test_no_status_falls_through_the_table() -> None:
         assert (failure(status, "host") is None) == (200 <= status <= 299)
 
 
+async def test_of_several_retry_afters_the_first_counts(endpoint: FakeEndpoint, client: Client) -> None:
+    lines = b"HTTP/1.1 503 Odd\r\nRetry-After: 7\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"
+    endpoint.answer(Answer(raw=lines))
+    with pytest.raises(Unavailable) as caught:
+        await client.post(endpoint.url(), b"x", {})
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503, 302])
 async def test_retry_after_is_honoured_on_whatever_is_tried_again(
     status: int, endpoint: FakeEndpoint, client: Client
@@ -345,6 +353,26 @@ async def test_a_hundred_interim_answers_are_passed_over(endpoint: FakeEndpoint,
     assert (await client.post(endpoint.url(), b"", {})).status == 204
 
 
+@pytest.mark.case("SSRF-09")
+async def test_who_sends_interim_answers_without_end_is_left(client: Client) -> None:
+    left = asyncio.Event()
+
+    async def interim(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50)
+                await writer.drain()
+        except ConnectionError:
+            left.set()
+
+    async with raw_server(interim) as url:
+        with pytest.raises(Unavailable, match="not HTTP") as caught:
+            await client.post(url, b"", {})
+        await asyncio.wait_for(left.wait(), 20)
+    assert not caught.value.whole_lane
+
+
 async def test_an_answer_before_the_end_of_the_request_counts(client: Client) -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -487,6 +515,31 @@ async def test_an_authority_of_ones_own_is_accepted(authority: trustme.CA, tmp_p
             Unavailable, match=r"accepted: IP address mismatch, .*[^.]; write the name that is in the certificate$"
         ):
             await client.post(bad.url(), b"", {})
+
+
+async def test_a_certificate_that_has_expired_is_for_who_runs_the_server(authority: trustme.CA, tmp_path: Path) -> None:
+    ca_file, context = tmp_path / "ca.pem", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(ca_file)
+    begins, ends = datetime(2001, 1, 1, tzinfo=UTC), datetime(2002, 1, 1, tzinfo=UTC)
+    authority.issue_cert("127.0.0.1", not_before=begins, not_after=ends).configure_cert(context)
+    async with (
+        FakeEndpoint(ssl_context=context) as endpoint,
+        open_client(allow_networks=LOOPBACK, ca_file=ca_file) as client,
+    ):
+        with pytest.raises(Unavailable, match="certificate has expired; who runs the server has to renew it") as caught:
+            await client.post(endpoint.url(), b"", {})
+        assert caught.value.whole_lane
+        assert endpoint.requests == []
+
+
+async def test_who_accepts_and_does_not_come_to_tls_is_the_whole_lane() -> None:
+    async def wait(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with raw_server(wait) as url, open_client(allow_networks=LOOPBACK, connect_seconds=0.05) as client:
+        with pytest.raises(Unavailable, match="cannot be connected to: no answer in time") as caught:
+            await client.post(url.replace("http:", "https:"), b"", {})
+        assert caught.value.whole_lane
 
 
 async def test_tls_with_who_does_not_speak_it(endpoint: FakeEndpoint, client: Client) -> None:

@@ -169,3 +169,11 @@ def test_files_know_whether_they_have_changed(including: Including, tmp_path: Pa
     assert files.changed() is None
     (tmp_path / "rules.d" / "a.yaml").unlink()
     assert files.changed() is not None
+
+
+def test_a_chain_of_files_ends_and_says_where(including: Including) -> None:
+    files = {f"f{number}": f"include: rules.d/f{number + 1}.yaml\n" for number in range(40)}
+    (line,) = complaints(including, HEAD.replace("rules.d/*.yaml", "rules.d/f0.yaml"), **files)
+    assert line == (
+        "rules.d/f19.yaml:1:10: include: files include each other deeper than 20 levels; name them in routes.yaml instead"
+    )

@@ -507,9 +507,36 @@ async def test_plg_01_whatever_a_plugin_raises_costs_one_attempt(bench: Bench, e
     await bench.until_states("delivered")
 
 
-@pytest.mark.parametrize("value", [{"huge": "dict"}, 7, True, b"bytes"], ids=repr)
+class _Silent:
+    """Tells nothing about itself."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    __str__ = __repr__
+
+
+async def _forgotten() -> str:
+    return "remote-1"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: dict.fromkeys(range(1_000_000), "huge"),
+        lambda: 7,
+        lambda: True,
+        lambda: b"bytes",
+        lambda: ["x"] * 1_000_000,
+        _Silent,
+        _forgotten,
+    ],
+    ids=["dict", "int", "bool", "bytes", "list", "_Silent", "coroutine"],
+)
 @pytest.mark.case("PLG-03")
-async def test_plg_03_a_sink_that_returns_something_else_is_a_bug(bench: Bench, value: Any) -> None:
+async def test_plg_03_a_sink_that_returns_something_else_is_a_bug(bench: Bench, make: Any) -> None:
+    value = make()
+
     async def act(_: object) -> Any:
         return value
 
@@ -520,6 +547,58 @@ async def test_plg_03_a_sink_that_returns_something_else_is_a_bug(bench: Bench, 
     assert line.state == "pending"
     assert line.reason is not None
     assert type(value).__name__ in line.reason
+
+
+class _Text(str):
+    """Text, but for what it does."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+    def encode(self, *_: object) -> bytes:
+        raise ZeroDivisionError
+
+
+@pytest.mark.case("PLG-03")
+async def test_plg_03_text_that_defends_itself_is_taken_for_its_characters(bench: Bench) -> None:
+    async def act(_: object) -> str:
+        return _Text("remote-1")
+
+    await bench.lane(Puppet([act, raising(Unavailable(_Text("busy")))]))
+    await bench.call()
+    await bench.until_states("delivered")
+    (line,) = await bench.deliveries()
+    assert line.remote_id == "remote-1"
+    await bench.call()
+    await bench.quiet()
+    assert await bench.states() == ["delivered", "pending"]
+
+
+@pytest.mark.case("RPL-04")
+async def test_rpl_04_a_replay_that_fails_too_is_a_dead_letter_of_its_own(bench: Bench) -> None:
+    """And nothing replays it, however long one waits."""
+    puppet = Puppet(always=raising(Rejected("no such mailbox")))
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await bench.until_states("dead")
+    (old,) = await bench.deliveries()
+    new = await bench.store.replay(old.id, now=bench.clock.now())
+    lane.wake()
+    await until(lambda: len(puppet.given) == 2)
+    await bench.quiet()
+    lines = {line.id: line for line in await bench.deliveries()}
+    assert (lines[old.id].state, lines[new].state) == ("replayed", "dead")
+    assert (lines[new].replay_of, lines[new].reason) == (old.id, "no such mailbox")
+    assert [delivery.id for delivery in puppet.given] == [old.id, new]
+    for _ in range(10):
+        bench.clock.advance(timedelta(days=1))
+        lane.wake()
+        await bench.quiet()
+    assert len(puppet.given) == 2
 
 
 async def test_a_stop_lets_what_is_in_flight_finish(bench: Bench) -> None:

@@ -93,3 +93,43 @@ def test_what_asyncio_has_lost_is_told_without_what_it_says(form: str) -> None:
             ("asyncio", "ValueError"), ("asyncio", "KeyError"), ("asyncio", "OSError"), ("asyncio", None),
             ("some.library", None),
         }  # fmt: skip
+
+
+def test_a_log_on_a_full_disk_stops_nothing() -> None:
+    script = """
+from router import log
+log.set_up("json")
+log.logger().info("one")
+log.logger().info("two")
+print("went on")
+"""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script], stdout=subprocess.PIPE, stderr=full, text=True, check=False
+        )
+    assert done.stdout == "went on\n"
+
+
+def test_lines_that_could_not_be_written_are_counted() -> None:
+    script = """
+import io, sys
+from router import log
+
+class Disk(io.StringIO):
+    full = False
+    def write(self, text):
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+sys.stderr = disk = Disk()
+log.set_up("json")
+for disk.full in (False, True, True, False, False):
+    log.logger().info("written" if not disk.full else "not written")
+print(disk.getvalue())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    said = [json.loads(line) for line in done.stdout.splitlines() if line]
+    assert [(line["event"], line.get("lines")) for line in said] == [
+        ("written", None), ("log.lost", 2), ("written", None), ("written", None),
+    ]  # fmt: skip

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
@@ -290,6 +290,45 @@ def test_the_night_into_a_holiday_is_none_and_the_one_after_it_is(holds: Holds) 
 @pytest.mark.case("RTY-04")
 def test_the_clocks_on_the_wall_decide_in_the_nights_when_they_change(holds: Holds, when: str, expected: bool) -> None:
     assert holds("{time: {from: '22:00', until: '03:00'}}", at(when)) is expected
+
+
+@pytest.mark.parametrize(
+    ("when", "every_day", "saturdays"),
+    [
+        ("2026-03-28 21:59:59", False, False),
+        ("2026-03-28 22:00", True, True),
+        ("2026-03-29 01:59:59", True, True),
+        ("2026-03-29 02:30", True, True),  # there is none: what was meant is 03:30, as summer time has it
+        ("2026-03-29 05:59", True, True),  # still the night of that Saturday, of seven hours
+        ("2026-03-29 06:00", False, False),
+        ("2026-03-29 22:00", True, False),
+        ("2026-10-24 22:00", True, True),
+        ("2026-10-25 02:30", True, True),
+        ("2026-10-25 02:30 again", True, True),
+        ("2026-10-25 05:59:59", True, True),  # of nine hours
+        ("2026-10-25 06:00", False, False),
+        ("2026-10-25 23:00", True, False),
+    ],
+)
+@pytest.mark.case("RTY-04")
+def test_rty_04_a_night_belongs_to_the_day_it_began_on_also_where_it_has_seven_or_nine_hours(
+    holds: Holds, when: str, *, every_day: bool, saturdays: bool
+) -> None:
+    assert holds("{time: {from: '22:00', until: '06:00'}}", at(when)) is every_day
+    assert holds("{time: {days: sat, from: '22:00', until: '06:00'}}", at(when)) is saturdays
+
+
+@pytest.mark.case("RTY-04")
+def test_rty_04_zones_are_known_on_a_machine_that_has_none() -> None:
+    """The package `tzdata` is a dependency of ours."""
+    reset_tzpath([])
+    try:
+        berlin = ZoneInfo.no_cache("Europe/Berlin")
+    finally:
+        reset_tzpath()
+    assert [datetime(2026, month, 1, tzinfo=berlin).utcoffset() for month in (1, 7)] == [
+        timedelta(hours=n) for n in (1, 2)
+    ]
 
 
 def test_times_are_those_of_the_configured_zone(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_every_cause_has_words_of_its_own(cause: Cause, language: Literal["de", 
         assert "{" not in text.replace("Vertrieb {count}", "")
 
 
+def test_who_blocked_the_router_is_named_where_it_is_known() -> None:
+    assert (
+        alarm_notice(make_alarm(Cause.BLOCKED, subject="crm"), EN).title
+        == "Alarm: crm kept the whole router waiting (1)"
+    )
+    assert alarm_notice(make_alarm(Cause.BLOCKED, subject=""), EN).title == "Alarm: The whole router stood still (1)"
+    nobody = alarm_notice(make_alarm(Cause.BLOCKED, subject=""), DE)
+    assert "Welche Senke es war, ist nicht zu sagen" in plain_text(nobody.document)
+
+
 def test_a_subject_cannot_write_a_second_line_nor_a_long_one() -> None:
     title = alarm_notice(make_alarm(subject="a\nb" + "c" * 500), DE).title
     assert "\n" not in title

@@ -18,7 +18,12 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 #: What each lock is made from: the run-time dependencies, or a dependency group.
-LOCKS = {"run": "requirements.lock", "build": "requirements-build.lock", "dev": "requirements-dev.lock"}
+LOCKS = {
+    "run": "requirements.lock",
+    "build": "requirements-build.lock",
+    "dev": "requirements-dev.lock",
+    "bench": "requirements-bench.lock",
+}
 
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 

@@ -17,6 +17,7 @@ from certificates import authority
 from router import reload as reloading
 from router.app import Router, running
 from router.config import Files, load
+from router.delivery import DeliveryState
 from router.errors import ConfigError, StoreError
 from router.fakes import ManualClock
 from router.reload import ReloadState, without_restart
@@ -29,16 +30,47 @@ HEAD = f"sources: {{s: {{token: {TOKEN}}}}}\n{LISTEN}"
 
 BELL = '''
 import asyncio
+import sys
+import threading
 from contextlib import asynccontextmanager
 from typing import Literal
+from pydantic import model_validator
 from router import SinkConfig, hookimpl
 
-happened, gate = [], asyncio.Event()
+happened, gate, checking = [], asyncio.Event(), threading.Event()
 
 class Bell(SinkConfig):
     """Remembers what happens to it."""
     kind: Literal["bell"]
     tone: str = "a"
+
+    @model_validator(mode="after")
+    def _validated(self):
+        if self.tone == "exit validator":
+            sys.exit("validator")
+        if self.tone == "hang":
+            checking.wait(60)
+        return self
+
+    def check(self, folder):
+        if self.tone == "exit check":
+            sys.exit("check")
+
+    def recipient(self):
+        if self.tone == "exit recipient":
+            sys.exit("recipient")
+
+    def parts(self):
+        if self.tone == "exit parts":
+            raise KeyboardInterrupt
+        return ()
+
+    def __eq__(self, other):
+        if "exit eq" in (self.tone, other.tone):
+            sys.exit("eq")
+        return super().__eq__(other)
+
+    __hash__ = None
 
     @asynccontextmanager
     async def open(self, context):
@@ -201,6 +233,39 @@ async def _metric(router: Router, name: str) -> str:
         return next(line.split()[1] for line in (await answer.text()).splitlines() if line.startswith(f"{name} "))
 
 
+@pytest.mark.parametrize("where", ["validator", "check", "recipient", "parts"])
+async def test_a_plugin_that_would_end_the_process_has_the_reload_refused(
+    tmp_path: Path, happened: Any, where: str
+) -> None:
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell, tone: TONE}}\nalways: bell\n"
+    async with routing(tmp_path, bell) as router:
+        write(tmp_path, bell.replace("TONE", f"exit {where}"))
+        with pytest.raises(ConfigError, match=r"bug in its kind|check failed"):
+            await router.reload.reload()
+        assert await sinks_of(router, "c") == {"bell"}
+        write(tmp_path, bell.replace("TONE", "exit eq"))
+        assert (await router.reload.reload()).changed == ("bell",), "who does not say that it is alike is not"
+
+
+async def test_a_check_that_hangs_is_left_behind_and_the_next_reload_does_not_wait_for_it(
+    tmp_path: Path, happened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "LOAD_DEADLINE", 0.05)
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell, tone: TONE}}\nalways: bell\n"
+    async with routing(tmp_path, bell) as router:
+        write(tmp_path, bell.replace("TONE", "hang"))
+        with pytest.raises(ConfigError, match="takes longer than"):
+            await router.reload.reload()
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="still hangs"):
+                await router.reload.reload()
+        assert await sinks_of(router, "c") == {"bell"}
+        sys.modules["aftercall_local.0.bell"].checking.set()
+        await until(lambda: not router.reload.reading)
+        write(tmp_path, bell.replace("TONE", "b"))
+        assert (await router.reload.reload()).changed == ("bell",)
+
+
 async def test_what_was_opened_for_a_reload_that_is_refused_is_closed(tmp_path: Path, happened: Any) -> None:
     head = HEAD + "plugins: bell.py\n"
     async with routing(tmp_path, "", head) as router:
@@ -323,13 +388,13 @@ async def test_what_needs_a_restart_is_named_and_the_rest_is_taken_over(tmp_path
     async with routing(tmp_path, FILES + "always: a\n") as router:
         listening = router.config.server.listen
         changed = (
-            f"sources: {{s: {{token: {TOKEN}}}}}\nplugins: bell.py\ndata: elsewhere\n"
+            f"sources: {{s: {{token: {TOKEN}}}}}\nplugins: bell.py\ndata: elsewhere\nkeep: {{reserve: 1 MiB}}\n"
             'server: {listen: "127.0.0.1:1", public_url: "https://new.example.com"}\n'
             f"admin: {{listen: '127.0.0.1:2', tokens: {{ops: {OTHER}}}}}\n"
         )
         write(tmp_path, FILES + "always: b\n", changed)
         done = await router.reload.reload()
-        assert done.restart == ("data", "plugins", "server.listen", "admin.listen")
+        assert done.restart == ("data", "keep.reserve", "plugins", "server.listen", "admin.listen")
         assert (await router.reload.reload()).restart == done.restart == router.reload.state.restart
         assert (router.config.server.listen, router.config.data) == (listening, tmp_path / "data")
         assert router.config.server.public_url == "https://new.example.com"
@@ -506,3 +571,21 @@ async def test_an_observer_that_fails_decides_nothing(tmp_path: Path) -> None:
         router.reload.observers.append(fail)
         assert (await router.reload.reload()).at == router.reload.state.loaded_at
         assert router.reload.state.reason is None
+
+
+async def test_a_never_rule_beats_what_was_owed_before_it(tmp_path: Path, happened: Any) -> None:
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell}}\nalways: bell\n"
+    async with routing(tmp_path, bell) as router:
+        await router.lanes["bell"].pause()
+        await sinks_of(router, "c")
+        write(tmp_path, bell + "never: [{name: works council, when: {direction: inbound}, to: all}]\n")
+        await router.reload.reload()
+        await router.lanes["bell"].resume()
+
+        async def dead() -> bool:
+            return bool((await router.store.deliveries(sink="bell", state=DeliveryState.DEAD)).items)
+
+        await until_awaited(dead)
+        (line,) = (await router.store.deliveries()).items
+        assert line.reason == "the never rule 'works council' keeps this call from here"
+        assert not [what for what in happened() if what.startswith("deliver")]

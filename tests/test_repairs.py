@@ -11,9 +11,11 @@ import structlog
 
 from router import formats
 from router.app import Router
+from router.delivery import Dead
 from router.errors import Unreadable
 from router.inbox import understand
 from router.routing import RoutingTable
+from store_engines import at, settlement
 from support import body, until_awaited
 from test_admin import API, FILE, TOKEN, Administered, admin, administered, dead_letter, get, post
 
@@ -198,7 +200,9 @@ async def test_dead_letters_are_replayed_by_filter_to_another_sink(admin: Admini
     await router.inbox.accept("sipgate", body("call-2", channel={"name": "Secret"}))
     await router.inbox.accept("sipgate", body("call-3", channel={"id": "c9", "name": "Other"}))
     (secret,) = [line["id"] for line in (await get(client, f"{API}/deliveries?sink=down&channel=secret"))["items"]]
-    await post(client, f"{API}/deliveries/end", {"where": {"sink": "down"}, "reason": "for good"})
+    found = await router.store.claim("down", limit=9, now=at(1e9), until=at(2e9))
+    for claim in found.claims:
+        await router.store.settle(claim, settlement(Dead("refused for good")))
     path = f"{API}/deliveries/replay"
     for where, matched in (
         ({"channel": "other"}, 1),
@@ -220,6 +224,9 @@ async def test_dead_letters_are_replayed_by_filter_to_another_sink(admin: Admini
     (acted,) = [entry for entry in logs if entry["event"] == "admin.acted"]
     assert (acted["action"], acted["matched"], acted["done"]) == ("replay_many", 3, 2)
     await post(client, path, {"where": {}, "sink": "nobody"}, 404)
+    await post(client, path, {"where": {}, "sink": ""}, 404)
+    await post(client, f"{API}/deliveries/{secret}/replay", {"sink": ""}, 404)
+    assert (await get(client, f"{API}/summary"))["deliveries"]["dead"] == 1, "a sink without a name is nobody's"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +260,55 @@ async def test_what_waits_for_a_sink_that_is_gone_is_ended_with_a_reason(tmp_pat
         assert (await get(client, f"{API}/summary"))["deliveries"]["pending"] == 2
 
 
+async def test_dead_letters_that_are_ended_rest_until_one_is_replayed_by_its_id(admin: Administered) -> None:
+    router, client = admin
+    dead = await dead_letter(router)
+    path, why = f"{API}/deliveries/{dead}/end", {"reason": "wrong number"}
+    assert (await get(client, f"{API}/lanes"))["items"][1]["ended"] == 0
+    await post(client, path, why)
+    refused = await post(client, path, why, 409)
+    assert refused["error"]["message"] == f"delivery {dead} is ended already"
+    (line,) = (await get(client, f"{API}/deliveries?state=dead&ended=true"))["items"]
+    assert line["reason"].startswith("ended by an operator: wrong number (before: no attempt left after 1")
+    assert (await get(client, f"{API}/deliveries?state=dead&ended=false"))["items"] == []
+    lane = (await get(client, f"{API}/lanes"))["items"][1]
+    assert (lane["dead"], lane["ended"]) == (1, 1)
+    for what in ("replay", "end"):
+        many = await post(
+            client, f"{API}/deliveries/{what}", {"where": {}} | (why | {"dead": True} if what == "end" else {})
+        )
+        assert (many["matched"], many["done"]) == (0, 0)
+    await post(client, f"{API}/deliveries/{dead}/replay", {"sink": "archive"}, 202)
+
+
+async def test_dead_letters_are_ended_by_filter(admin: Administered) -> None:
+    router, client = admin
+    await dead_letter(router)
+    path, ask = f"{API}/deliveries/end", {"reason": "old", "where": {"sink": "down"}}
+    assert (await post(client, path, ask))["matched"] == 0, "without `dead`, what is pending is meant"
+    assert (await post(client, path, ask | {"dead": True, "dry_run": True}))["matched"] == 1
+    assert (await post(client, path, ask | {"dead": True}))["done"] == 1
+    assert (await get(client, f"{API}/lanes"))["items"][1]["ended"] == 1
+
+
+async def test_a_quarantined_body_that_is_ended_rests_and_can_still_be_read(admin: Administered) -> None:
+    router, client = admin
+    kept, other = await quarantined(router), await quarantined(router, b"{")
+    assert await router.store.unread() == 2
+    await post(client, f"{API}/quarantine/{kept}/end", {"reason": "a scanner"})
+    await post(client, f"{API}/quarantine/{kept}/end", {"reason": "again"}, 409)
+    await post(client, f"{API}/quarantine/nothing/end", {"reason": "x"}, 409)
+    assert await router.store.unread() == 1
+    lines = (await get(client, f"{API}/quarantine"))["items"]
+    assert {line["id"]: line["ended"] for line in lines} == {kept: "a scanner", other: None}
+    assert [line["id"] for line in (await get(client, f"{API}/quarantine?ended=false"))["items"]] == [other]
+    assert (await post(client, f"{API}/quarantine/replay", {"where": {}}))["matched"] == 1
+    assert (await post(client, f"{API}/quarantine/end", {"where": {}, "reason": "all"}))["done"] == 1
+    assert await router.store.unread() == 0
+    assert (await post(client, f"{API}/quarantine/{kept}/replay"))["quarantined"] == kept
+    assert (await get(client, f"{API}/summary"))["quarantined"] == 2, "they are kept"
+
+
 # --- the audit ---
 
 
@@ -277,10 +333,13 @@ async def test_adm_12_the_log_says_who_saw_and_did_what_and_no_word_of_a_call(tm
     lines = [
         (entry["event"], entry.get("action"), entry["path"].removeprefix(API), entry.get("status"))
         for entry in logs
-        if entry.get("who") == "anna"
+        if entry.get("who") == "anna" and "path" in entry
     ]
+    done = [entry["event"] for entry in logs if entry.get("who") == "anna" and "path" not in entry]
+    assert done == ["delivery.replayed", "body.unreadable", "event.routed_again"]
     assert lines == [
         ("event.shown", None, f"/events/{event}", None),
+        ("quarantine.shown", None, f"/quarantine/{kept}", None),
         ("body.shown", None, f"/quarantine/{kept}", None),
         ("admin.acted", "replay", f"/deliveries/{dead}/replay", 202),
         ("admin.refused", "replay", f"/deliveries/{dead}/replay", 409),
@@ -288,7 +347,90 @@ async def test_adm_12_the_log_says_who_saw_and_did_what_and_no_word_of_a_call(tm
         ("admin.acted", "route", f"/events/{event}/route", 200),
         ("admin.acted", "pause", "/lanes/archive/pause", 200),
         ("admin.acted", "resume", "/lanes/archive/resume", 200),
-        ("admin.refused", "end", "/deliveries/nothing/end", 404),
+        ("admin.refused", "end", "/deliveries/…/end", 404),
     ]
     for word in ("Brückner", "Rechnung", "+4915228817386", TOKEN):
         assert word not in str(logs)
+
+
+async def test_adm_12_the_log_says_to_which_of_many_something_was_done_and_by_whom(tmp_path: Path) -> None:
+    text = FILE.replace('admin: {listen: "127.0.0.1:0"', f'admin: {{listen: "127.0.0.1:0", tokens: {{anna: {TOKEN}x}}')
+    anna: dict[str, Any] = {"Authorization": f"Bearer {TOKEN}x"}
+    async with administered(tmp_path, text) as (router, client):
+        await post(client, f"{API}/lanes/archive/pause", **anna)
+        await dead_letter(router)
+        await quarantined(router, b'{"call": 1}')
+        since = "2020-01-01T00:00:00Z"
+        with structlog.testing.capture_logs() as logs:
+            for path, asked in {
+                "deliveries/replay": {
+                    "where": {"sink": "down", "channel": "Brückner", "reason": "Brückner", "since": since},
+                    "sink": "archive", "dry_run": True,
+                },
+                "deliveries/end": {"where": {"direction": "inbound"}, "reason": "Brückner", "orphaned": True},
+                "events/route": {"where": {"routed": "unrouted", "route": "all"}},
+                "quarantine/replay": {"where": {"source": "sipgate"}},
+            }.items():  # fmt: skip
+                await post(client, f"{API}/{path}", asked, **anna)
+            await post(client, f"{API}/deliveries/end", {"where": {}, "reason": "x"}, **anna)
+            await post(client, f"{API}/deliveries/replay", {"where": {"sink": "nobody"}}, 404, **anna)
+    noted = [
+        {
+            key: value
+            for key, value in entry.items()
+            if key in ("action", "where", "sink", "orphaned", "dry_run", "done")
+        }
+        for entry in logs
+        if entry["event"] in ("admin.acted", "admin.refused")
+    ]
+    replayed = {"sink": "down", "channel": True, "reason": True, "since": since}
+    nothing: dict[str, Any] = {"sink": None, "orphaned": None, "dry_run": None}
+    assert noted == [
+        {"action": "replay_many", **nothing, "where": replayed, "sink": "archive", "dry_run": True, "done": 0},
+        {"action": "end_many", **nothing, "where": {"direction": "inbound"}, "orphaned": True, "done": 0},
+        {"action": "route_many", **nothing, "where": {"routed": "unrouted", "route": "all"}, "done": 0},
+        {"action": "read_many_again", **nothing, "where": {"source": "sipgate"}, "done": 0},
+        {"action": "end_many", **nothing, "where": {}, "done": 1},
+        {"action": "replay_many", **nothing, "where": {"sink": "nobody"}},
+    ]
+    assert [entry["who"] for entry in logs if entry["event"] == "delivery.ended"] == ["anna"]
+    assert "Brückner" not in str(logs)
+
+
+# --- misspelled ---
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"sink": "archiv"}, "there is no sink 'archiv' (configured: archive, down; did you mean 'archive'?)"),
+        ({"route": "bill"}, "there is no route 'bill' (configured: all, bills; did you mean 'bills'?)"),
+        ({"source": "sipgat"}, "there is no source 'sipgat' (configured: sipgate; did you mean 'sipgate'?)"),
+    ],
+)
+async def test_a_misspelled_name_in_a_filter_is_said_to_be_one(
+    admin: Administered, filters: dict[str, str], said: str
+) -> None:
+    router, client = admin
+    await dead_letter(router)
+    await quarantined(router)
+    lists = ["deliveries", "events"] + (["quarantine"] if "source" in filters else [])
+    for path in lists:
+        async with client.get(f"{API}/{path}", params=filters) as answer:
+            assert (answer.status, (await answer.json())["error"]["message"]) == (404, said)
+    for path in ("deliveries/replay", "deliveries/end", "events/route"):
+        refused = await post(
+            client, f"{API}/{path}", {"where": filters, **({"reason": "x"} if "end" in path else {})}, 404
+        )
+        assert refused["error"]["message"] == said
+
+
+async def test_a_name_that_is_configured_no_longer_and_that_something_has_is_none(tmp_path: Path) -> None:
+    async with administered(tmp_path) as (router, _):
+        await dead_letter(router)
+        await quarantined(router)
+    text = FILE.replace("down", "gone").replace("bills", "invoices").replace("{sipgate:", "{other:")
+    async with administered(tmp_path, text) as (_, client):
+        for filters in ("sink=down", "route=bills", "source=sipgate", "route=invoices", "sink=gone", "source=other"):
+            await get(client, f"{API}/deliveries?{filters}")
+        assert len((await get(client, f"{API}/quarantine?source=sipgate"))["items"]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -218,6 +219,21 @@ def test_a_wait_is_within_the_jitter_and_never_earlier_than_retry_after(
     assert wait >= timedelta(0)
     assert found.spent is not probe
     assert found.held is (whole_lane and not retry_after)
+
+
+@pytest.mark.case("RTY-01")
+def test_rty_01_ten_thousand_attempts_wait_as_long_as_the_schedule_says() -> None:
+    """Each with the longest and the shortest jitter, and with a far side that asks for more, or less."""
+    policy = RetryPolicy(tuple(STANDARD_WEBHOOKS[n % len(STANDARD_WEBHOOKS)] for n in range(10_001)), 0.2)
+    for retries in range(10_000):
+        entry = policy.schedule[retries + 1]
+        for dice, share in ((0.0, 0.8), (0.5, 1.0), (math.nextafter(1.0, 0.0), 1.2)):
+            for asked in (None, timedelta(hours=6), 30 * DAY):
+                found = again(Retry("x", asked), policy, retries=retries, dice=dice, give_up=9999 * DAY)
+                wait = found.at - (NOON + SECOND)
+                least = min(asked or timedelta(0), DAY)
+                assert abs(wait - max(entry * share, least)) < timedelta(milliseconds=1), (retries, dice, asked)
+        assert probe_at(retries + 1, None, NOON) - NOON <= timedelta(seconds=60)
 
 
 @given(WAITS, st.none() | st.timedeltas(-DAY, 1000 * DAY))

@@ -136,11 +136,13 @@ def test_a_size_is_a_number_with_a_unit(text: Any, size: int) -> None:
     "odd", ["", "MiB", "1000", "10 mib", "10 KB", "1.5 MiB", "-1", "1e3", "１", None, True, 1.5, []]
 )
 def test_what_is_no_size_says_what_to_write(odd: Any) -> None:
-    with pytest.raises(ValueError, match="is no size; write a number with B, kB, MB, KiB or MiB, like 10 MiB"):
+    with pytest.raises(
+        ValueError, match="is no size; write a whole number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, like 10 MiB"
+    ):
         parse_size(odd)
 
 
-@pytest.mark.parametrize("text", ["10 MiB", "500 kB", "1 GiB", "2 GB", "1001 B"])
+@pytest.mark.parametrize("text", ["10 MiB", "500 kB", "1 GiB", "2 GB", "1001 B", "2 TiB", "3 TB"])
 def test_a_size_is_written_in_its_largest_whole_unit(text: str) -> None:
     assert written_size(parse_size(text)) == text
 

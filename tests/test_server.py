@@ -441,6 +441,19 @@ async def test_auth_16_an_address_that_guesses_too_often_is_told_so_and_a_good_t
     assert (await post(client, body()))[0] == 202
 
 
+@pytest.mark.case("LOG-06")
+async def test_log_06_a_scanner_fills_no_log_wherever_it_looks(served: Served) -> None:
+    _, client = served
+    statuses = []
+    with structlog.testing.capture_logs() as logs:
+        for number in range(Strangers().allowed + 20):
+            for path in ("/wp-login.php", "/", "/inn/x/y"):
+                async with client.get(path, headers={"X": str(number)}) as answer:
+                    statuses.append(answer.status)
+    assert statuses == [404] * Strangers().allowed + [429] * (len(statuses) - Strangers().allowed)
+    assert len(logs) == Strangers().allowed + 1
+
+
 @pytest.mark.case("HTTP-16")
 async def test_nothing_says_what_we_are_made_of(served: Served) -> None:
     _, client = served

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,14 +140,49 @@ async def test_a_certificate_of_another_name_says_to_write_its_name(starttls: bo
         assert (office.mails, office.logins) == ([], [])
 
 
-async def test_who_says_nothing_may_speak_tls_from_the_start_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "answers", [[b""], [b"220-wait\r\n220-wai"], [b"220 hi\r\n", b""], [b"220 hi\r\n", b"250-wait\r\n250-"]]
+)
+async def test_who_does_not_come_to_the_point_may_speak_tls_from_the_start_on(
+    answers: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """There is no mail that it could have: it is as if it were not there."""
     monkeypatch.setattr("router.smtp.CONNECT_SECONDS", 0.05)
-    async with Scripted(b"") as server:
+    async with Scripted(*answers) as server:
         with pytest.raises(Unavailable, match="no answer in time; smtps:// is TLS from the start on") as caught:
             await hand_in(f"smtp://{USER}@127.0.0.1:{server.port}", tmp_path)
         assert caught.value.whole_lane
+
+
+@pytest.mark.parametrize("starttls", [False, True])
+async def test_a_certificate_that_has_expired_is_for_who_runs_the_server(starttls: bool, tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ends = datetime(2002, 1, 1, tzinfo=UTC)
+    authority().issue_cert("127.0.0.1", not_before=datetime(2001, 1, 1, tzinfo=UTC), not_after=ends).configure_cert(tls)
+    async with PostOffice(implicit=not starttls, starttls=starttls, tls=tls) as office:
+        with pytest.raises(Unavailable, match="certificate has expired; who runs the server has to renew it") as caught:
+            await hand_in(office.url, tmp_path)
+        assert caught.value.whole_lane
+        assert (office.mails, office.logins) == ([], [])
+
+
+async def test_a_server_that_drops_tls_holds_the_lane(tmp_path: Path) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        await reader.readline()
+        writer.write(b"250-hi\r\n250 STARTTLS\r\n")
+        await reader.readline()
+        writer.write(b"220 go\r\n")
+        await writer.drain()
+        await reader.read(100)  # the first of a handshake
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Unavailable) as caught:
+            await hand_in(f"smtp://{USER}@127.0.0.1:{port}", tmp_path)
+    assert caught.value.whole_lane
+    assert str(caught.value) == f"127.0.0.1:{port} closed the connection before it took a mail"
 
 
 async def test_without_starttls_nothing_is_told(tmp_path: Path) -> None:

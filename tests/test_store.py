@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -12,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow, LaneState
 from router.errors import Conflict, QuarantineFull, StoreError, Unknown
@@ -33,8 +30,10 @@ from router.event import (
 )
 from router.store.base import (
     POISON_AFTER,
+    SUSPECT_AFTER,
     Accepted,
     AttemptLine,
+    Claim,
     Claims,
     Duplicate,
     Owed,
@@ -49,9 +48,7 @@ from store_engines import (
     DAY,
     ENGINES,
     NOW,
-    OPERATIONS,
     Engine,
-    Life,
     accepted,
     arrival,
     at,
@@ -131,6 +128,7 @@ async def test_the_write_of_a_cancelled_caller_is_done_all_the_same(engine: Engi
 
 async def test_a_write_that_fails_by_its_own_fault_does_not_fail_its_neighbours(store: Store) -> None:
     dead = await dead_one(store, "dead")
+    await store.end(dead, reason="once", now=NOW)
     answers = await asyncio.gather(
         store.accept(arrival("before")),
         store.end("no such delivery", reason="mistake", now=NOW),
@@ -386,6 +384,7 @@ async def test_no_source_has_more_in_quarantine_than_its_room(store: Store) -> N
     with pytest.raises(QuarantineFull):
         await keep(b"z")
     assert len((await store.quarantined()).items) == 3
+    assert await store.quarantine_sizes() == {"sipgate": 3 * 1024 + 27}
     await keep(b"z", source="other")
     assert await store.purge(events=None, quarantine=at(0.5), seen=None) == Purged(quarantined=3)
     await keep(b"z")
@@ -716,6 +715,25 @@ async def test_everything_is_retaken_at_the_start_of_a_router_that_is_alone(engi
         assert (await store.summary()).deliveries["pending"] == 2
 
 
+@pytest.mark.case("RTY-09")
+async def test_rty_09_an_attempt_whose_router_was_killed_is_written_down_with_an_outcome_that_nobody_knows(
+    engine: Engine,
+) -> None:
+    """And the next one says that it is not the first: the far side may have the call."""
+    async with engine.open() as store:
+        await accepted(store, arrival(owed=("screen",)))
+        killed = await claim_one(store, when=1)
+        again = engine.left_by_a_crash()
+    async with again.open() as store:
+        await store.retake(now=at(2), everything=True)
+        (attempt,) = await attempts_of(store, killed.delivery.id)
+        assert (attempt.attempt, attempt.outcome, attempt.started_at, attempt.ended_at) == (1, "lost", at(1), at(2))
+        claim = await claim_one(store, when=3)
+        assert (claim.delivery.id, claim.delivery.attempt) == (killed.delivery.id, 2)
+        assert await store.settle(claim, settlement(Done(), when=4))
+        assert [one.outcome for one in await attempts_of(store, killed.delivery.id)] == ["lost", "delivered"]
+
+
 async def test_a_delivery_that_is_lost_too_often_is_dead_as_poison(store: Store) -> None:
     await accepted(store, arrival(owed=("screen",)))
     for n in range(1, POISON_AFTER):
@@ -729,6 +747,66 @@ async def test_a_delivery_that_is_lost_too_often_is_dead_as_poison(store: Store)
     assert line.reason == "poison: the router was lost during this delivery 5 times"
     assert [one.outcome for one in await attempts_of(store, delivery_id)] == ["lost"] * POISON_AFTER
     assert not await store.settle(claim, settlement(Done(), when=961))
+
+
+async def lost_twice(store: Store, *calls: str, sinks: tuple[str, ...] = ("screen",)) -> None:
+    """These calls, owed to each of these sinks, all claimed and lost twice; due at 3."""
+    for n, call in enumerate(calls):
+        await accepted(store, arrival(call, owed=sinks, when=n / 100))
+    for n in range(1, SUSPECT_AFTER + 1):
+        for sink in sinks:
+            found = await store.claim(sink, limit=99, now=at(n), until=at(n + 1))
+            assert len(found.claims) == len(calls)
+        await store.retake(now=at(n + 1))
+
+
+async def test_what_was_lost_twice_is_claimed_only_while_no_other_such_is_whatever_its_sink(store: Store) -> None:
+    await lost_twice(store, "a", "b", sinks=("screen", "archive"))
+    await accepted(store, arrival("new", owed=("screen", "archive"), when=5))
+
+    async def claimed(sink: str, when: float) -> tuple[list[str | None], float]:
+        found = await store.claim(sink, limit=9, now=at(when), until=at(900))
+        claims.extend(found.claims)
+        assert found.next_due is not None
+        return [claim.delivery.event.call_id for claim in found.claims], (found.next_due - at(when)).total_seconds()
+
+    claims: list[Claim] = []
+    assert await claimed("screen", 10) == (["a", "new"], 0.2), "one of two; the other is looked for soon"
+    assert await claimed("screen", 11) == ([], 0.2)
+    assert await claimed("archive", 11) == (["new"], 0.2)
+    assert {claim.delivery.attempt for claim in claims} == {1, SUSPECT_AFTER + 1}
+    assert await store.settle(claims[0], settlement(Again(at(50), "busy"), when=12))
+    assert await claimed("archive", 12) == (["a"], 0.2)
+    assert await claimed("screen", 13) == ([], 0.2)
+    assert await store.settle(claims[-1], settlement(Done(), when=14))
+    assert await claimed("screen", 14) == (["b"], 36), "and after it the one that is tried again"
+    assert claims[-1].delivery.attempt == SUSPECT_AFTER + 1, "what was not claimed did not count"
+
+
+async def test_a_probe_too_claims_a_suspect_only_alone(store: Store) -> None:
+    await lost_twice(store, "a", sinks=("screen", "archive"))
+    assert len((await store.claim("screen", limit=1, now=at(5), until=at(9), probe=True)).claims) == 1
+    assert await store.claim("archive", limit=1, now=at(5), until=at(9), probe=True) == Claims((), at(5.2))
+
+
+@pytest.mark.case("PLG-06")
+async def test_what_ends_the_router_each_time_becomes_poison_alone(store: Store) -> None:
+    """Both sinks claim what they can; where the bad one is among it the router is lost, and so is everything claimed."""
+    for n in range(12):
+        await accepted(store, arrival("bad" if n == 5 else f"call-{n}", owed=("screen", "archive"), when=0))
+    poison: list[tuple[str, str]] = []
+    for now in range(1, 100):
+        found = [await store.claim(sink, limit=4, now=at(now), until=at(now + 60)) for sink in ("archive", "screen")]
+        claims = [claim for one in found for claim in one.claims]
+        if any((claim.delivery.sink, claim.delivery.event.call_id) == ("screen", "bad") for claim in claims):
+            poison.extend((await store.retake(now=at(now), everything=True)).poison)
+        else:
+            for claim in claims:
+                assert await store.settle(claim, settlement(Done(), when=now))
+    assert [sink for sink, _ in poison] == ["screen"]
+    lines = await every(lambda after: store.deliveries(after=after))
+    assert sorted(line.lost for line in lines)[-2:] == [SUSPECT_AFTER, POISON_AFTER]
+    assert [line.state for line in lines].count(DeliveryState.DELIVERED) == 23
 
 
 async def test_attempts_that_ended_are_not_counted_as_lost(store: Store) -> None:
@@ -830,7 +908,42 @@ async def test_a_pending_delivery_can_be_ended(store: Store) -> None:
     assert await store.replay(delivery_id, now=at(10))
 
 
-async def test_only_a_pending_delivery_can_be_ended(store: Store) -> None:
+async def test_a_dead_delivery_that_is_ended_is_counted_as_such_and_keeps_its_time_and_reason(store: Store) -> None:
+    dead, other = await dead_one(store, "one"), await dead_one(store, "two")
+    await store.end(dead, reason="wrong number", now=at(9))
+    line = await line_of(store, dead)
+    assert (line.state, line.ended, line.settled_at) == (DeliveryState.DEAD, True, at(1))
+    assert line.reason == "wrong number (before: no such mailbox)"
+    assert await store.backlog() == {"screen": {"dead": 2, "ended": 1}}
+    assert [one.id for one in (await store.deliveries(wanted=Wanted(ended=True))).items] == [dead]
+    assert [one.id for one in (await store.deliveries(wanted=Wanted(ended=False))).items] == [other]
+    with pytest.raises(Conflict, match="ended already"):
+        await store.end(dead, reason="again", now=at(10))
+    await store.replay(dead, now=at(11))
+    assert await store.backlog() == {"screen": {"dead": 1, "pending": 1, "replayed": 1}}
+    with pytest.raises(Conflict):
+        await store.end(dead, reason="again", now=at(12))
+
+
+async def test_a_quarantined_body_that_is_ended_stays_and_is_counted_no_more(store: Store) -> None:
+    kept, other = await quarantine(store, b"{"), await quarantine(store, b"[")
+    assert await store.unread() == 2
+    await store.end_quarantined(kept, reason="a scanner")
+    assert await store.unread() == 1
+    assert (await store.summary()).quarantined == 2
+    found = await store.quarantined(wanted=Wanted(ended=False))
+    assert [line.id for line in found.items] == [other]
+    with pytest.raises(Conflict, match="ended already"):
+        await store.end_quarantined(kept, reason="again")
+    with pytest.raises(Conflict, match="no longer"):
+        await store.end_quarantined("no such body", reason="x")
+    assert await quarantine(store, b"{") == kept
+    assert await store.unread() == 1, "the same again is no news"
+    await store.read_again(kept, arrival())
+    assert await store.unread() == 1
+
+
+async def test_only_a_pending_or_dead_delivery_can_be_ended(store: Store) -> None:
     await accepted(store, arrival(owed=("screen",)))
     claim = await claim_one(store)
     with pytest.raises(Conflict, match="claimed"):
@@ -1250,38 +1363,6 @@ async def test_effort_counts_writes(store: Store) -> None:
     assert effort.commit_seconds.total > 0
     assert sum(effort.commit_seconds.counts) == effort.commits
     assert effort.commit_writes.total == 20
-
-
-# --- the sums, whatever happens ---
-
-
-@given(st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(1, 6)), max_size=60))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_the_sums_add_up_whatever_happens(kind: str, happenings: list[tuple[str, int]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        async with ENGINES[kind](Path(folder)).open() as store:
-            life = Life(store)
-            for operation, n in happenings:
-                await life.happen(operation, n)
-            summary = await store.summary()
-            backlog = await store.backlog()
-            events = await every(lambda after: store.events(after=after))
-            deliveries = await every(lambda after: store.deliveries(after=after))
-            kept = await every(lambda after: store.quarantined(after=after))
-    states = Counter(line.state.value for line in deliveries)
-    assert summary.received == life.received
-    assert summary.received == summary.events + summary.duplicates + summary.quarantined + summary.purged
-    assert summary.events == summary.routed + summary.unmatched + summary.unrouted == len(events)
-    assert Counter(line.routed.value for line in events) == +Counter(
-        routed=summary.routed, unmatched=summary.unmatched, unrouted=summary.unrouted
-    )
-    assert summary.quarantined == len(kept)
-    assert summary.deliveries["created"] == life.created
-    assert summary.deliveries["created"] == sum(states.values()) + summary.deliveries["purged"]
-    assert {state: n for state, n in summary.deliveries.items() if n and state not in ("created", "purged")} == states
-    assert {(sink, state): n for sink, row in backlog.items() for state, n in row.items()} == Counter(
-        (line.sink, line.state.value) for line in deliveries
-    )
 
 
 async def test_a_source_was_heard_when_anything_of_it_came(store: Store) -> None:

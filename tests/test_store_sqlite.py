@@ -31,11 +31,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.delivery import Dead, DeliveryState, Done, LaneRow
-from router.errors import StoreBusy, StoreError, StoreInUse, Unknown
+from router.errors import StoreBusy, StoreError, StoreFull, StoreInUse, Unknown
 from router.event import Channel
 from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Retaken, Store, Wanted
-from router.store.sqlite import SqliteStore, database, folder, looking, open_store, rows, schema, writer
+from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, rows, schema, writer
 from router.store.sqlite.queries import SQL, named
+from router.store.sqlite.reserve import PORTION
 from store_engines import (
     DAY,
     NOW,
@@ -158,11 +159,11 @@ async def test_a_commit_takes_only_so_many(store: SqliteStore) -> None:
         before = store.effort.commits
     await asyncio.gather(*tasks)
     assert store.effort.commits - before == 2
-    assert store.effort.largest_batch == writer.LARGEST_BATCH
+    assert store.effort.largest_batch == batch.LARGEST_BATCH
 
 
 async def test_large_bodies_do_not_share_a_commit(store: SqliteStore) -> None:
-    large = bytes(writer.LARGEST_BATCH_BYTES)
+    large = bytes(batch.LARGEST_BATCH_BYTES)
     async with busy_with(store):
         tasks = await started(*(store.accept(replace(arrival(f"call-{n}"), body=large)) for n in range(3)))
         before = store.effort.commits
@@ -447,7 +448,10 @@ def test_an_old_sqlite_is_refused() -> None:
 
 
 async def test_a_question_never_scans_what_grows(store: SqliteStore) -> None:
-    """Small tables may be read whole; events, deliveries, attempts, seen and quarantine only by key or index."""
+    """Small tables may be read whole; events, deliveries, attempts, seen and quarantine only by key or index.
+
+    All deliveries that a sink ever had are whole, too.
+    """
 
     def plans(connection: sqlite3.Connection) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -460,11 +464,17 @@ async def test_a_question_never_scans_what_grows(store: SqliteStore) -> None:
 
     grows = ("events", "deliveries", "attempts", "seen", "quarantine")
     whole = {
-        name: [step for step in plan if step.startswith("SCAN") and step.split()[1] in grows]
+        name: [
+            step
+            for step in plan
+            if (step.startswith("SCAN") and step.split()[1] in grows) or step.endswith("deliveries_by_sink (sink=?)")
+        ]
         for name, plan in (await store.writer.run(plans)).items()
     }
-    # `any_seen` stops at the first row, and `check_sums` is for a copy that nobody waits for.
-    assert {name for name, steps in whole.items() if steps} == {"any_seen", "check_sums"}
+    # `any_seen` stops at the first row, `check_sums` is for a copy that nobody waits for, and the other two go through an
+    # index of what operators have ended.
+    assert {name for name, steps in whole.items() if steps} == {"any_seen", "check_sums", "ended", "unread"}
+    assert all("INDEX" in step for name in ("ended", "unread") for step in whole[name])
 
 
 async def test_a_question_that_little_fits_looks_at_a_part_of_the_list_and_goes_on(
@@ -760,6 +770,47 @@ async def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:
     assert kept
     assert stored > 30
     assert check == "ok"
+
+
+async def test_on_a_full_disk_calls_are_refused_and_all_else_is_done_from_the_reserve(path: Path) -> None:
+    folder.make(path.parent)
+    path.with_name("reserve").write_bytes(bytes(2 * PORTION))
+    tries: list[str] = []
+
+    def settle(_: sqlite3.Connection) -> str:
+        """Has room when calls are refused, the log is moved, and a portion is given up."""
+        tries.append(f"{mine.effort.checkpoints} moved, {mine.reserve.left // PORTION} left")
+        if len(tries) < 4:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+            raise error
+        return "settled"
+
+    def count(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("UPDATE checks SET n = n + 1 RETURNING n").fetchone()[0])
+
+    async with opened(path, reserve=2 * PORTION) as mine:
+        await accepted(mine, arrival("before"))
+        before = await mine.writer.run(count)
+        async with busy_with(mine):
+            tasks = await started(mine.writer.run(count), mine.accept(arrival("call")), mine.writer.run(settle))
+        counted, refused, settled = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(refused, StoreFull)
+        assert (counted, settled) == (before + 1, "settled"), "what shares the commit is done, and once"
+        assert tries == ["0 moved, 2 left", "0 moved, 2 left", "1 moved, 2 left", "1 moved, 1 left"]
+        assert await mine.writer.run(count) == before + 2
+        assert [line.call_id for line in (await mine.events()).items] == ["before"]
+
+
+async def test_a_call_spends_nothing_of_the_reserve(path: Path) -> None:
+    folder.make(path.parent)
+    path.with_name("reserve").write_bytes(bytes(2 * PORTION))
+    async with opened(path, reserve=2 * PORTION) as store:
+        await store.writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+        for name in ("one", "two"):
+            with pytest.raises(StoreFull):
+                await store.accept(arrival(name, "large" * 50_000))
+        assert store.reserve.left == 2 * PORTION
 
 
 async def test_a_failing_disk_is_told_and_passes(path: Path) -> None:
@@ -1108,7 +1159,16 @@ async def test_a_body_in_quarantine_that_is_shorter_than_it_was_is_damaged(path:
 @pytest.mark.parametrize("column", ["id", "source", "reason", "size", "times"])
 def test_a_line_of_quarantine_with_a_value_of_another_type_is_damaged(column: str) -> None:
     """One bit in the head of a record is enough; no statement can do that to a strict table."""
-    row = {"id": "i", "source": "s", "reason": "r", "size": 1, "times": 1, "received_at": 0, "last_at": 0}
+    row = {
+        "id": "i",
+        "source": "s",
+        "reason": "r",
+        "size": 1,
+        "times": 1,
+        "received_at": 0,
+        "last_at": 0,
+        "ended": None,
+    }
     assert rows.quarantine_line(row).size == 1  # type: ignore[arg-type] # as good as a row
     with pytest.raises(rows.Damaged):
         rows.quarantine_line(row | {column: b"\xff"})  # type: ignore[arg-type] # as good as a row
@@ -1469,7 +1529,7 @@ async def test_the_log_is_not_moved_while_little_is_in_it(path: Path, monkeypatc
 async def test_a_log_that_grows_too_large_is_moved_whoever_waits(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "LARGEST_LOG", 2**20)
     monkeypatch.setattr(writer, "PAGES_TO_MOVE", 10)
-    monkeypatch.setattr(writer, "LARGEST_BATCH", 10)
+    monkeypatch.setattr(batch, "LARGEST_BATCH", 10)
     log = path.with_name("aftercall.db-wal")
     async with opened(path) as store:
         async with busy_with(store):

@@ -59,6 +59,21 @@ def test_the_quarantine_is_counted() -> None:
     assert [one.count for one in symptoms.quarantine(7, NOON)] == [7]
 
 
+def test_a_quarantine_is_nearly_full_at_nine_tenths_or_where_the_largest_body_may_not_fit() -> None:
+    def full(size: int, largest: int, *stood: Alarm) -> list[str]:
+        return [one.subject for one in symptoms.quarantine_full({"s": size, "t": 0}, 1000, largest, stood, NOON)]
+
+    assert full(899, 10) == []
+    assert full(900, 10) == ["s"]
+    assert full(699, 300) == []
+    assert full(700, 300) == ["s"]
+    assert full(499, 9000) == []
+    assert full(500, 9000) == ["s"]
+    stood = Alarm(cause=Cause.QUARANTINE_FULL, subject="s", since=NOON)
+    assert full(810, 10, stood) == ["s"]
+    assert full(809, 10, stood) == []
+
+
 def test_a_disk_is_well_when_there_is_a_tenth_more() -> None:
     stood = Alarm(cause=Cause.DISK, subject="", since=NOON)
     assert not list(symptoms.disk(1000, 1000, [], NOON))

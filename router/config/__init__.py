@@ -1,7 +1,8 @@
 """The configuration: routes.yaml as a document, its grammar, and one good `Config` out of both."""
 
 from router.config.files import Files
+from router.config.known import Known, Rest, rest
 from router.config.load import Config, load
 from router.config.schema import schema
 
-__all__ = ["Config", "Files", "load", "schema"]
+__all__ = ["Config", "Files", "Known", "Rest", "load", "rest", "schema"]

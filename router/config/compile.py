@@ -50,6 +50,8 @@ Path = tuple[str | int, ...]
 _IN_NUMBERS = re.compile(r"\(0\)|[\s()/.\-\u2010-\u2015]")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}\*")
 
+_NO_TIME = '`from` and `until` are the same time; for the whole day write {from: "00:00", until: "24:00"}'
+
 
 class Compiler:
     """Compiles one file's rules. Problems and warnings are collected as (path, message), never raised.
@@ -62,6 +64,8 @@ class Compiler:
     ) -> None:
         self.problems: list[tuple[Path, str]] = []
         self.warnings: list[tuple[Path, str]] = []
+        #: Of all rules, to know which channels they name.
+        self._channels: list[ChannelIs] = []
         self._words = words
         self._sinks = sinks
         self._sources = sources
@@ -105,6 +109,16 @@ class Compiler:
                 message = f"{name!r} is of a kind that cannot carry alarms; those that can are: {able}"
                 self.problems.append((("alarms", "to", at), message))
 
+    def watched(self, names: Iterable[str]) -> None:
+        """A channel that no rule names may be a misspelled one, or a misspelled source; it would be silent for ever."""
+        for name in names:
+            if name not in self._sources and not any(named.may_be(name) for named in self._channels):
+                message = (
+                    f"{name!r} is no source, and no rule names such a channel {did_you_mean(name, self._sources, 'sources')}; "
+                    "as a channel it is watched once a call has come (`aftercall channels`)"
+                )
+                self.warnings.append((("alarms", "silent_after", name), message))
+
     def hours(self, wanted: TimeSetting, path: Path) -> Hours:
         """Working hours."""
         made = self._time(wanted, path)
@@ -130,7 +144,9 @@ class Compiler:
     def _known_sinks(self, names: Sequence[str], path: Path) -> tuple[str, ...]:
         for at, name in enumerate(names):
             if name not in self._sinks:
-                self.problems.append(((*path, at), f"unknown sink {name!r} {did_you_mean(name, self._sinks)}"))
+                # A URL that stands where a name belongs is a secret more often than not.
+                shown = "(this is a URL, and no name)" if "://" in name else repr(name)
+                self.problems.append(((*path, at), f"unknown sink {shown} {did_you_mean(name, self._sinks)}"))
         return tuple(dict.fromkeys(names))
 
     def _unless(self, when: When | None, path: Path) -> Condition | None:
@@ -176,13 +192,15 @@ class Compiler:
             elif isinstance(entry, ChannelId) and not all(map(str.strip, entry.id)):
                 self.problems.append(((*path, at, "id"), "this id is empty; `aftercall channels` prints them"))
         globs = [name for name in names if set("*?") & set(name)]
-        return ChannelIs(
+        made = ChannelIs(
             ", ".join([*names, *(f"id {id_}" for id_ in ids)]),
             frozenset(name_key(name) for name in names if name not in globs),
             tuple(name_glob(name) for name in globs if name_key(name)),
             frozenset(ids),
             self._unknown_channel,
         )
+        self._channels.append(made)
+        return made
 
     def _source(self, names: Sequence[str], path: Path) -> SourceIs:
         for at, name in enumerate(names):
@@ -229,7 +247,7 @@ class Compiler:
             with self._at((*path, "until")):
                 until = times.clock(wanted.until)
         if until is not None and until == begins:
-            self.problems.append((path, "`from` and `until` are the same time; leave both out for the whole day"))
+            self.problems.append((path, _NO_TIME))
         if until == time.min and wanted.from_ is None:
             self.problems.append(((*path, "until"), 'no time is before 00:00; write "24:00", or leave it out'))
         given = wanted.model_dump(by_alias=True, exclude_none=True)

@@ -74,11 +74,15 @@ class Problem:
 
 
 class Invalid(ValueError):
-    """The file cannot be read as a document. The text of this error has one problem a line."""
+    """The file cannot be read as a document. The text of this error has one problem a line.
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    `rest` is what can be read of it in spite of these; None where that is nothing.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...], rest: "Document | None" = None) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+        self.rest = rest
 
 
 @dataclass(slots=True)
@@ -169,9 +173,10 @@ def read(
     """
     reader = _Reader(text.removeprefix("\ufeff"), file, folder, environ, files)  # some editors write a byte order mark
     root = reader.root()
-    if reader.problems:
-        raise Invalid(tuple(sorted(reader.problems, key=lambda problem: (problem.line, problem.column))))
     data = root.node.data() if root else None
+    if reader.problems:
+        rest = Document(file, data, tuple(reader.warnings), root) if root and data is not None else None
+        raise Invalid(tuple(sorted(reader.problems, key=lambda problem: (problem.line, problem.column))), rest)
     if data is None and may_be_empty:
         return Document(file, {}, tuple(reader.warnings), Slot(Node(), (1, 1), file=file))
     if root is None or data is None:

@@ -19,6 +19,8 @@ from router.config.files import Files
 MAPS: Final = ("sources", "sinks", "words")
 LISTS: Final = ("always", "never", "routes", "otherwise")
 MAX_FILES: Final = 1000
+#: Files that include one another, one in the other.
+MAX_DEPTH: Final = 20
 
 
 def including(document: Document, folder: Path, environ: Mapping[str, str], files: Files) -> Document:
@@ -31,9 +33,10 @@ def including(document: Document, folder: Path, environ: Mapping[str, str], file
     root = document.root
     if len(parts) > 1:
         root = _joined(parts, reader.problems)
+    joined = Document(document.file, root.node.data(), tuple(reader.warnings), root)
     if reader.problems:
-        raise Invalid(tuple(dict.fromkeys(reader.problems)))
-    return Document(document.file, root.node.data(), tuple(reader.warnings), root)
+        raise Invalid(tuple(dict.fromkeys(reader.problems)), joined)
+    return joined
 
 
 class _Reader:
@@ -83,6 +86,9 @@ class _Reader:
                     f"{name} is included already, at {first.file}:{first.line}:{first.column}; keep one of the two"
                 )
                 self.problems.append(document.problem(path, message))
+            elif len(chain) > MAX_DEPTH:
+                message = f"files include each other deeper than {MAX_DEPTH} levels; name them in {self.main} instead"
+                self.problems.append(document.problem(path, message))
             elif len(self.seen) >= MAX_FILES or self.size > MAX_NODES:
                 message = f"more than {MAX_FILES:,} files, or {MAX_NODES:,} keys and values in them, up to here"
                 self.problems.append(document.problem(path, f"{message}: include fewer"))
@@ -103,7 +109,9 @@ class _Reader:
             return None
         except Invalid as invalid:
             self.problems += invalid.problems
-            return None
+            if invalid.rest is None:
+                return None
+            made = invalid.rest
         if not made.root.node.is_map:
             self.problems.append(made.problem((), "is no map; write keys with values, like `key: value`"))
             return None

@@ -32,6 +32,7 @@ from router.errors import ConfigError, PluginError
 from router.formats import Manner
 from router.formats.anchors import Anchors
 from router.hours import Hours
+from router.mounts import remote_mount
 from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 _SQLITE = re.compile(r"sqlite:///[^?#]+")
 #: The keys that decide where a call goes; their hash is kept with every event.
 _RULE_KEYS = ("timezone", "words", "always", "never", "routes", "otherwise")
+
+#: What a plugin may raise: no traceback for who wrote the file, and no end of a router that reloads.
+_BUGS = (Exception, SystemExit, GeneratorExit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class Config:
     keep_seen: timedelta | None
     #: Bytes that one source may have in quarantine.
     quarantine_size: int
+    #: Bytes of the store's disk that no call is taken into.
+    reserve: int
     server: Server
     admin: Admin
     sources: Mapping[str, Source]
@@ -96,19 +102,33 @@ def load(
     Plugins run once in a process: `after` is the configuration in force, whose kinds of sinks these are.
     """
     file, files = file.absolute(), files or Files()
+    text = text_of(file, files)
     try:
-        text = files.text(file)
+        document = including(read(text, file.name, file.parent, environ, files), file.parent, environ, files)
+    except Invalid as error:
+        raise ConfigError(str(error)) from None
+    return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
+
+
+def text_of(file: Path, files: Files) -> str:
+    """The text of routes.yaml. Raises `ConfigError`."""
+    try:
+        return files.text(file)
     except FileNotFoundError:
         message = f"{file.name}: there is no such file in {file.parent}; `aftercall init` writes one to begin with"
         raise ConfigError(message) from None
     except (OSError, UnicodeDecodeError) as error:
         message = f"{file.name}: cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}"
         raise ConfigError(message) from None
-    try:
-        document = including(read(text, file.name, file.parent, environ, files), file.parent, environ, files)
-    except Invalid as error:
-        raise ConfigError(str(error)) from None
-    return _Loader(document, file, environ, now or SystemClock().now(), files, after).config()
+
+
+def database(store: str | None, data: Path, folder: Path) -> Path:
+    """The file that `store` names. Raises `ValueError` where it names none."""
+    if store is None:
+        return data / "aftercall.db"
+    if not _SQLITE.fullmatch(store):
+        raise ValueError(_later(store))
+    return folder / store.removeprefix("sqlite:///")
 
 
 def _later(store: str) -> str:
@@ -163,6 +183,7 @@ class _Loader:
             digest=hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest(),
         )
         compiler.alarms(settings.alarms.to, {name: config.carries_alarms for name, config in sinks.items()})
+        compiler.watched(settings.alarms.silent_after)
         hours = compiler.hours(settings.alarms.hours, ("alarms", "hours"))
         self.problems += [self._compiled(path, message) for path, message in compiler.problems]
         self._check(settings)
@@ -170,9 +191,12 @@ class _Loader:
         if self.problems:
             raise ConfigError(self._report())
         self.warnings += [self._compiled(path, message) for path, message in compiler.warnings]
+        self._look_at_disk(settings)
         folder = self.file.parent
         keep: dict[str, timedelta | None] = {
-            name: None if kept == "forever" else kept for name, kept in settings.keep if name != "quarantine_size"
+            name: None if kept == "forever" else kept
+            for name, kept in settings.keep
+            if name not in ("quarantine_size", "reserve")
         }
         return Config(
             file=self.file,
@@ -184,6 +208,7 @@ class _Loader:
             keep_quarantine=keep["quarantine"],
             keep_seen=keep["seen"],
             quarantine_size=settings.keep.quarantine_size,
+            reserve=settings.keep.reserve,
             server=settings.server,
             admin=settings.admin,
             sources=settings.sources,
@@ -242,6 +267,8 @@ class _Loader:
                     config = kinds[kind].config.model_validate(given)
                 except ValidationError as error:
                     self.problems += translated(error, self.document, kinds[kind].config, path)
+                except _BUGS as error:
+                    self._problem(path, f"cannot be read: a bug in its kind ({type(error).__name__})")
                 else:
                     self._look_at_files(path, config)
                     yield name, config
@@ -258,7 +285,7 @@ class _Loader:
             self._ending(path, config.check(self.file.parent))
         except ConfigError as error:
             self._problem((*path, *error.at), error.message)
-        except Exception as error:  # noqa: BLE001 - a plugin's bug is no traceback for who wrote this file
+        except _BUGS as error:
             self._problem(path, f"cannot be checked: the kind's own check failed ({type(error).__name__})")
 
     def _ending(self, path: Steps, ends: datetime | None) -> None:
@@ -316,8 +343,15 @@ class _Loader:
                     self._problem(("sources", name), message)
         if settings.admin.listen == settings.server.listen and settings.server.listen.port:
             self._problem(("admin", "listen"), "is where server.listen listens already; choose another port")
-        if settings.store is not None and not _SQLITE.fullmatch(settings.store):
-            self._problem(("store",), _later(settings.store))
+        try:
+            self._database(settings)
+        except ValueError as error:
+            self._problem(("store",), str(error))
+        names: dict[str, str] = {}
+        for name, token in settings.admin.tokens.items():
+            if (first := names.setdefault(token.get_secret_value(), name)) != name:
+                message = f"has the secret of {first!r}: the log could not tell the two apart; give each its own"
+                self._problem(("admin", "tokens", name), message)
         if not settings.admin.listen.loopback and not settings.admin.tokens:
             self._problem(
                 ("admin", "listen"),
@@ -334,10 +368,17 @@ class _Loader:
                 self._problem(("never", at, "to"), "`all` has every sink in it; write `all` alone, or the names alone")
 
     def _database(self, settings: Settings) -> Path:
-        folder = self.file.parent
-        if settings.store is None:
-            return folder / settings.data / "aftercall.db"
-        return folder / settings.store.removeprefix("sqlite:///")
+        return database(settings.store, self.file.parent / settings.data, self.file.parent)
+
+    def _look_at_disk(self, settings: Settings) -> None:
+        mount = remote_mount(self._database(settings).parent)
+        if mount is not None:
+            message = (
+                f"the database would be on a network file system ({mount.kind} at {mount.at}): its write-ahead log needs "
+                "memory and locks that such a one does not keep, so calls could be lost and the database damaged; "
+                "use a folder on a local disk"
+            )
+            self.warnings.append(self._compiled(("data",) if settings.store is None else ("store",), message))
 
     def _compiled(self, path: Steps, message: str) -> Problem:
         path = fitted(path, self.document.data)

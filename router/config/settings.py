@@ -76,15 +76,19 @@ def _timezone(value: str) -> str:
     return value
 
 
-def _token(value: SecretStr) -> SecretStr:
+def _token(value: SecretStr, *, otherwise: str = "") -> SecretStr:
     token = value.get_secret_value()
     if not _TOKEN.fullmatch(token) or len(set(token)) < 8:  # noqa: PLR2004 - `aaaa…` and `12341234…` are guessed
         message = (
             "is too weak or cannot stand in a URL; a token has at least 22 of the characters A-Z a-z 0-9 _ - and is "
-            "random: leave it out and one is made, or take the output of `openssl rand -hex 16`"
+            f"random: {otherwise}take the output of `openssl rand -hex 16`"
         )
         raise ValueError(message)
     return value
+
+
+def _source_token(value: SecretStr) -> SecretStr:
+    return _token(value, otherwise="leave it out and one is made, or ")
 
 
 def _named(pattern: re.Pattern[str], what: str) -> Any:
@@ -98,6 +102,7 @@ def _named(pattern: re.Pattern[str], what: str) -> Any:
 
 
 Token = Annotated[SecretStr, AfterValidator(_token)]
+SourceToken = Annotated[SecretStr, AfterValidator(_source_token)]
 Listen = Annotated[
     Address,
     BeforeValidator(_address),
@@ -136,6 +141,9 @@ class Keep(Setting):
     """How much of these a source may have; more is not taken in (503), so that it cannot fill the disk."""
     seen: Kept = timedelta(days=400)
     """How long a call is recognised when it comes again (keyed hashes only); at least as long as `events`."""
+    reserve: Size = 32 * 2**20
+    """Room on the store's disk that no call is taken into (503), and as much again in a file: what was taken in is
+    delivered and removed from it when the disk is full."""
 
 
 class Server(Setting):
@@ -174,9 +182,9 @@ class Trusting(Setting):
 class Source(Setting):
     """Where calls come in."""
 
-    token: Token | None = None
+    token: SourceToken | None = None
     """The secret in the URL; left out: one is made at first start and kept in `data`."""
-    tokens: Annotated[tuple[Token, ...], Field(min_length=1)] | None = None
+    tokens: Annotated[tuple[SourceToken, ...], Field(min_length=1)] | None = None
     """Several secrets, while one replaces the other."""
     format: Literal[tuple(FORMATS)] | None = None  # type: ignore[valid-type] # the installed ones
     """Read every body as this format; left out: found by content."""

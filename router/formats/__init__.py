@@ -43,7 +43,8 @@ def find(value: Any, manner: Manner | None = None, now: datetime | None = None) 
         why_not = f" ({'; '.join(reading.remarks)})" if reading.remarks else ""
         message = f"not signed by anyone whom this source trusts{why_not}"
         raise Unreadable(message)
-    return Found(form.name, call, _raw(value), why, also, tuple(reading.remarks), tuple(reading.unread))
+    raw = _raw(value) if reading.manner.pinned else form.raw(value)  # the same form where nothing is pinned
+    return Found(form.name, call, raw, why, also, tuple(reading.remarks), tuple(reading.unread))
 
 
 def read(value: Any, pinned: str | None = None) -> tuple[str, Call]:

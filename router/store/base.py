@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate
 from math import inf
@@ -26,6 +26,15 @@ T = TypeVar("T")
 
 #: A claim is lost when its holder vanished; a delivery that was lost this often is dead as poison.
 POISON_AFTER = 5
+#: One that was lost this often is suspected: it is claimed only while no other such is.
+SUSPECT_AFTER = 2
+#: A suspect that must wait for another one's end is looked for this often.
+LOOK_AGAIN: Final = timedelta(milliseconds=200)
+
+#: Why a delivery is pending again or dead, where no sink said so.
+LOST: Final = "the router was lost during this delivery"
+POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
+DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
 
 
 class RoutedAs(StrEnum):
@@ -41,8 +50,8 @@ class Owed:
     """One sink that an arriving event is owed to.
 
     `claim_until`: where the lane has room, the delivery is born claimed until then; otherwise it is pending, due at
-    `due` (None: when the event was received). `once`: not owed if an earlier revision of the same call was owed to
-    this sink.
+    `due` (None: when the event was received). `once`: not owed if another revision of the same call was owed to this
+    sink, as far as that is remembered.
     """
 
     sink: str
@@ -188,6 +197,8 @@ class Wanted:
     sink: str | None = None
     #: What the reason of a delivery holds, in small letters or capitals.
     reason: str | None = None
+    #: An operator has ended it (dead letters and quarantined bodies), or nobody has.
+    ended: bool | None = None
 
 
 #: No line is unwanted.
@@ -259,6 +270,8 @@ class DeliveryLine:
     parts: tuple[str, ...] = ()
     remote_id: str | None = None
     replay_of: str | None = None
+    #: An operator has said that nothing more is to be done; it is dead then.
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +296,8 @@ class QuarantineLine:
     received_at: datetime
     times: int
     last_at: datetime
+    #: Why an operator has said that nothing is to be done about it; None: nobody has.
+    ended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,12 +392,16 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Bytes that the store takes (`log`: those not moved into the database yet), and what its disk has."""
+    """Bytes that the store takes (`log`: those not moved into the database yet), and what its disk has.
+
+    `reserve`: of what is not free, what it gives up before anything but a call is refused.
+    """
 
     database: int
     log: int
     free: int
     disk: int
+    reserve: int = 0
 
 
 class Store(ABC):
@@ -406,8 +425,9 @@ class Store(ABC):
         holds for `keep.seen`, also when the event is purged, and between routers: a constraint decides. Otherwise
         the event is the call's next revision.
 
-        Raises `StoreBusy` when too many writes wait (nothing was queued), `StoreError` when it is not known to be
-        stored.
+        Raises `StoreBusy` when too many writes wait (nothing was queued), `StoreFull` when the disk has too little
+        room for calls (nothing was kept; all else goes on from the reserve, as long as that lasts), `StoreError` when
+        it is not known to be stored.
         """
 
     @abstractmethod
@@ -432,12 +452,15 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
-        """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due first.
+        """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due (then lowest id) first.
 
         Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`, held deliveries
         count as due, whatever their time; without, they are due at their time like any other. What is claimed is
-        held no longer. No delivery is claimed twice, whoever else claims at the same moment. A delivery whose stored
-        event is damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
+        held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
+        `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it
+        alone then, and its neighbours do not become poison with it. Where one is claimed, or several are due, the
+        others wait: `next_due` says that they are looked for again after `LOOK_AGAIN`. A delivery whose stored event is
+        damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
         """
 
     @abstractmethod
@@ -457,6 +480,15 @@ class Store(ABC):
 
         A delivery lost for the `POISON_AFTER`th time is dead instead. `everything`: claims that still run, too;
         for the start of a router that is alone with its store.
+        """
+
+    @abstractmethod
+    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        """Move what waits with the wall clock, which was set from `before` to `now`; one transaction.
+
+        What is not due at `before` is due after as much time as it would have been, what is due is so at `now`, and
+        a claim that runs lasts as long as it would have; those that ran out have to be retaken before. For a router
+        that is alone with its store.
         """
 
     @abstractmethod
@@ -480,7 +512,18 @@ class Store(ABC):
 
     @abstractmethod
     async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
-        """Move a pending delivery to `dead`. Raises `Unknown`, or `Conflict` where it is not pending."""
+        """Move a pending delivery to `dead`, or let a dead one rest: both are ended then, and nobody is told of them.
+
+        Why it had failed stays in its reason, behind the new one. An ended one can still be replayed. Raises `Unknown`,
+        or `Conflict` where it is neither pending nor dead, or ended already.
+        """
+
+    @abstractmethod
+    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        """Let a quarantined body rest: it stays, can still be read again, and nobody is told of it any more.
+
+        Raises `Conflict` where it is in quarantine no longer, or ended already.
+        """
 
     @abstractmethod
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
@@ -525,7 +568,11 @@ class Store(ABC):
 
     @abstractmethod
     async def backlog(self) -> dict[str, Mapping[str, int]]:
-        """Deliveries by sink and state, for sinks that have any."""
+        """Deliveries by sink and state, for sinks that have any; under `ENDED`, how many of the dead are ended."""
+
+    @abstractmethod
+    async def unread(self) -> int:
+        """How many quarantined bodies nobody has ended."""
 
     @abstractmethod
     async def oldest(self) -> dict[str, datetime]:
@@ -534,6 +581,10 @@ class Store(ABC):
     @abstractmethod
     async def room(self) -> Room | None:
         """What the store takes on its disk, and what is left there; None where the engine cannot know."""
+
+    @abstractmethod
+    async def quarantine_sizes(self) -> dict[str, int]:
+        """Bytes in quarantine by source, counted as by `quarantine`; sources that never had any may be missing."""
 
     @abstractmethod
     async def event(self, event_id: str) -> StoredEvent | None:
@@ -566,7 +617,7 @@ class Store(ABC):
     async def quarantined(
         self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
     ) -> Page[QuarantineLine]:
-        """Quarantined bodies, newest first; of `wanted` the times and the source count."""
+        """Quarantined bodies, newest first; of `wanted` the times, the source and `ended` count."""
 
     @abstractmethod
     async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
@@ -582,7 +633,7 @@ class Store(ABC):
 
     @abstractmethod
     async def check(self) -> None:
-        """Write and commit something that changes nothing; raises `StoreError` where that fails."""
+        """Write and commit something that changes nothing, as if it were a call; raises `StoreError` as `accept`."""
 
     @abstractmethod
     async def close(self) -> None:

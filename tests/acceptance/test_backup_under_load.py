@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
 from pathlib import Path
 
 from process import Receiver, RouterProcess, Sender
 from support import unpack
-
-
-async def backup(router: RouterProcess, file: Path) -> str:
-    command = (sys.executable, "-m", "router", "backup", str(file), "-c", str(router.folder / "routes.yaml"))
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=router.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    said, trouble = await process.communicate()
-    assert process.returncode == 0, trouble.decode()
-    return said.decode()
 
 
 async def test_a_backup_under_load_has_every_call_that_was_promised_before_it(tmp_path: Path) -> None:
@@ -32,7 +20,7 @@ async def test_a_backup_under_load_has_every_call_that_was_promised_before_it(tm
         async with router.running(), sender.under_load(4):
             for number in range(3):
                 promised = set(sender.promised)
-                assert "and verified it" in await backup(router, tmp_path / f"{number}.tar")
+                assert "and verified it" in await router.backup(tmp_path / f"{number}.tar")
             assert sender.promised > promised
             assert await router.stop() == 0
 

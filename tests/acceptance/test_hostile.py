@@ -9,8 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from process import TOKEN, Receiver, RouterProcess, Sender, free_port
-from router.store.base import POISON_AFTER
+from process import TOKEN, Receiver, RouterProcess, free_port
 
 #: What no log, no figure and no error may hold: of the call, and of the configuration.
 CANARIES = (
@@ -27,7 +26,7 @@ CALL = {
 
 PLUGIN = '''
 """A sink that quotes the call in whatever it does wrong."""
-import logging, os
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -47,8 +46,6 @@ class Quoting:
         self.how, self.context = how, context
 
     async def deliver(self, delivery):
-        if self.how == "exit":
-            os._exit(1)
         said = f"{delivery.event.summary} {delivery.event.caller} {delivery.body!r}"
         logging.getLogger("some.library").error("failed for %s", said)
         if self.how == "raise":
@@ -107,26 +104,3 @@ async def test_no_word_of_a_call_and_no_secret_is_in_the_log_or_the_figures(tmp_
         for text in said:
             found = text.find(canary)
             assert found < 0, text[max(0, found - 300) : found + 50]
-
-
-@pytest.mark.timeout(300)  # six processes
-@pytest.mark.case("PLG-01")
-async def test_a_plugin_that_ends_the_process_is_counted_for_it(tmp_path: Path) -> None:
-    """The attempt was written down before the plugin was called; after five times it is poison."""
-    (tmp_path / "loud.py").write_text(PLUGIN, encoding="utf-8")
-    router = RouterProcess(tmp_path)
-    sender = Sender(router.url)
-    async with Receiver().listening() as other:
-        router.configure(
-            f"plugins: [loud.py]\nsinks:\n  bad: {{kind: loud, how: exit}}\n  good: {other.sink}\nalways: [bad, good]\n"
-        )
-        async with asyncio.timeout(240), aiohttp.ClientSession() as client:
-            await router.start()
-            await sender.post(client)
-            assert router.process is not None
-            assert await router.process.wait() == 1
-            for _ in range(POISON_AFTER - 1):
-                assert await (await router.launch()).wait() == 1
-            async with router.running():
-                await router.settled()
-                assert (await router.lanes())["bad"]["dead"] == 1

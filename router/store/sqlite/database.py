@@ -116,12 +116,13 @@ class Database:
                 size = status.st_size
         return size
 
-    def room(self) -> Room:
+    def room(self, reserve: int) -> Room:
         """What the files take, and what the disk has. Raises `StoreError`."""
         try:
             disk = os.statvfs(self.path.parent)
             log = self.log.stat().st_size if self.log.exists() else 0
-            return Room(self.path.stat().st_size, log, disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+            free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+            return Room(self.path.stat().st_size, log, free, total, reserve)
         except OSError as error:
             raise self.explain(error) from error
 

@@ -47,6 +47,7 @@ from router.store.sqlite import folder, keys, looking, putting_right, schema, se
 from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.readers import Readers
+from router.store.sqlite.reserve import Reserve
 from router.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
@@ -60,14 +61,17 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def open_store(path: Path, *, parse: Callable[[bytes], Any], waiting: int = 2_000) -> AsyncIterator[SqliteStore]:
+async def open_store(
+    path: Path, *, parse: Callable[[bytes], Any], waiting: int = 2_000, reserve: int = 0
+) -> AsyncIterator[SqliteStore]:
     """The store in this database file, until the end of the block; both the file and its folder are made if missing.
 
     The folder is the store's own: its lock and the key of `seen` lie there too. `parse` gives an event's `raw` from
-    its body; where it raises, `raw` is None. `waiting` writes may wait for the disk. Raises `StoreInUse` where
+    its body; where it raises, `raw` is None. `waiting` writes may wait for the disk. `reserve`: bytes that stay free of calls, and
+    as many again in a file (see `reserve`). Raises `StoreInUse` where
     another process has the folder, `StoreError` where the store cannot be used as it is; the message says what to do.
     """
-    store = SqliteStore(path, parse=parse, waiting=waiting)
+    store = SqliteStore(path, parse=parse, waiting=waiting, reserve=reserve)
     try:
         await store.open()
         yield store
@@ -78,20 +82,22 @@ async def open_store(path: Path, *, parse: Callable[[bytes], Any], waiting: int 
 class SqliteStore(Store):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
-    def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int) -> None:
+    def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int, reserve: int) -> None:
         self.effort = Effort()
         self._parse = parse
         self._folder = path.absolute().parent
         self._lock = folder.FolderLock(self._folder)
         self.database = Database(self._folder / path.name)
         self.readers = Readers(self.database)
+        self.reserve = Reserve(self._folder / "reserve", reserve)
         self.writer = Writer(
             self.database,
+            self.reserve,
             self.effort,
             open_first=self._open_first,
             open_again=self._open_again,
-            before_close=self.readers.close,
-            after_close=self._lock.release,
+            before_close=self.readers.stop,
+            after_close=self._let_go,
             waiting=waiting,
         )
         self._key: keys.SeenKey
@@ -117,7 +123,7 @@ class SqliteStore(Store):
             refuse_old_sqlite()
             folder.make(self._folder)
             self._lock.acquire()
-            return self._open_database()
+            return self.reserve.spend(self._open_database)
         except StoreError:
             raise
         except Exception as error:
@@ -151,6 +157,16 @@ class SqliteStore(Store):
             if trouble.code(error) == sqlite3.SQLITE_FULL:
                 return False
             raise
+
+    def _let_go(self) -> None:
+        """The last connection that closes moves what is left of the log, and removes it: a reader, not the writer.
+
+        Where the writer failed to sync the log, it must not try that again through the descriptor on which it failed.
+        """
+        try:
+            self.readers.close()
+        finally:
+            self._lock.release()
 
     def _open_again(self) -> sqlite3.Connection:
         self.database.verify()
@@ -214,6 +230,10 @@ class SqliteStore(Store):
         return await self._write(partial(sending_out.retake, now=now, everything=everything))
 
     @override
+    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        await self._write(partial(sending_out.clock_was_set, before=before, now=now))
+
+    @override
     async def lanes(self) -> dict[str, LaneRow]:
         return await self.readers.read(sending_out.lanes)
 
@@ -230,6 +250,10 @@ class SqliteStore(Store):
     @override
     async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
         await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
+
+    @override
+    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        await self._write(partial(putting_right.end_quarantined, quarantine_id=quarantine_id, reason=reason))
 
     @override
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
@@ -255,7 +279,10 @@ class SqliteStore(Store):
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
         def remove(connection: sqlite3.Connection) -> Purged:
-            purged = putting_right.purge(connection, events=events, quarantine=quarantine, seen=seen, limit=limit)
+            largest = self.reserve.within(putting_right.LARGEST_PURGE)
+            purged = putting_right.purge(
+                connection, events=events, quarantine=quarantine, seen=seen, limit=limit, largest=largest
+            )
             self._remains = self._remains or bool(purged)
             return purged
 
@@ -281,12 +308,20 @@ class SqliteStore(Store):
         return await self.readers.read(looking.backlog)
 
     @override
+    async def unread(self) -> int:
+        return await self.readers.read(looking.unread)
+
+    @override
     async def oldest(self) -> dict[str, datetime]:
         return await self.readers.read(looking.oldest)
 
     @override
     async def room(self) -> Room:
-        return await self.readers.work(self.database.room)
+        return await self.readers.work(lambda: self.database.room(self.reserve.left))
+
+    @override
+    async def quarantine_sizes(self) -> dict[str, int]:
+        return await self.readers.read(looking.quarantine_sizes)
 
     @override
     async def event(self, event_id: str) -> StoredEvent | None:
@@ -341,4 +376,4 @@ class SqliteStore(Store):
         def count(connection: sqlite3.Connection) -> None:
             connection.execute(SQL["check"])
 
-        await self._write(count)
+        await self.writer.run(count, intake=True)

@@ -61,6 +61,25 @@ def create(path: Path, content: bytes = b"") -> None:
     sync(path.parent)
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Write a file, 0600, in the place of what is there. After a crash it is the old one or the new one, as a whole.
+
+    One process at a time; what a crash leaves of a draft is used up by the next. Raises `OSError`, and leaves no draft.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)  # on a full disk there is no room for half of it
+        raise
+    sync(path.parent)
+
+
 class FolderLock:
     """The folder is ours until this is released, or the process ends, however it ends.
 

@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from router.delivery import DeliveryState
+from router.delivery import ENDED, DeliveryState
 from router.ids import first_id
 from router.store.base import (
     AttemptLine,
@@ -52,6 +52,11 @@ _LONGEST_LOOK: Final = 5_000
 _TOP: Final = b""
 
 
+def quarantine_sizes(connection: sqlite3.Connection) -> dict[str, int]:
+    """How much of each source is in quarantine."""
+    return {row["source"]: row["bytes"] for row in connection.execute(SQL["quarantine_sizes"])}
+
+
 def summary(connection: sqlite3.Connection) -> Summary:
     """The sums."""
     total = {row["name"]: row["n"] for row in connection.execute(SQL["totals"])}
@@ -79,7 +84,14 @@ def backlog(connection: sqlite3.Connection) -> dict[str, Mapping[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for row in connection.execute(SQL["delivery_totals"]):
         found.setdefault(row["sink"], {})[row["state"]] = row["n"]
+    for row in connection.execute(SQL["ended"]):
+        found.setdefault(row["sink"], {})[ENDED] = row["n"]
     return dict(found)
+
+
+def unread(connection: sqlite3.Connection) -> int:
+    """How many unreadable bodies nobody has ended."""
+    return int(connection.execute(SQL["unread"]).fetchone()["n"])
 
 
 def oldest(connection: sqlite3.Connection) -> dict[str, datetime]:
@@ -138,7 +150,7 @@ def quarantined(
     connection: sqlite3.Connection, *, wanted: Wanted, after: str | None, limit: int
 ) -> Page[QuarantineLine]:
     """A page of unreadable bodies."""
-    counting = Wanted(since=wanted.since, until=wanted.until, source=wanted.source)
+    counting = Wanted(since=wanted.since, until=wanted.until, source=wanted.source, ended=wanted.ended)
     return _page(connection, SQL["quarantined"], quarantine_line, {}, counting, after=after, limit=limit)
 
 
@@ -200,6 +212,7 @@ def _fits(of: Mapping[str, str | None], wanted: Wanted, row: sqlite3.Row) -> boo
         and (wanted.channel is None or _same(wanted.channel, row["channel_id"], row["channel_name"]))
         and (wanted.route is None or wanted.route in shown_list(row["routes"]))
         and (wanted.reason is None or _holds(row["reason"], wanted.reason))
+        and (wanted.ended is None or bool(row["ended"]) is wanted.ended)
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from router.store.sqlite.taking_in import Acceptance
 
 #: One purge removes no more than about this: what is removed is overwritten first, and all of that goes into the log.
-_LARGEST_PURGE: Final = 16 * 2**20
+LARGEST_PURGE: Final = 16 * 2**20
 _NOT_THERE: Final = "body {} is in quarantine no longer: it was read again meanwhile, or its time was over"
 
 
@@ -43,10 +43,20 @@ def replay(connection: sqlite3.Connection, delivery_id: str, *, sink: str | None
 
 
 def end(connection: sqlite3.Connection, delivery_id: str, *, reason: str, now: datetime) -> None:
-    """Give a pending delivery up."""
+    """Give a pending delivery up, or let a dead one rest."""
     if connection.execute(SQL["end"], {"id": delivery_id, "reason": reason, "now": micros(now)}).rowcount == 0:
-        state = _delivery(connection, delivery_id)["state"]
-        message = f"delivery {delivery_id} is {state}: only a pending one can be ended"
+        row = _delivery(connection, delivery_id)
+        state = "ended already" if row["ended"] else f"{row['state']}: only a pending or a dead one can be ended"
+        message = f"delivery {delivery_id} is {state}"
+        raise Conflict(message)
+
+
+def end_quarantined(connection: sqlite3.Connection, quarantine_id: str, *, reason: str) -> None:
+    """Let an unreadable body rest."""
+    if connection.execute(SQL["end_quarantined"], {"id": quarantine_id, "reason": reason}).rowcount == 0:
+        if connection.execute(SQL["is_quarantined"], {"id": quarantine_id}).fetchone() is None:
+            raise Conflict(_NOT_THERE.format(quarantine_id))
+        message = f"body {quarantine_id} is ended already"
         raise Conflict(message)
 
 
@@ -97,19 +107,20 @@ def purge(
     quarantine: datetime | None,
     seen: datetime | None,
     limit: int,
+    largest: int = LARGEST_PURGE,
 ) -> Purged:
-    """Remove what is older than these times, some of it where it is much."""
+    """Remove what is older than these times, some of it where it is more than `largest`."""
     removed_events = deliveries = quarantined = forgotten = 0
     limit = max(limit, 0)  # below, SQLite knows no limit
     if events is not None:
         old = connection.execute(SQL["old_events"], {"before": micros(events), "limit": limit}).fetchall()
-        rows = _first(old)
+        rows = _first(old, largest)
         deliveries = connection.executemany(SQL["remove_deliveries"], rows).rowcount if rows else 0
         connection.executemany(SQL["remove_event"], rows)
         removed_events = len(rows)
     if quarantine is not None:
         old = connection.execute(SQL["old_quarantine"], {"before": micros(quarantine), "limit": limit}).fetchall()
-        rows = _first(old)
+        rows = _first(old, largest)
         connection.executemany(SQL["remove_quarantined"], rows)
         quarantined = len(rows)
     if seen is not None:
@@ -120,7 +131,7 @@ def purge(
     return Purged(removed_events, deliveries, quarantined, forgotten)
 
 
-def _first(rows: Iterable[sqlite3.Row]) -> list[dict[str, int]]:
+def _first(rows: Iterable[sqlite3.Row], largest: int) -> list[dict[str, int]]:
     """The numbers of the first rows, as parameters, until their size is enough for one commit; one at least.
 
     Numbers, because an id may be damaged: what cannot be named must go all the same.
@@ -128,7 +139,7 @@ def _first(rows: Iterable[sqlite3.Row]) -> list[dict[str, int]]:
     first: list[dict[str, int]] = []
     size = 0
     for row in rows:
-        if first and size + row["size"] > _LARGEST_PURGE:
+        if first and size + row["size"] > largest:
             break
         first.append({"number": row["number"]})
         size += row["size"]

@@ -1,5 +1,6 @@
 -- Every statement of the SQLite engine: a name, a sentence, the SQL. Times are microseconds since the epoch.
--- A list that starts at the newest is asked for what is below x'', which is above every id.
+-- A list that starts at the newest is asked for what is below x'', which is above every id. `+sink` is no index to
+-- SQLite, which would else go through all deliveries that a sink ever had to find the few of one event.
 
 -- begin: Start a write; nobody else writes until its end.
 BEGIN IMMEDIATE;
@@ -27,6 +28,9 @@ PRAGMA wal_checkpoint(PASSIVE);
 
 -- empty_log: Copy the log into the database file and cut it to nothing, waiting a little for readers.
 PRAGMA wal_checkpoint(TRUNCATE);
+
+-- spare_pages: How many pages of the database hold nothing.
+PRAGMA freelist_count;
 
 
 -- see: Count a content of a call as seen; a new one is the call's next revision, a known one answers its first event.
@@ -85,29 +89,45 @@ RETURNING id;
 -- quarantine_bytes: How much of a source is in quarantine.
 SELECT bytes FROM quarantine_totals WHERE source = :source;
 
+-- quarantine_sizes: How much of each source is in quarantine.
+SELECT source, bytes FROM quarantine_totals;
+
 
 -- claim_due: Claim the deliveries of a sink that have been due for the longest.
 UPDATE deliveries
-SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
+SET state = 'claimed', attempt = attempt + 1, claimed_at = :now, claimed_until = :until
 WHERE id IN (
     SELECT id FROM deliveries
-    WHERE sink = :sink AND state = 'pending' AND due <= :now
+    WHERE sink = :sink AND state = 'pending' AND due <= :now AND (lost < :suspect_after OR :alone)
     ORDER BY due, id LIMIT :limit
 )
-RETURNING id;
+RETURNING id, lost, due;
 
 -- claim_probe: Claim for a lane that is down: what it holds counts as due.
 UPDATE deliveries
-SET state = 'claimed', attempt = attempt + 1, held = 0, claimed_at = :now, claimed_until = :until
+SET state = 'claimed', attempt = attempt + 1, claimed_at = :now, claimed_until = :until
 WHERE id IN (
     SELECT id FROM deliveries
-    WHERE sink = :sink AND state = 'pending' AND (due <= :now OR held)
+    WHERE sink = :sink AND state = 'pending' AND (due <= :now OR held) AND (lost < :suspect_after OR :alone)
     ORDER BY due, id LIMIT :limit
 )
-RETURNING id;
+RETURNING id, lost, due;
+
+-- suspects: How many claimed deliveries were lost so often that they are suspected.
+SELECT count(*) AS n FROM deliveries
+WHERE state = 'claimed' AND state <> 'delivered' AND lost >= :suspect_after;
+
+-- unclaim: A claim that nobody has heard of was never made.
+UPDATE deliveries
+SET state = 'pending', attempt = attempt - 1, claimed_at = NULL, claimed_until = NULL
+WHERE id = :id;
 
 -- next_due: When the next pending delivery of a sink is due.
 SELECT min(due) AS due FROM deliveries WHERE sink = :sink AND state = 'pending';
+
+-- next_due_beside: The same while a suspect is claimed: others must wait for that, at least until `later`.
+SELECT min(CASE WHEN lost < :suspect_after THEN due ELSE max(due, :later) END) AS due
+FROM deliveries WHERE sink = :sink AND state = 'pending';
 
 -- claimed: A delivery with all that its sink is given; nothing of the event where damage has parted the two.
 SELECT
@@ -116,20 +136,20 @@ SELECT
     CASE WHEN events.revision > 1 THEN (
         SELECT earlier.remote_id FROM seen JOIN deliveries AS earlier ON earlier.event_id = seen.event_id
         WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision < events.revision
-            AND earlier.sink = deliveries.sink AND earlier.remote_id IS NOT NULL
+            AND +earlier.sink = deliveries.sink AND earlier.remote_id IS NOT NULL
         ORDER BY seen.revision, earlier.id LIMIT 1
     ) END AS follows,
     EXISTS (
         SELECT 1 FROM seen JOIN deliveries AS later ON later.event_id = seen.event_id
         WHERE seen.source = events.source AND seen.call = events.seen_call AND seen.revision > events.revision
-            AND later.sink = deliveries.sink AND later.state = 'delivered'
+            AND +later.sink = deliveries.sink AND later.state = 'delivered'
     ) AS superseded
 FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
 WHERE deliveries.id = :id;
 
 -- settle_done: An attempt delivered.
 UPDATE deliveries
-SET state = 'delivered', claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = NULL,
+SET state = 'delivered', held = 0, claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = NULL,
     remote_id = :remote_id, recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
@@ -141,7 +161,7 @@ WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
 -- settle_dead: An attempt was the last.
 UPDATE deliveries
-SET state = 'dead', claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = :reason,
+SET state = 'dead', held = 0, claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = :reason,
     recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
@@ -156,7 +176,7 @@ WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
 -- release: Give a claim back.
 UPDATE deliveries
-SET state = 'pending', claimed_at = NULL, claimed_until = NULL, due = :now
+SET state = 'pending', held = 0, claimed_at = NULL, claimed_until = NULL, due = :now
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
 -- add_lost: Remember that the router vanished during these tries.
@@ -170,9 +190,17 @@ SET state = CASE WHEN lost + 1 < :poison_after THEN 'pending' ELSE 'dead' END,
     due = CASE WHEN lost + 1 < :poison_after THEN :now ELSE due END,
     settled_at = CASE WHEN lost + 1 < :poison_after THEN NULL ELSE :now END,
     reason = CASE WHEN lost + 1 < :poison_after THEN :reason ELSE :poison END,
-    lost = lost + 1, claimed_at = NULL, claimed_until = NULL
+    lost = lost + 1, held = 0, claimed_at = NULL, claimed_until = NULL
 WHERE state = 'claimed' AND state <> 'delivered' AND (:everything OR claimed_until <= :now)
 RETURNING id, sink, state;
+
+-- move_waits: Move with the clock what is not due, or would not be any more.
+UPDATE deliveries SET due = CASE WHEN due > :before THEN due - :before + :now ELSE :now END
+WHERE state = 'pending' AND state <> 'delivered' AND due > min(:before, :now);
+
+-- move_claims: Move with the clock the end of claims that run.
+UPDATE deliveries SET claimed_until = claimed_until - :before + :now
+WHERE state = 'claimed' AND state <> 'delivered' AND claimed_until > :before;
 
 -- lanes: Every lane that was set.
 SELECT sink, state, next_at, failures, reason, since FROM lanes;
@@ -189,7 +217,7 @@ UPDATE deliveries SET held = 0, due = :now WHERE sink = :sink AND state = 'pendi
 
 
 -- state_of: Where a delivery stands.
-SELECT event_id, sink, state FROM deliveries WHERE id = :id;
+SELECT event_id, sink, state, ended FROM deliveries WHERE id = :id;
 
 -- mark_replayed: A dead delivery has got a successor.
 UPDATE deliveries SET state = 'replayed' WHERE id = :id;
@@ -198,12 +226,21 @@ UPDATE deliveries SET state = 'replayed' WHERE id = :id;
 INSERT INTO deliveries (id, event_id, sink, state, accepted_at, due, replay_of)
 VALUES (:id, :event_id, :sink, 'pending', :now, :now, :replay_of);
 
--- end: Give a pending delivery up.
-UPDATE deliveries SET state = 'dead', held = 0, settled_at = :now, reason = :reason
-WHERE id = :id AND state = 'pending';
+-- end: Give a pending delivery up, or let a dead one rest; why it had failed stays readable.
+UPDATE deliveries SET
+    state = 'dead', held = 0, ended = 1,
+    settled_at = CASE WHEN state = 'dead' THEN settled_at ELSE :now END,
+    reason = CASE WHEN reason IS NULL THEN :reason ELSE :reason || ' (before: ' || reason || ')' END
+WHERE id = :id AND (state = 'pending' OR (state = 'dead' AND NOT ended));
 
 -- leave_quarantine: Take a body out of quarantine.
 DELETE FROM quarantine WHERE id = :id RETURNING times, last_at;
+
+-- end_quarantined: Let an unreadable body rest.
+UPDATE quarantine SET ended = :reason WHERE id = :id AND ended IS NULL;
+
+-- is_quarantined: Whether a body is in quarantine.
+SELECT 1 FROM quarantine WHERE id = :id;
 
 -- keep_unread: Remember why a body is still unreadable.
 UPDATE quarantine SET reason = :reason WHERE id = :id;
@@ -254,6 +291,12 @@ SELECT name, n FROM totals UNION ALL SELECT routed, n FROM event_totals;
 -- delivery_totals: Deliveries by sink and state.
 SELECT sink, state, n FROM delivery_totals WHERE n > 0 ORDER BY sink, state;
 
+-- ended: How many dead letters of each sink were ended.
+SELECT sink, count(*) AS n FROM deliveries WHERE state = 'dead' AND ended GROUP BY sink;
+
+-- unread: How many unreadable bodies nobody has ended.
+SELECT (SELECT n FROM totals WHERE name = 'quarantined') - (SELECT count(*) FROM quarantine WHERE ended IS NOT NULL) AS n;
+
 -- oldest: When the oldest delivery that is still owed was accepted, by sink.
 SELECT sink, (
     SELECT min(accepted_at) FROM deliveries INDEXED BY deliveries_owed
@@ -270,14 +313,14 @@ WHERE events.id = :id;
 -- events: Events, newest first; `sink` where they are or were owed to that one.
 SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes,
     CASE WHEN :sink IS NOT NULL AND EXISTS (
-        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.sink = :sink
+        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND +deliveries.sink = :sink
     ) THEN :sink END AS sink
 FROM events WHERE id < :after AND id >= :since ORDER BY id DESC;
 
 -- events_unrouted: Events that our routing failed for, as `events`.
 SELECT sequence, id, source, format, received_at, revision, direction, call_id, channel_id, channel_name, routed, routes,
     CASE WHEN :sink IS NOT NULL AND EXISTS (
-        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.sink = :sink
+        SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND +deliveries.sink = :sink
     ) THEN :sink END AS sink
 FROM events WHERE routed = 'unrouted' AND id < :after AND id >= :since ORDER BY id DESC;
 
@@ -309,11 +352,11 @@ WHERE deliveries.state = :state AND deliveries.state <> 'delivered' AND deliveri
 ORDER BY deliveries.id DESC;
 
 -- quarantined: Unreadable bodies, newest first.
-SELECT id, source, reason, size, received_at, times, last_at
+SELECT id, source, reason, size, received_at, times, last_at, ended
 FROM quarantine WHERE id < :after AND id >= :since ORDER BY id DESC;
 
 -- quarantined_body: One unreadable body.
-SELECT id, source, reason, size, received_at, times, last_at, digest, content_type, body
+SELECT id, source, reason, size, received_at, times, last_at, ended, digest, content_type, body
 FROM quarantine WHERE id = :id;
 
 -- channels: Channels, the one with the newest call first.

@@ -49,9 +49,13 @@ class Readers:
             raise StoreError(message) from None
         return await answer
 
-    def close(self) -> None:
-        """Finish what was begun, and close."""
+    def stop(self) -> None:
+        """Finish what was begun, and begin nothing more."""
         self._threads.shutdown()
+
+    def close(self) -> None:
+        """Close the connections; a repeat does nothing."""
+        self.stop()
         while not self._idle.empty():
             self._idle.get().close()
 

@@ -239,6 +239,7 @@ def delivery_line(row: sqlite3.Row) -> DeliveryLine:
             parts=shown_list(row["parts"]),
             remote_id=row["remote_id"],
             replay_of=row["replay_of"],
+            ended=bool(row["ended"]),
         )
 
 
@@ -264,6 +265,7 @@ def quarantine_line(row: sqlite3.Row) -> QuarantineLine:
             received_at=_shown_moment(row["received_at"]),
             times=_of_type(int, row["times"]),
             last_at=_shown_moment(row["last_at"]),
+            ended=row["ended"],
         )
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
+from router.failpoints import Failpoint, reached
 from router.store.sqlite.queries import SQL
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
         if _version(connection) != migration.version:
             message = f"migration {migration.version} did not set its user_version"
             raise StoreError(message)
+        reached(Failpoint.IN_MIGRATION)
         connection.execute(SQL["commit"])
     except BaseException:
         if connection.in_transaction:

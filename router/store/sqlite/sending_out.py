@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from router.delivery import Again, Dead, Done, LaneState
-from router.store.base import POISON_AFTER, Claim, Retaken, Settlement
+from router.failpoints import Failpoint, reached
+from router.store.base import DAMAGED, LOOK_AGAIN, LOST, POISON, POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
@@ -17,21 +18,30 @@ if TYPE_CHECKING:
 
     from router.delivery import Decision, LaneRow
 
-_LOST: Final = "the router was lost during this delivery"
-_POISON: Final = f"poison: the router was lost during this delivery {POISON_AFTER} times"
-_DAMAGED: Final = "the stored event is damaged: its bytes are not those that were stored"
-
 
 def claim(
     connection: sqlite3.Connection, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool
 ) -> tuple[list[sqlite3.Row], datetime | None]:
     """Claim what is due; rows of `claimed`, earliest due first, and when the next one is due."""
     query = SQL["claim_probe" if probe else "claim_due"]
-    row = {"sink": sink, "limit": max(limit, 0), "now": micros(now), "until": micros(until)}
-    ids = [{"id": row["id"]} for row in connection.execute(query, row).fetchall()]
+    row = {
+        "sink": sink,
+        "limit": max(limit, 0),
+        "now": micros(now),
+        "until": micros(until),
+        "later": micros(now + LOOK_AGAIN),
+        "suspect_after": SUSPECT_AFTER,
+    }
+    alone = connection.execute(SQL["suspects"], row).fetchone()["n"] == 0
+    claimed = connection.execute(query, {**row, "alone": alone}).fetchall()
+    ids = [{"id": row["id"]} for row in claimed if row["lost"] < SUSPECT_AFTER]
+    suspects = sorted((row["due"], row["id"]) for row in claimed if row["lost"] >= SUSPECT_AFTER)
+    ids += [{"id": id_} for _, id_ in suspects[:1]]
+    connection.executemany(SQL["unclaim"], [{"id": id_} for _, id_ in suspects[1:]])
     found: list[sqlite3.Row | None] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
     rows = [row for row in found if row is not None]  # an id that is damaged itself finds nothing: lost until poison
-    next_due = connection.execute(SQL["next_due"], {"sink": sink}).fetchone()["due"]
+    beside = not alone or bool(suspects)
+    next_due = connection.execute(SQL["next_due_beside" if beside else "next_due"], row).fetchone()["due"]
     return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), readable_moment(next_due)
 
 
@@ -52,7 +62,7 @@ def bury(connection: sqlite3.Connection, damaged: Sequence[dict[str, Any]], *, n
     """Make dead what cannot be delivered because its event is damaged."""
     for fence in damaged:
         row = {**fence, "started_at": None, "now": micros(now), "outcome": "refused", "recipient": None, "parts": None}
-        _settle(connection, Dead(_DAMAGED), row)
+        _settle(connection, Dead(DAMAGED), row)
 
 
 def settle(connection: sqlite3.Connection, claim: Claim, settlement: Settlement) -> bool:
@@ -81,6 +91,7 @@ def _settle(connection: sqlite3.Connection, decision: Decision, row: dict[str, A
             assert_never(decision)
     if connection.execute(SQL[query], {**row, **more}).rowcount == 0:
         return False
+    reached(Failpoint.IN_SETTLE)
     connection.execute(SQL["add_attempt"], {**row, **more})
     return True
 
@@ -97,8 +108,8 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
     row = {
         "now": micros(now),
         "everything": everything,
-        "reason": _LOST,
-        "poison": _POISON,
+        "reason": LOST,
+        "poison": POISON,
         "poison_after": POISON_AFTER,
     }
     connection.execute(SQL["add_lost"], row)
@@ -108,6 +119,13 @@ def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -
         lost=len(taken),
         poison=tuple((row["sink"], row["id"]) for row in taken if row["state"] == "dead"),
     )
+
+
+def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime) -> None:
+    """Move what waits with the clock."""
+    row = {"before": micros(before), "now": micros(now)}
+    connection.execute(SQL["move_waits"], row)
+    connection.execute(SQL["move_claims"], row)
 
 
 def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:

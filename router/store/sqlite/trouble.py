@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from typing import TYPE_CHECKING
 
-from router.errors import StoreError
+from router.errors import StoreError, StoreFull
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,11 +44,22 @@ def spoils_connection(error: BaseException) -> bool:
     return code(error) in _ADVICE and code(error) != sqlite3.SQLITE_FULL
 
 
+def disk_is_full(error: BaseException) -> bool:
+    """Whether it may succeed with more room on the disk. (The memory that a log's readers share is a file, too.)."""
+    if isinstance(error, sqlite3.Error):
+        return code(error) == sqlite3.SQLITE_FULL or (
+            getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE
+        )
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def explain(error: Exception, path: Path) -> StoreError:
     """The error for callers; it names the database, what failed, and what to do."""
     match error:
         case StoreError():
             return type(error)(str(error))
+        case sqlite3.Error() if disk_is_full(error):
+            return StoreFull(f"{path}: {_ADVICE[sqlite3.SQLITE_FULL]} ({error.sqlite_errorname})")
         case sqlite3.Error() if code(error) in _ADVICE:
             return StoreError(f"{path}: {_ADVICE[code(error)]} ({error.sqlite_errorname})")
         case sqlite3.Error():

@@ -4,6 +4,8 @@ Each operation has a savepoint, so that one that fails does not fail its neighbo
 SQLite left the transaction, all of them fail, and the connection is given up: a failed fsync is never repeated on the
 same descriptor. The next batch opens a new one. The same thread moves the log into the database file, when nothing
 waits, because SQLite before 3.51.3 could damage a database that one connection writes while another moves its log.
+
+A disk that is full takes no calls, and what else is to be written goes on from the reserve (`reserve`).
 """
 
 from __future__ import annotations
@@ -14,26 +16,23 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from router.errors import StoreBusy, StoreError
+from router.store.sqlite.batch import PAGE, PAGES_PER_WRITE, Batch, Write
 from router.store.sqlite.database import Moved
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.trouble import spoils_connection
+from router.store.sqlite.trouble import disk_is_full, spoils_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from router.store.base import Effort
     from router.store.sqlite.database import Database
+    from router.store.sqlite.reserve import Reserve
 
 T = TypeVar("T")
-
-#: A commit takes no more than this, so that the first of it does not wait for ever.
-LARGEST_BATCH: Final = 1_000
-LARGEST_BATCH_BYTES: Final = 16 * 2**20
 
 #: Together with the number of writes, what may wait: bodies are held in memory until their commit.
 LARGEST_QUEUE_BYTES: Final = 256 * 2**20
@@ -44,9 +43,11 @@ IDLE: Final = 0.05
 #: … or at this size, whoever waits. (At 64 MiB the slowest answers took twice as long, and no more went through.)
 LARGEST_LOG: Final = 16 * 2**20
 
-#: About what one write puts into the log besides its own bytes (rows of five tables and their indexes).
-_PAGES_PER_WRITE: Final = 8
-_PAGE: Final = 4096
+
+#: Seconds until readers that were in the way are waited for again.
+PATIENCE_WITH_READERS: Final = 30.0
+#: No queue needs more room than this on the disk.
+_AMPLE: Final = 4 * LARGEST_QUEUE_BYTES
 
 
 class _Next(Enum):
@@ -55,38 +56,6 @@ class _Next(Enum):
     WORK = auto()
     MOVE = auto()
     STOP = auto()
-
-
-@dataclass(slots=True, eq=False, repr=False)  # the event loop's own log may show it: no call may be in that
-class _Write:
-    """One operation, and who waits for it. `weight`: its bytes. `alone`: not within a transaction."""
-
-    operation: Callable[[sqlite3.Connection], object]
-    future: asyncio.Future[Any]
-    weight: int = 0
-    alone: bool = False
-    result: object = None
-    error: Exception | None = None
-
-
-@dataclass(slots=True, repr=False)
-class _Batch:
-    """The writes that share a commit."""
-
-    writes: list[_Write] = field(default_factory=list)
-    weight: int = 0
-
-    @property
-    def alone(self) -> bool:
-        return bool(self.writes) and self.writes[0].alone
-
-    @property
-    def has_room(self) -> bool:
-        return len(self.writes) < LARGEST_BATCH and self.weight < LARGEST_BATCH_BYTES and not self.alone
-
-    def add(self, write: _Write) -> None:
-        self.writes.append(write)
-        self.weight += write.weight
 
 
 class Writer:
@@ -99,6 +68,7 @@ class Writer:
     def __init__(
         self,
         database: Database,
+        reserve: Reserve,
         effort: Effort,
         *,
         open_first: Callable[[], sqlite3.Connection],
@@ -108,13 +78,14 @@ class Writer:
         waiting: int,
     ) -> None:
         self._database = database
+        self._reserve = reserve
         self._effort = effort
         self._open_first = open_first
         self._open_again = open_again
         self._before_close = before_close
         self._after_close = after_close
         self._limit = waiting
-        self._queue: deque[_Write] = deque()
+        self._queue: deque[Write] = deque()
         self._queued_bytes = 0
         self._wake = threading.Condition()
         self._stopping = False
@@ -122,6 +93,12 @@ class Writer:
         #: About how many pages the log has that are not in the database file.
         self._unmoved = 0
         self._log_size = 0
+        #: About how many bytes the database has yet to take up from the log.
+        self._promised = 0
+        #: Bytes of free pages in the database, when the log was moved last.
+        self._spare = 0
+        #: When the log may be cut to make room, after readers were in the way.
+        self._cut_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[Exception | None] = self._loop.create_future()
         self._stopped: asyncio.Future[Exception | None] = self._loop.create_future()
@@ -147,8 +124,9 @@ class Writer:
 
         Raises `StoreBusy`, with nothing queued, where too much waits: what takes calls in (`intake`) at the limit,
         the rest at twice as much, because refusing to write down what has happened would make it happen again.
+        Raises `StoreFull`: calls before they are written, where the disk has too little room.
         """
-        write = _Write(operation, self._loop.create_future(), weight, alone)
+        write = Write(operation, self._loop.create_future(), weight, intake, alone)
         with self._wake:
             if self._stopping:
                 raise StoreError(_CLOSED)
@@ -192,6 +170,7 @@ class Writer:
                 self._commit()
             if step is _Next.MOVE or (self._log_size > LARGEST_LOG and self._unmoved >= PAGES_TO_MOVE):
                 self._move_log()
+            self._reserve.fill()
 
     def _wait(self) -> _Next:
         with self._wake:
@@ -200,26 +179,45 @@ class Writer:
                 return _Next.MOVE
             return _Next.WORK if self._queue else _Next.STOP
 
-    def _take(self, batch: _Batch) -> list[_Write]:
-        """Put what waits and fits into the batch; one that goes alone goes into an empty batch only."""
-        taken: list[_Write] = []
+    def _take(self, batch: Batch) -> list[Write]:
+        """Put what waits and fits into the batch; one that goes alone goes into an empty batch only.
+
+        Calls that the disk has no room for are refused.
+        """
+        taken: list[Write] = []
+        refused: list[Write] = []
         with self._wake:
             while self._queue and batch.has_room and not (batch.writes and self._queue[0].alone):
                 write = self._queue.popleft()
                 self._queued_bytes -= write.weight
-                batch.add(write)
-                taken.append(write)
+                (taken if batch.add(write) else refused).append(write)
+        for write in refused:
+            write.error = self._reserve.refusal()
+        self._tell(_answer, refused)
         return taken
 
+    def _room(self) -> int:
+        """Bytes that calls may take on the disk; where more waits, the log is moved and, if that helps, cut first."""
+        room = self._reserve.room(self._promised, self._spare)
+        with self._wake:
+            wanted = sum(2 * write.size for write in self._queue if write.intake) if room < _AMPLE else 0
+        if wanted and room <= wanted and self._unmoved:
+            self._move_log()
+            room = self._reserve.room(self._promised, self._spare)
+        helps = self._reserve.beyond(self._promised, self._spare) + self._log_size > wanted
+        if wanted and room <= wanted and helps and time.monotonic() >= self._cut_at:
+            self._move_log(cut=True)
+            room = self._reserve.room(self._promised, self._spare)
+        return room
+
     def _commit(self) -> None:
-        batch = _Batch()
-        taken = self._take(batch)
+        batch = Batch(self._room())
+        self._take(batch)
+        if not batch.writes:
+            return
         try:
-            connection = self._connected()
-            if batch.alone:
-                taken[0].result = taken[0].operation(connection)
-            else:
-                self._commit_together(connection, batch, taken)
+            while not self._done(batch):
+                pass
             self._log_size = self._database.verify()
         except Exception as error:  # noqa: BLE001 - told to everyone in the batch
             self._give_up(rescue=isinstance(error, Moved))
@@ -230,8 +228,37 @@ class Writer:
             self._effort.writes += sum(write.error is None for write in batch.writes)
         self._tell(_answer, batch.writes)
 
-    def _commit_together(self, connection: sqlite3.Connection, batch: _Batch, taken: list[_Write]) -> None:
+    def _done(self, batch: Batch) -> bool:
+        """Do the batch; False where the disk was too full for it and may not be any more: nothing of it is done."""
+        connection = self._connected()
+        try:
+            if batch.alone:
+                batch.writes[0].result = batch.writes[0].operation(connection)
+            else:
+                self._commit_together(connection, batch)
+        except Exception as error:
+            if not disk_is_full(error):
+                raise
+            if connection.in_transaction:
+                connection.execute(SQL["rollback"])
+            if not self._made_room(batch, error):
+                raise
+            return False
+        return True
+
+    def _made_room(self, batch: Batch, error: Exception) -> bool:
+        """Do something about a full disk: refuse calls, move the log, give up some of the reserve."""
+        if calls := batch.without_calls():
+            for write in calls:
+                write.error = self._database.explain(error)
+                write.error.__cause__ = error
+            self._tell(_answer, calls)
+            return True
+        return (self._unmoved > 0 and self._move_log()) or self._reserve.give()
+
+    def _commit_together(self, connection: sqlite3.Connection, batch: Batch) -> None:
         connection.execute(SQL["begin"])
+        taken = list(batch.writes)
         while taken:
             for write in taken:
                 self._do(connection, write)
@@ -242,14 +269,16 @@ class Writer:
         self._effort.commit_writes.add(len(batch.writes))
         self._effort.commits += 1
         self._effort.largest_batch = max(self._effort.largest_batch, len(batch.writes))
-        self._unmoved += len(batch.writes) * _PAGES_PER_WRITE + 2 * batch.weight // _PAGE
+        self._unmoved += len(batch.writes) * PAGES_PER_WRITE + 2 * batch.weight // PAGE
+        self._promised += batch.size
 
-    def _do(self, connection: sqlite3.Connection, write: _Write) -> None:
+    def _do(self, connection: sqlite3.Connection, write: Write) -> None:
+        write.error = None
         connection.execute(SQL["begin_operation"])
         try:
             write.result = write.operation(connection)
         except Exception as error:
-            if spoils_connection(error) or not connection.in_transaction:
+            if spoils_connection(error) or not connection.in_transaction or (disk_is_full(error) and not write.intake):
                 raise
             connection.execute(SQL["undo_operation"])
             if isinstance(error, sqlite3.Error):
@@ -261,17 +290,24 @@ class Writer:
                 write.error = error
         connection.execute(SQL["end_operation"])
 
-    def _move_log(self) -> None:
-        """Move the log into the database file; cut it where it has grown too large."""
+    def _move_log(self, *, cut: bool = False) -> bool:
+        """Move the log into the database file; cut it where it has grown too large, or is to be. Whether that worked."""
         self._unmoved = 0
         try:
             connection = self._connected()
-            _, pages, moved = connection.execute(SQL["move_log"]).fetchone()
-            if pages == moved and self._log_size > LARGEST_LOG:
-                self._database.empty_log(connection)
-            self._effort.checkpoints += 1
+            _, pages, moved = self._reserve.spend(lambda: connection.execute(SQL["move_log"]).fetchone())
+            if pages == moved and (cut or self._log_size > LARGEST_LOG):
+                if self._database.empty_log(connection):
+                    self._log_size = 0
+                else:
+                    self._cut_at = time.monotonic() + PATIENCE_WITH_READERS
+            (spare,) = connection.execute(SQL["spare_pages"]).fetchone()
         except Exception:  # noqa: BLE001 - nobody waits for this; the next write meets the same trouble and says so
             self._give_up()
+            return False
+        self._promised, self._spare = (pages - moved) * PAGE, spare * PAGE
+        self._effort.checkpoints += 1
+        return True
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -318,7 +354,7 @@ _CLOSED: Final = "the store is closed"
 _NO_UNICODE: Final = "a text is not valid Unicode and cannot be stored"
 
 
-def _answer(batch: Sequence[_Write]) -> None:
+def _answer(batch: Sequence[Write]) -> None:
     for write in batch:
         if write.future.done():  # cancelled: the write is done all the same
             continue

@@ -3,4 +3,4 @@
 CREATE INDEX deliveries_owed ON deliveries (sink, accepted_at) WHERE state IN ('pending', 'claimed');
 CREATE INDEX quarantine_by_source ON quarantine (source, last_at);
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

@@ -1,0 +1,205 @@
+"""The oracle: a process of its own that posts calls, and writes down on the disk every answer before it goes on.
+
+    python oracle.py HOST PORT PATH LEDGER [--clients 4] [--seed 0]
+
+Until SIGTERM. It is no part of the router and has nothing of it, so that it lives and remembers whatever becomes of the
+router. What a call says, and whom it is owed to, can be told from its id alone. A sender like sipgate does not send again
+what it got no answer to; this one does so with every second one, and now and then with what was answered, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import threading
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+#: The sinks, and the channel of those calls that a mail goes out for, too.
+EVERYWHERE = ("web", "archive")
+WITH_MAIL = (*EVERYWHERE, "mail")
+MAILED = "Post"
+#: Seconds to wait for an answer.
+PATIENCE = 30.0
+#: Seconds between two calls of a client, on average: a router that is killed all the time must be able to keep up.
+PAUSE = 0.16
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A call that was about to be posted."""
+
+    call: str
+    digest: str
+    owed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call that was answered 2xx: what the answer says."""
+
+    call: str
+    event: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that was answered otherwise."""
+
+    call: str
+    status: int
+
+
+@dataclass
+class Ledger:
+    """What was posted, and what was answered."""
+
+    posted: dict[str, Posted] = field(default_factory=dict)
+    answered: list[Answered] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    def add(self, entry: Posted | Answered | Refused) -> None:
+        match entry:
+            case Posted():
+                self.posted[entry.call] = entry
+            case Answered():
+                self.answered.append(entry)
+            case Refused():
+                self.refused.append(entry)
+
+    @classmethod
+    def read(cls, file: Path) -> Ledger:
+        """What a process wrote."""
+        ledger = cls()
+        for line in file.read_text(encoding="utf-8").splitlines():
+            said = json.loads(line)
+            match said.pop("is"):
+                case "Posted":
+                    ledger.add(Posted(said["call"], said["digest"], tuple(said["owed"])))
+                case "Answered":
+                    ledger.add(Answered(**said))
+                case "Refused":
+                    ledger.add(Refused(**said))
+        return ledger
+
+
+def is_mailed(call: str) -> bool:
+    """Every fourth."""
+    return zlib.crc32(call.encode()) % 4 == 0
+
+
+def body(call: str) -> bytes:
+    """A call as sipgate posts it; one in fifty is long."""
+    dice = zlib.crc32(call.encode())
+    said = "Frage zur Rechnung. " * (9_000 if dice % 50 == 7 else dice % 40)
+    about = {"id": call, "caller": "+4915228817386", "callee": "+493023125014", "direction": "inbound"}
+    channel = MAILED if is_mailed(call) else "Support"
+    return json.dumps({"call": about, "channel": {"name": channel}, "summary": f"{call}: {said}"}).encode()
+
+
+def posted(call: str) -> Posted:
+    return Posted(call, hashlib.sha256(body(call)).hexdigest(), WITH_MAIL if is_mailed(call) else EVERYWHERE)
+
+
+def answer(call: str, status: int, text: bytes) -> Answered | Refused:
+    """What came back to a call."""
+    if status not in (200, 202):
+        return Refused(call, status)
+    said = json.loads(text)
+    return Answered(call, said["event"], said.get("duplicate", False))
+
+
+class Sender(threading.Thread):
+    """One client: posts a call, waits for the answer, writes it down, posts the next."""
+
+    def __init__(self, name: str, oracle: Oracle) -> None:
+        super().__init__(name=name)
+        self._oracle = oracle
+        self._dice = random.Random(f"{oracle.seed} {name}")
+        self._connection = http.client.HTTPConnection(oracle.host, oracle.port, timeout=PATIENCE)
+        self._answered: list[str] = []
+
+    def run(self) -> None:
+        number = 0
+        while not self._oracle.stopping.is_set():
+            if self._answered and self._dice.random() < 0.05:
+                self._tell(self._dice.choice(self._answered))
+                continue
+            number += 1
+            call = f"{self.name}-{number}"
+            self._oracle.stopping.wait(self._dice.expovariate(1 / PAUSE))
+            self._oracle.write(posted(call))
+            while not self._tell(call) and self._dice.random() < 0.5 and not self._oracle.stopping.is_set():
+                pass
+
+    def _tell(self, call: str) -> bool:
+        """Post it; whether there was an answer. Where nobody listens, nothing was posted yet."""
+        while not self._oracle.stopping.is_set():
+            try:
+                self._connection.connect() if self._connection.sock is None else None
+            except OSError:
+                self._oracle.stopping.wait(0.01)
+                continue
+            try:
+                self._connection.request("POST", self._oracle.path, body(call), {"Content-Type": "application/json"})
+                came = self._connection.getresponse()
+                said = answer(call, came.status, came.read())
+            except (OSError, http.client.HTTPException):
+                self._connection.close()
+                return False
+            self._oracle.write(said)
+            self._answered.append(call)
+            return True
+        return False
+
+
+class Oracle:
+    """All clients, and the one ledger."""
+
+    def __init__(self, host: str, port: int, path: str, ledger: Path, *, clients: int, seed: str) -> None:
+        self.host, self.port, self.path, self.seed = host, port, path, seed
+        self.stopping = threading.Event()
+        self._file = ledger.open("ab", buffering=0)
+        self._turn = threading.Lock()
+        self._clients = [Sender(f"call-{number}", self) for number in range(clients)]
+
+    def write(self, entry: Posted | Answered | Refused) -> None:
+        """Write it down; an answer is on the disk when this returns."""
+        line = json.dumps({"is": type(entry).__name__, **asdict(entry)}).encode() + b"\n"
+        with self._turn:
+            self._file.write(line)
+            if not isinstance(entry, Posted):
+                os.fsync(self._file.fileno())
+
+    def run(self) -> None:
+        """Until SIGTERM, and until what was posted is answered, or never will be."""
+        signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
+        for client in self._clients:
+            client.start()
+        while not self.stopping.wait(1.0):
+            pass
+        for client in self._clients:
+            client.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("path")
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--seed", default="0")
+    said = parser.parse_args()
+    Oracle(said.host, said.port, said.path, said.ledger, clients=said.clients, seed=said.seed).run()
+
+
+if __name__ == "__main__":
+    main()
