@@ -87,11 +87,11 @@ class Since:
 
     def of(self, thing: Hashable, written: datetime, now: datetime) -> datetime:
         """When it began by the clock as it is now, never later than that; `written` is what was written down of it."""
-        at = now - self.timeline.passed(written, now)
         known, seen = self._seen.get(thing, (None, now))
-        if known != written and at <= now:
+        if known == written or written > now:
+            seen = min(seen, now) if known == written else now
+            self._seen[thing] = written, seen
+            written = seen
+        else:
             self._seen.pop(thing, None)
-            return at
-        seen = min(seen, now) if known == written else now
-        self._seen[thing] = written, seen
-        return seen
+        return now - self.timeline.passed(written, now)
