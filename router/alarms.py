@@ -143,7 +143,7 @@ class Alarms:
         register = self._register.looked(wrong, now)
         told = register.due(now)
         self._register = register.told(told, now)
-        to = () if self._hold else force.config.alarms.to
+        to = () if self._hold else self._ways.now.config.alarms.to
         for alarm in told:
             event = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
             self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)

@@ -19,7 +19,6 @@ from typing_extensions import override
 from router.about import version
 from router.alarm import Cause
 from router.delivery import LaneState, unended
-from router.formats import FORMATS
 from router.store.base import Effort
 
 if TYPE_CHECKING:
@@ -153,8 +152,6 @@ class Metrics:
         for source in sources:
             for result in ("event", "duplicate", "quarantined"):
                 self._received.labels(source, result)
-            for form in FORMATS:
-                self._accepted.labels(source, form)
         self._blocked.labels("")
         for sink in sinks:
             self._blocked.labels(sink)
