@@ -36,19 +36,26 @@ _dry_option = click.option("--dry-run", is_flag=True, help="Only count.")
 
 @asking
 @click.option("--to", help="To this sink instead of the old one.")
+@click.option("--ended", is_flag=True, help="Those that were ended, instead of those that nobody has ended.")
 @_dry_option
 @_all_option
 @of_deliveries
 @click.argument("delivery_ids", nargs=-1)
 def replay(
-    *, reach: Reach, as_json: bool, to: str | None, dry_run: bool, everything: bool,
+    *, reach: Reach, as_json: bool, to: str | None, ended: bool, dry_run: bool, everything: bool,
     where: dict[str, str], delivery_ids: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Owe dead letters again, by their ids or by what fits: new deliveries that name the old."""
+    """Owe dead letters again, by their ids or by what fits: new deliveries that name the old.
+
+    What was ended is replayed by its id, or with --ended.
+    """
     _refuse_both(delivery_ids, everything or where, dry=dry_run)
+    if delivery_ids and ended:
+        message = "--ended is about what fits; an id is replayed whether it was ended or not"
+        raise click.UsageError(message)
     remote = reach.router()
     if not delivery_ids:
-        body = {"where": where, "sink": to, "dry_run": dry_run}
+        body = {"where": where, "sink": to, "ended": ended, "dry_run": dry_run}
         _do_many(remote, ("deliveries", "replay"), body, "replayed", as_json=as_json)
     for delivery_id in delivery_ids:
         answer = remote.post("deliveries", delivery_id, "replay", shape={"delivery": str}, body={"sink": to})
@@ -71,7 +78,7 @@ def end(
 ) -> None:  # fmt: skip
     """Give pending deliveries up, or let dead letters rest, by their ids or by what fits.
 
-    What was pending is a dead letter then. No alarm speaks of what is ended; it can still be replayed, by its id.
+    What was pending is a dead letter then. No alarm speaks of what is ended; it can still be replayed, by its id or with --ended.
     """
     _refuse_both(delivery_ids, everything or orphaned or where, dry=dry_run)
     remote = reach.router()

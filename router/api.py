@@ -186,7 +186,9 @@ class Api:
     async def replay_many(self, asked: Asked) -> Many:
         """Owe dead letters again: those of a page of what fits."""
         ask: questions.ReplayMany = asked.body
-        replayed = self._repairs(asked).replay_many(await self._which(asked), sink=ask.sink, **_page(ask))
+        replayed = self._repairs(asked).replay_many(
+            await self._which(asked), sink=ask.sink, ended=ask.ended, **_page(ask)
+        )
         return _noted(asked, await replayed)
 
     async def end(self, asked: Asked) -> dict[str, str]:

@@ -12,17 +12,16 @@ from router.facts import Facts
 from router.failpoints import Failpoint, reached
 from router.formats import body as bodies
 from router.routing import Routed, RoutingTable
-from router.sink import Revisions
 from router.store.base import Accepted, Arrival, Duplicate, Owed, RoutedAs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
     from router.formats import Found, Manner
-    from router.lanes import Lane
     from router.metrics import Metrics
     from router.store.base import Store
     from router.ways import InForce, Ways
@@ -121,25 +120,19 @@ class Inbox:
         self, by: InForce, source: str, body: bytes, content_type: str | None, read: Understood, now: datetime
     ) -> Accepted | Duplicate:
         """One commit; what it gives birth to goes straight to its lane."""
-        owed = [_owed(by.lanes[sink], now) for sink in (read.routed.sinks if read.routed else ())]
+        owed = [by.lanes[sink].owed(now, born_claimed=True) for sink in (read.routed.sinks if read.routed else ())]
         reserved = {entry.sink for entry in owed if entry.claim_until is not None}
         try:
-            receipt = await self._store.accept(
-                Arrival(
-                    source=source,
-                    format=read.found.format,
-                    call=read.found.call,
-                    raw=read.found.raw,
-                    body=body,
-                    content_type=content_type,
-                    digest=read.digest,
-                    received_at=now,
-                    routed=_routed_as(read.routed),
-                    routes=read.routed.fired if read.routed else (),
-                    rules=by.config.table.digest,
-                    owed=tuple(owed),
-                )
+            arrival = arrival_of(
+                read,
+                source=source,
+                body=body,
+                content_type=content_type,
+                received_at=now,
+                rules=by.config.table.digest,
+                owed=owed,
             )
+            receipt = await self._store.accept(arrival)
             if isinstance(receipt, Accepted):
                 reached(Failpoint.AFTER_COMMIT)
                 for claim in receipt.claims:
@@ -195,12 +188,32 @@ class Inbox:
         self._metrics.accepted(source, read.found.format)
 
 
-def _owed(lane: Lane, now: datetime) -> Owed:
-    return Owed(
-        lane.name,
-        claim_until=lane.reserve(now),
-        once=lane.config.revisions is Revisions.IGNORE,
-        due=lane.policy.first(now),
+def arrival_of(
+    read: Understood,
+    *,
+    source: str,
+    body: bytes,
+    content_type: str | None,
+    received_at: datetime,
+    rules: str,
+    owed: Iterable[Owed],
+    accepted_at: datetime | None = None,
+) -> Arrival:
+    """What the store is given of a body that was read: `rules` decided, and it is owed to these."""
+    return Arrival(
+        source=source,
+        format=read.found.format,
+        call=read.found.call,
+        raw=read.found.raw,
+        body=body,
+        content_type=content_type,
+        digest=read.digest,
+        received_at=received_at,
+        accepted_at=accepted_at,
+        routed=_routed_as(read.routed),
+        routes=read.routed.fired if read.routed else (),
+        rules=rules,
+        owed=tuple(owed),
     )
 
 

@@ -17,8 +17,8 @@ from router.delivery import Again, LaneRow, LaneState, Outcome, Refused, Retry
 from router.errors import StoreError
 from router.pace import Pace
 from router.settling import STORE_PAUSE, Settling
-from router.sink import AlarmSink
-from router.store.base import Claim
+from router.sink import AlarmSink, Revisions
+from router.store.base import Claim, Owed
 from router.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -118,6 +118,15 @@ class Lane:
         return not self._ends
 
     # --- what others ask of it ---
+
+    def owed(self, now: datetime, *, born_claimed: bool = False) -> Owed:
+        """A delivery to this sink, for the store; with `born_claimed` a slot is reserved for it where there is one."""
+        return Owed(
+            self.name,
+            claim_until=self.reserve(now) if born_claimed else None,
+            once=self.config.revisions is Revisions.IGNORE,
+            due=self.policy.first(now),
+        )
 
     def reserve(self, now: datetime) -> datetime | None:
         """Take a slot for a delivery that is about to be born: until when to claim it, or None where it must wait.

@@ -157,15 +157,16 @@ class ToMany(Paged):
     def noted(self) -> dict[str, Any]:
         """What the log's line about it has: which, and what else was asked for. A reason is not logged."""
         where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
-        named = {name: getattr(self, name, None) or None for name in ("sink", "orphaned", "dry_run")}
+        named = {name: getattr(self, name, None) or None for name in ("sink", "ended", "orphaned", "dry_run")}
         return {"where": where.noted(), **named}
 
 
 class ReplayMany(ToMany):
     """Dead letters, owed again."""
 
-    where: OfDeliveries = Field(description="Which dead letters; {} is all that nobody has ended.")
+    where: OfDeliveries = Field(description="Which dead letters; {} is all of them.")
     sink: str | None = Field(None, description="To this sink instead of the old ones.")
+    ended: bool = Field(default=False, strict=True, description="Those that were ended, instead of the others.")
 
 
 class EndMany(ToMany, End):

@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from router.delivery import DeliveryState
 from router.errors import Conflict, StoreError, Unknown
 from router.facts import Facts
-from router.inbox import NotUnderstood, Unread, understand
-from router.sink import Revisions
-from router.store.base import Accepted, Arrival, Owed, RoutedAs
+from router.inbox import NotUnderstood, Unread, arrival_of, understand
+from router.store.base import Accepted, RoutedAs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
     from router.inbox import Receipt
-    from router.lanes import Lane
     from router.operations import Operations
-    from router.routing import Routed
     from router.store.base import Page, RoutedAgain, Wanted
 
 #: At once, of many: each may hold a large body in memory.
@@ -82,12 +78,12 @@ class Repairs:
         return new
 
     async def replay_many(
-        self, wanted: Wanted, *, sink: str | None = None, after: str | None, limit: int, dry: bool
+        self, wanted: Wanted, *, sink: str | None, ended: bool, after: str | None, limit: int, dry: bool
     ) -> Many:
-        """As `replay`, of a page of the dead letters that are wanted and not ended. Raises `Unknown` as there."""
+        """As `replay`, of a page of the dead letters wanted: the ended ones, or the others. Raises `Unknown` as there."""
         if sink is not None:
             self._operations.lane(sink)
-        wanted = replace(wanted, ended=False)
+        wanted = replace(wanted, ended=ended)
         page = await self._store.deliveries(state=DeliveryState.DEAD, wanted=wanted, after=after, limit=limit)
         return await _many(page, lambda delivery_id: self.replay(delivery_id, sink=sink), dry=dry)
 
@@ -132,20 +128,15 @@ class Repairs:
             return Unread(quarantine_id, read.reason)
         receipt = await self._store.read_again(
             quarantine_id,
-            Arrival(
+            arrival_of(
+                read,
                 source=line.source,
-                format=read.found.format,
-                call=read.found.call,
-                raw=read.found.raw,
                 body=kept.body,
                 content_type=kept.content_type,
-                digest=read.digest,
                 received_at=line.received_at,
                 accepted_at=now,
-                routed=_routed_as(read.routed),
-                routes=read.routed.fired if read.routed else (),
                 rules=config.table.digest,
-                owed=_owed(lanes, read.routed.sinks if read.routed else (), now),
+                owed=[lanes[sink].owed(now) for sink in (read.routed.sinks if read.routed else ())],
             ),
         )
         self._log.info(
@@ -201,7 +192,7 @@ class Repairs:
             self._log.error("routing.failed", event_id=event_id, exc_info=error)
             message = f"routing event {event_id} failed ({type(error).__name__}); please report this"
             raise Conflict(message) from None
-        owed = _owed(lanes, routed.sinks, now)
+        owed = [lanes[sink].owed(now) for sink in routed.sinks]
         again = await self._store.route_again(
             event_id, routes=routed.fired, rules=config.table.digest, owed=owed, now=now
         )
@@ -231,16 +222,3 @@ async def _many(
             elif isinstance(came, BaseException):
                 raise came
     return Many(len(ids), 0 if dry else len(ids) - len(left), tuple(left), page.next)
-
-
-def _owed(lanes: Mapping[str, Lane], sinks: Iterable[str], now: datetime) -> tuple[Owed, ...]:
-    return tuple(
-        Owed(sink, once=lanes[sink].config.revisions is Revisions.IGNORE, due=lanes[sink].policy.first(now))
-        for sink in sinks
-    )
-
-
-def _routed_as(routed: Routed | None) -> RoutedAs:
-    if routed is None:
-        return RoutedAs.UNROUTED
-    return RoutedAs.ROUTED if routed.fired else RoutedAs.UNMATCHED

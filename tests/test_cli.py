@@ -316,12 +316,12 @@ def test_what_went_wrong_is_put_right_by_ids_and_by_what_fits(served: Path) -> N
     assert "0 would" in aftercall("end", "--reason", "x", "--all", "--orphaned", "--dry-run", cwd=served)
     assert "2 of 2 ended" in aftercall("end", "--reason", "moved", "--sink", "screen", cwd=served)
     aftercall("resume", "screen", cwd=served)
-    assert "0 of 0 replayed" in aftercall("replay", "--all", cwd=served), "what is ended is replayed by its id alone"
+    assert "0 of 0 replayed" in aftercall("replay", "--all", cwd=served), "what is ended rests"
+    assert "--all" in aftercall("replay", "--ended", cwd=served, expect=2), "nothing else says which"
     assert "is replayed as" in aftercall("replay", pending["id"], "--to", "archive", cwd=served)
     ended = json.loads(aftercall("dead", "--ended", "--json", cwd=served))["items"]
     assert len(ended) == 2
-    for line in ended:
-        aftercall("replay", line["id"], cwd=served)
+    assert "2 of 2 replayed" in aftercall("replay", "--ended", "--sink", "screen", cwd=served)
     assert "nothing" in aftercall("events", "--unrouted", cwd=served)
     (event, *_) = json.loads(aftercall("events", "--sink", "archive", "--json", "--limit", "1", cwd=served))["items"]
     assert "nobody besides" in aftercall("route", event["id"], cwd=served)

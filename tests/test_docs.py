@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,8 @@ from certificates import authority, identity
 from router import Wording, plain, sample_event
 from router.cli import cli
 from router.config import load
+from router.config.include import MAX_DEPTH
+from router.http import failure
 from router.message import _LONGEST_TEXT, _MOST, _checked, _values
 from router.registry import load_kinds
 from router.render import _REMOVED_FILTERS, FUEL, MAX_OUTPUT, Renderer
@@ -53,6 +57,7 @@ SECRETS = {
     "TEAMS_SALES_URL": "https://prod-1.westeurope.logic.azure.com/workflows/x/triggers/manual/paths/invoke?sig=x",
     "MAIL_PASSWORD": "x",
     "PROMETHEUS_TOKEN": "0123456789abcdefghijklmn",
+    "IT_TOKEN": "abcdefghijklmn0123456789",
 }
 FILES = {"sales.md": blocks(SINKS / "templates.md", "jinja")[0]}
 YAML = [(path, text) for path in DOCUMENTS for text in blocks(path, "yaml")]
@@ -67,6 +72,8 @@ def test_every_piece_of_routes_yaml_that_is_shown_is_good(path: Path, text: str,
     given.setdefault("sources", {"sipgate": {}})
     sinks = given.setdefault("sinks", {})
     sinks.setdefault("crm", {"kind": "webhook", "url": "https://crm.example.com/"})
+    if "archive" in sinks:  # of `aftercall init`
+        sinks["archive"].setdefault("kind", "file")
     given.setdefault("words", {"kuendigung": {"match": "glob", "any": ["*kündig*"]}})
     if "bell.py" in given.get("plugins", ()):
         (tmp_path / "bell.py").write_text(blocks(ROOT / "docs" / "plugins.md", "python")[0], encoding="utf-8")
@@ -213,6 +220,29 @@ def test_the_retry_schedule_is_the_one_that_is_documented() -> None:
     assert waits == list(STANDARD_WEBHOOKS[1:])
 
 
+def test_a_reason_that_is_searched_for_is_one_that_there_is() -> None:
+    said = failure(404, "crm.example.com")
+    assert said is not None
+    shown = re.findall(r'--reason-has "([^"]*)" --to archive$', TEXT[ROOT / "docs" / "operations.md"], re.MULTILINE)
+    assert shown
+    for words in shown:
+        assert words in str(said)
+
+
+def test_working_hours_round_the_clock_are_as_documented(tmp_path: Path) -> None:
+    page = TEXT[ROOT / "docs" / "configuration.md"]
+    (shown,) = re.findall(r"Round the clock: `(.*?)`", page)
+    file = tmp_path / "routes.yaml"
+    text = "sources: {s: {}}\nsinks: {screen: {kind: console}}\nalways: screen\nalarms: {hours: %s}\n"
+    file.write_text(text % shown, encoding="utf-8")
+    since = datetime(2026, 3, 27, tzinfo=UTC)  # a clock is changed in that week
+    assert load(file, {}).hours.between(since, since + timedelta(days=7)) == timedelta(days=7)
+
+
+def test_the_depth_of_includes_is_the_one_that_is_documented() -> None:
+    assert f"more than {MAX_DEPTH} levels" in TEXT[ROOT / "docs" / "configuration.md"]
+
+
 def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
     page = TEXT[ROOT / "docs" / "operations.md"]
     shown = {}
@@ -228,6 +258,28 @@ def test_the_words_are_those_of_the_code() -> None:
     words = TEXT[ROOT / "README.md"].split("## The words")[1].split("## ")[0]
     for word in (*DeliveryState, *(state for state in LaneState)):
         assert f"`{word}`" in words, word
+
+
+def test_a_word_of_the_glossary_is_used_and_stands_there_once() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", TEXT[ROOT / "README.md"], re.MULTILINE)
+    assert len(words) == len(set(words)) > 30
+    elsewhere = " ".join(text for path, text in TEXT.items() if path.name != "README.md" or path.parent != ROOT)
+    elsewhere += " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "router").rglob("*.py"))
+    for word in words:
+        assert re.search(rf"\b{word}s?\b", elsewhere, re.IGNORECASE), word
+
+
+def test_every_module_stands_on_its_floor_in_the_description_of_the_house() -> None:
+    """In the order of the floors that CI checks."""
+    block = TEXT[ROOT / "docs" / "architecture.md"].split("```")[1]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    floors = {name: at for at, layer in enumerate(layers["layers"]) for name in layer.split(" : ")}
+    named = [name.rstrip("/") for line in block.strip().splitlines()[:-1] for name in line[:36].split()]
+    named = [name.replace("/", ".") for name in named]
+    assert sorted(named) == sorted(floors.keys() - {"__main__"})
+    assert [floors[name] for name in named] == sorted(floors[name] for name in named)
 
 
 def test_every_format_and_every_name_of_a_part_is_documented() -> None:

@@ -260,7 +260,7 @@ async def test_what_waits_for_a_sink_that_is_gone_is_ended_with_a_reason(tmp_pat
         assert (await get(client, f"{API}/summary"))["deliveries"]["pending"] == 2
 
 
-async def test_dead_letters_that_are_ended_rest_until_one_is_replayed_by_its_id(admin: Administered) -> None:
+async def test_dead_letters_that_are_ended_rest_until_they_are_meant(admin: Administered) -> None:
     router, client = admin
     dead = await dead_letter(router)
     path, why = f"{API}/deliveries/{dead}/end", {"reason": "wrong number"}
@@ -278,7 +278,58 @@ async def test_dead_letters_that_are_ended_rest_until_one_is_replayed_by_its_id(
             client, f"{API}/deliveries/{what}", {"where": {}} | (why | {"dead": True} if what == "end" else {})
         )
         assert (many["matched"], many["done"]) == (0, 0)
+    ended = {"where": {"reason": "wrong number"}, "ended": True, "sink": "archive"}
+    assert (await post(client, f"{API}/deliveries/replay", ended | {"dry_run": True}))["matched"] == 1
+    with structlog.testing.capture_logs() as logs:
+        assert (await post(client, f"{API}/deliveries/replay", ended))["done"] == 1
+    (acted,) = [entry for entry in logs if entry["event"] == "admin.acted"]
+    assert acted["ended"] is True
+    await post(client, f"{API}/deliveries/{dead}/replay", status=409)
+
+
+@pytest.mark.case("RPL-03")
+async def test_rpl_03_after_a_change_of_rules_one_says_whether_old_sinks_or_todays_rules_count(tmp_path: Path) -> None:
+    async with administered(tmp_path) as (router, client):
+        dead = await dead_letter(router)
+    changed = FILE.replace("to: [down]", "to: [crm]").replace("sinks:\n", "sinks:\n  crm: {kind: file, root: crm}\n")
+    async with administered(tmp_path, changed) as (router, client):
+        (line,) = (await get(client, f"{API}/deliveries?sink=down"))["items"]
+        counted = {"where": {"sink": "down"}, "dry_run": True}
+        assert (await post(client, f"{API}/deliveries/replay", counted))["matched"] == 1
+        assert (await post(client, f"{API}/events/route", counted))["matched"] == 1
+        assert (await get(client, f"{API}/deliveries/{dead}"))["delivery"]["state"] == "dead", "nothing was done"
+        assert (await post(client, f"{API}/events/{line['event_id']}/route"))["sinks"] == ["crm"]
+        new = (await post(client, f"{API}/deliveries/{dead}/replay", status=202))["delivery"]
+        assert (await get(client, f"{API}/deliveries/{new}"))["delivery"]["sink"] == "down"
+
+
+async def test_an_ended_dead_letter_is_replayed_by_its_id(admin: Administered) -> None:
+    router, client = admin
+    dead = await dead_letter(router)
+    await post(client, f"{API}/deliveries/{dead}/end", {"reason": "wrong number"})
     await post(client, f"{API}/deliveries/{dead}/replay", {"sink": "archive"}, 202)
+
+
+async def test_what_waits_for_a_renamed_sink_is_ended_and_goes_to_the_new_one(tmp_path: Path) -> None:
+    """As docs/operations.md says it."""
+    async with administered(tmp_path) as (router, client):
+        await post(client, f"{API}/lanes/archive/pause")
+        for n in range(2):
+            await router.inbox.accept("sipgate", body(f"call-{n}"))
+    async with administered(tmp_path, FILE.replace("archive", "library")) as (router, client):
+        where = {"sink": "archive"}
+        orphaned = {"where": where, "orphaned": True, "reason": "renamed"}
+        assert (await post(client, f"{API}/deliveries/end", orphaned))["done"] == 2
+        renamed = {"where": where, "ended": True, "sink": "library"}
+        assert (await post(client, f"{API}/deliveries/replay", renamed))["done"] == 2
+
+        async def delivered() -> bool:
+            return (await router.store.summary()).deliveries["delivered"] == 2
+
+        await until_awaited(delivered)
+        lines = (await get(client, f"{API}/deliveries?sink=library"))["items"]
+        assert [line["state"] for line in lines] == ["delivered", "delivered"]
+        assert not any(lane["state"] == "orphaned" for lane in (await get(client, f"{API}/lanes"))["items"])
 
 
 async def test_dead_letters_are_ended_by_filter(admin: Administered) -> None:

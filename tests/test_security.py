@@ -84,6 +84,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"after decompression, {server.BODY_DEADLINE:g} seconds",
         f"{MAX_ANSWER // 1024} KiB and {ANSWER_SECONDS:g} seconds",
         f"{Strangers().allowed} wrong requests a minute",
+        f"{Strangers().allowed} wrong ones a minute, in a memory of {Strangers().remembered:,} addresses",
     ):
         assert bound in PAGE
     assert server.BODY_DEADLINE == BODY_DEADLINE

@@ -9,8 +9,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from process import TOKEN, RouterProcess, bundle, free_port
 
@@ -75,7 +77,72 @@ async def test_a_call_waits_while_the_router_restarts_and_no_log_has_the_token(t
     # Where nobody comes back, Caddy says so in a line of its own.
     async with caddy(tmp_path, free_port(), "200ms") as url, aiohttp.ClientSession() as client:
         assert await post("too late") == 502
-    lines = [json.loads(line) for line in (tmp_path / "caddy.log").read_text().splitlines() if line.startswith("{")]
-    shown = {(line["logger"].rpartition(".")[0], line["request"]["uri"]) for line in lines if "request" in line}
-    assert {("http.log.access", "/in/sipgate/-"), ("http.log.error", "/in/sipgate/-")} <= shown
+    shown = {(line["logger"].rpartition(".")[0], line["status"]) for line in lines(tmp_path) if "request" in line}
+    assert {("http.log.access", 202), ("http.log.access", 502), ("http.log.error", 502)} <= shown
+    assert {line["to"] for line in lines(tmp_path) if line.get("status") == 202} == {"router"}
     assert TOKEN not in (tmp_path / "caddy.log").read_text()
+
+
+#: How a URL is pasted wrongly, or asked for by somebody who found half of it.
+SHAPES = (
+    f"/in/{TOKEN}",
+    f"/in/{TOKEN}/",
+    f"/in/{TOKEN}/sipgate",
+    f"/in/sipgate/{TOKEN}/",
+    f"/in/sipgate/{TOKEN}/?x",
+    f"/in/sipgate?{TOKEN}",
+    f"/in/sipgate//{TOKEN}",
+    f"//in/sipgate/{TOKEN}",
+    f"/in//sipgate/{TOKEN}",
+    f"/./in/sipgate/{TOKEN}",
+    f"/x/../in/sipgate/{TOKEN}",
+    f"/In/sipgate/{TOKEN}",
+    f"/IN/SIPGATE/{TOKEN}",
+    f"/sipgate/{TOKEN}",
+    f"/{TOKEN}",
+    f"/?{TOKEN}",
+    f"/in%2Fsipgate/{TOKEN}",
+    f"/in%2Fsipgate%2F{TOKEN}",
+    f"/in/sipgate%2f{TOKEN}",
+    f"/in/%73ipgate/{TOKEN}",
+    f"/in?{TOKEN}",
+    f"/in;x/sipgate/{TOKEN}",
+    f"/in/sipgate\\{TOKEN}",
+    f"/https://calls.example.com/in/sipgate/{TOKEN}",
+    f"/healthz/{TOKEN}",
+)
+
+
+async def test_no_log_has_the_token_however_its_url_is_written(tmp_path: Path) -> None:
+    router = RouterProcess(tmp_path)
+    router.configure("sinks: {screen: {kind: console}}\nalways: screen\n")
+    repeated = {
+        "Referer": f"https://calls.example.com/in/sipgate/{TOKEN}",
+        "Authorization": f"Bearer {TOKEN}",
+        "X-Original-URL": f"/in/sipgate/{TOKEN}",
+        "Cookie": TOKEN,
+        "User-Agent": TOKEN,
+    }
+
+    async def ask(client: aiohttp.ClientSession, at: str) -> None:
+        for method in ("GET", "POST"):
+            for shape in SHAPES:
+                async with client.request(method, URL(at + shape, encoded=True), headers=repeated) as answer:
+                    await answer.read()
+
+    async with router.running(), caddy(tmp_path, router.ingest) as url, aiohttp.ClientSession() as client:
+        await ask(client, url)
+    # And in what Caddy says where there is no router.
+    async with caddy(tmp_path, free_port(), "0s") as url, aiohttp.ClientSession() as client:
+        await ask(client, url)
+    said = lines(tmp_path)
+    assert sum(line.get("logger", "").startswith("http.log.access") for line in said) >= 4 * len(SHAPES)
+    assert sum(line.get("logger", "").startswith("http.log.error") for line in said) >= len(SHAPES)
+    for text in ((tmp_path / "caddy.log").read_text(), (tmp_path / "log").read_text()):
+        assert TOKEN.lower() not in text.lower()
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """What Caddy said, but for what is no JSON."""
+    text = (folder / "caddy.log").read_text()
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
