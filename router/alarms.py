@@ -25,6 +25,7 @@ from router.store.sqlite import folder
 from router.symptoms import Quiet
 from router.telling import Telling
 from router.text import name_key
+from router.timeline import Since
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
     from router.reload import ReloadState
     from router.stall import Stall
     from router.store.base import ChannelLine, Store
+    from router.timeline import Timeline
     from router.ways import InForce, Ways
 
 LOOK_EVERY: Final = timedelta(seconds=15)
+#: How often what a sink has not taken is told to it again, as long as it stands.
+AGAIN: Final = timedelta(hours=1)
 #: Seconds for which the event loop may stand still, and how long it is remembered where it did for longer.
 LONGEST_LAG: Final = 5.0
 _REMEMBERED: Final = timedelta(minutes=10)
@@ -54,8 +58,19 @@ class Alarms:
     """The alarms of one router."""
 
     def __init__(
-        self, ways: Ways, *, store: Store, clock: Clock, log: FilteringBoundLogger, metrics: Metrics, file: Path
+        self,
+        ways: Ways,
+        *,
+        store: Store,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        metrics: Metrics,
+        timeline: Timeline,
+        file: Path,
+        hold: bool = False,
     ) -> None:
+        """With `hold` nobody is told anything."""
+        self._hold = hold
         self._ways = ways
         self._store = store
         self._clock = clock
@@ -63,11 +78,14 @@ class Alarms:
         self._metrics = metrics
         self._file = file
         self._register = Register()
-        self._telling = Telling(lambda: ways.now.lanes, clock=clock, log=log)
+        self._telling = Telling(lambda: ways.now.lanes, taken=self._taken, clock=clock, log=log)
+        #: When sinks were told last what they had not taken.
+        self._again: datetime | None = None
         self._noted: dict[Key, Alarm] = {}
         #: When, and kept by which sink.
         self._stalls: deque[tuple[datetime, str]] = deque()
         self._store_failed: datetime | None = None
+        self._since = Since(timeline)
         self._began = clock.now()
         self._written: bytes | None = None
         self._looking = asyncio.Lock()
@@ -90,7 +108,11 @@ class Alarms:
     def reloaded(self, state: ReloadState) -> None:
         """A configuration was taken over or refused."""
         about = Cause.RELOAD, self._ways.now.config.file.name
-        self.well(*about) if state.reason is None else self.note(*about)
+        if state.reason is not None:
+            self.note(*about)
+            return
+        self.well(*about)
+        self._again = None  # there may be a sink that was not told yet, or could not be
 
     def lagged(self, stall: Stall) -> None:
         """The event loop stood still for so long."""
@@ -121,13 +143,28 @@ class Alarms:
         register = self._register.looked(wrong, now)
         told = register.due(now)
         self._register = register.told(told, now)
+        to = () if self._hold else self._ways.now.config.alarms.to
         for alarm in told:
             event = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
             self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)
-            self._telling.tell(alarm, force.config.alarms.to)
+            self._telling.tell(alarm, to)
+        self._tell_again(to, now)
         self._metrics.alarmed(Counter(alarm.cause for alarm in self.active))
         self._telling.go()
         await self._keep()
+
+    def _taken(self, sink: str, alarm: Alarm) -> None:
+        self._register = self._register.taken(sink, alarm)
+
+    def _tell_again(self, to: Iterable[str], now: datetime) -> None:
+        """What a sink has not taken, and what waits for it no longer: at the start, after a reload, and every hour."""
+        if self._again is not None and timedelta(0) <= now - self._again < AGAIN:
+            return
+        self._again = now
+        for sink in to:
+            for alarm in self._register.lacking(sink):
+                if not self._telling.waits(alarm, sink):
+                    self._telling.tell(alarm, [sink])
 
     async def stop(self) -> None:
         """Tell nothing more."""
@@ -135,12 +172,11 @@ class Alarms:
         await self._keep()
 
     def _of_lanes(self, force: InForce, now: datetime) -> Iterator[Alarm]:
-        lanes = force.lanes.values()
-        yield from symptoms.down([lane.row for lane in lanes], self.active, force.config.alarms.after.down, now)
-        at = asyncio.get_running_loop().time()
-        for lane in lanes:
-            if count := lane.overdue(at):
-                yield Alarm(cause=Cause.HANGS, subject=lane.name, since=now, count=count)
+        rows = [lane.row for lane in force.lanes.values()]
+        rows = [replace(row, since=self._since.of((Cause.DOWN, row.sink), row.since or now, now)) for row in rows]
+        yield from symptoms.down(rows, self.active, force.config.alarms.after.down, now)
+        for sink, count in self._ways.overdue(asyncio.get_running_loop().time()).items():
+            yield Alarm(cause=Cause.HANGS, subject=sink, since=now, count=count)
 
     def _of_the_loop(self, now: datetime) -> Iterator[Alarm]:
         while self._stalls and not timedelta(0) <= now - self._stalls[0][0] < _REMEMBERED:
@@ -159,7 +195,7 @@ class Alarms:
         except (StoreError, TimeoutError):
             failed = True
             found = [alarm for alarm in self.active if alarm.cause in _STORED]
-        self._store_failed = (self._store_failed or now) if failed else None
+        self._store_failed = min(self._store_failed or now, now) if failed else None  # the clock may be set back
         if self._store_failed is not None and now - self._store_failed >= _STORE_AFTER:
             found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
         return found
@@ -168,9 +204,11 @@ class Alarms:
         """What the store knows. Raises `StoreError`."""
         store, rules, config = self._store, force.config.alarms, force.config
         backlog, room = await store.backlog(), await store.room()
+        accepted = (await store.oldest()).items()
+        oldest = {sink: self._since.of((Cause.OLDEST, sink), at, now) for sink, at in accepted}
         found = [
             *symptoms.dead(backlog, now),
-            *symptoms.oldest(await store.oldest(), backlog, rules.after.oldest, now),
+            *symptoms.oldest(oldest, backlog, rules.after.oldest, now),
             *symptoms.quarantine(await store.unread(), now),
             *symptoms.quarantine_full(
                 await store.quarantine_sizes(), config.quarantine_size, config.server.max_body, self.active, now
@@ -180,10 +218,11 @@ class Alarms:
             found += symptoms.disk(room.free, max(rules.disk_free, config.reserve), self.active, now)
         if rules.silent_after:
             channels = await store.channels()
-            watched = [
-                Quiet(name, longest, await store.heard(name) if name in config.sources else _heard(name, channels))
-                for name, longest in rules.silent_after.items()
-            ]
+            watched = []
+            for name, longest in rules.silent_after.items():
+                heard = await store.heard(name) if name in config.sources else _heard(name, channels)
+                heard = heard and self._since.of((Cause.SILENT, name), heard, now)
+                watched.append(Quiet(name, longest, heard))
             found += symptoms.silent(watched, config.hours, self._began, now)
         return found
 
@@ -198,16 +237,10 @@ class Alarms:
         except (OSError, ValidationError) as error:
             self._log.warning("alarms.forgotten", reason=type(error).__name__)
             return
-        self._register = Register({key_of(one.alarm): one for one in kept})
+        self._register = Register({key_of(one.alarm): one.remembered() for one in kept})
 
     async def _keep(self) -> None:
-        """As it would have to go on. What nobody has heard counts as not told."""
-        unheard = self._telling.unheard
-        standing = (
-            replace(one, told=None, told_at=None) if key in unheard else one
-            for key, one in self._register.standing.items()
-        )
-        content = _KEPT.dump_json(tuple(standing))
+        content = _KEPT.dump_json(tuple(self._register.standing.values()))
         if content == self._written:
             return
         try:

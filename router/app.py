@@ -122,7 +122,16 @@ async def running(
         reload = Reload(
             ways, store=store, open_doors=open_doors, environ=environ, clock=clock, log=log, metrics=metrics
         )
-        alarms = Alarms(ways, store=store, clock=clock, log=log, metrics=metrics, file=config.data / "alarms.json")
+        alarms = Alarms(
+            ways,
+            store=store,
+            clock=clock,
+            log=log,
+            metrics=metrics,
+            timeline=timeline,
+            file=config.data / "alarms.json",
+            hold=hold,
+        )
         reload.observers.append(alarms.reloaded)
         operations = Operations(
             ways, store=store, reload=reload, alarms=alarms, metrics=metrics, clock=clock, log=log, holding=hold
@@ -148,7 +157,7 @@ async def running(
                 metrics.blocked(stall.sink)
             alarms.lagged(stall)
 
-        heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log)
+        heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log, hold=hold)
         admin = AdminApi(operations, max_body=config.server.max_body, log=log)
         stack.enter_context(lag.watching(lagged, log))
         await stack.enter_async_context(_working(ways, housekeeping, reload, alarms, heartbeat))

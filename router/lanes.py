@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from router import breaker, retry
 from router.attempt import OpenSink, attempt, told
 from router.behalf import on_behalf_of
-from router.delivery import Again, LaneRow, LaneState, Outcome, Refused
+from router.delivery import Again, LaneRow, LaneState, Outcome, Refused, Retry
 from router.errors import StoreError
 from router.pace import Pace
 from router.settling import STORE_PAUSE, Settling
@@ -79,8 +79,10 @@ class Lane:
         self._changing = asyncio.Lock()
         #: With the sink that each goes through.
         self._attempts: dict[asyncio.Task[None], OpenSink] = {}
-        #: With the loop's time at which each should have ended long ago.
-        self._ends: dict[asyncio.Task[None], float] = {}
+        #: Of these and of alarms, with the loop's time at which each should have ended long ago.
+        self._ends: dict[asyncio.Task[Any], float] = {}
+        #: The alarms that are being told.
+        self._alarms: dict[asyncio.Task[Outcome], Sink] = {}
         #: The lane that has its name after it was closed.
         self.successor: Lane | None = None
 
@@ -96,6 +98,11 @@ class Lane:
         return self._way.config
 
     @property
+    def sink(self) -> Sink:
+        """Where it leads at present."""
+        return self._way.sink
+
+    @property
     def policy(self) -> RetryPolicy:
         """How failed attempts are repeated."""
         return self._way.policy
@@ -104,6 +111,11 @@ class Lane:
     def idle(self) -> bool:
         """Nothing is in flight, and nothing is to be done before some time or event comes."""
         return self._resting and not self._wake.is_set() and not self._attempts
+
+    @property
+    def still(self) -> bool:
+        """No attempt and no alarm is under way, not even one that was called off long ago."""
+        return not self._ends
 
     # --- what others ask of it ---
 
@@ -152,6 +164,9 @@ class Lane:
         task = asyncio.create_task(doing, name=f"attempt {self.name}")
         self._attempts[task] = self._way
         task.add_done_callback(self._attempts.pop)
+        self._watch(task)
+
+    def _watch(self, task: asyncio.Task[Any]) -> None:
         self._ends[task] = asyncio.get_running_loop().time() + (self.config.timeout + CLAIM_MARGIN).total_seconds()
         task.add_done_callback(self._ends.pop)
 
@@ -159,16 +174,36 @@ class Lane:
         return self.row.state is state and not self._stopping and not self._hold
 
     def overdue(self, at: float) -> int:
-        """How many attempts go on at this time of the loop that were called off long ago: their sink does not let go."""
+        """How many attempts and alarms go on at this time of the loop that were called off long ago.
+
+        Their sink does not let go.
+        """
         return sum(end <= at for end in self._ends.values())
 
     async def alarm(self, alarm: Alarm) -> Outcome:
-        """Tell an alarm through the lane's sink: one attempt, now, whatever the lane's state is."""
-        sink = self._way.sink
+        """Tell an alarm through the lane's sink: one attempt, now, whatever the lane's state is.
+
+        A sink that does not end when its time is over is left behind, and gets no other alarm until it ends.
+        """
+        sink, limit = self._way.sink, self._way.config.timeout
         if not isinstance(sink, AlarmSink):
             return Refused("a sink of this kind cannot carry alarms")
+        if any(one is sink for one in self._alarms.values()):
+            return Retry("it hangs in an earlier alarm")
         with on_behalf_of(self.name, self._way.kind):
-            return await told(sink, alarm, self._way.config.timeout, self._log)
+            task = asyncio.create_task(told(sink, alarm, limit, self._log), name=f"alarm {self.name}")
+        self._alarms[task] = sink
+        task.add_done_callback(self._alarms.pop)
+        self._watch(task)
+        try:
+            await asyncio.wait([task], timeout=limit.total_seconds() + LAST_WORD)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task], timeout=LAST_WORD)
+            raise
+        if not task.done():
+            return Retry(f"it hangs: it does not end when its {limit.total_seconds():g} s are over")
+        return task.result()
 
     def wake(self) -> None:
         """Something may be due."""
@@ -282,7 +317,10 @@ class Lane:
             return next_at
         if not self._pace.allowed(now):
             return self._pace.free_at
-        return await self._claim(1, now, probe=True)
+        due = await self._claim(1, now, probe=True)
+        if due is None and not self._busy:
+            await self._nothing_to_probe_with()
+        return due
 
     async def _claim(self, limit: int, now: datetime, *, probe: bool) -> datetime | None:
         """Claim and start up to `limit`; the slots are held meanwhile, so that nobody else takes them."""
@@ -355,6 +393,12 @@ class Lane:
                     await self._set(row)
         except StoreError as error:
             self._log.warning("lane.store_failed", reason=str(error))
+
+    async def _nothing_to_probe_with(self) -> None:
+        """What was owed is ended or given up: whether the far side is back, the next delivery finds out."""
+        async with self._changing:
+            if self.row.state is LaneState.PROBING:
+                await self._set(breaker.moved(self.row, LaneState.OPEN, self._clock.now()))
 
     async def _move(self, state: LaneState, reason: str | None = None) -> None:
         async with self._changing:

@@ -22,13 +22,15 @@ from router.delivery import LaneState, unended
 from router.store.base import Effort
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from router.store.base import Room, Spread, Summary
 
 #: Where deliveries wait for a sink that is not configured there is no lane; its state has this name.
 ORPHANED: Final = "orphaned"
+#: The statuses of requests that keep nothing: see `server`.
+_REFUSALS: Final = (400, 404, 408, 413, 429, 503)
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
@@ -138,10 +140,23 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
 
-    def reloaded(self, at: datetime) -> None:
-        """What was read at this time is in force."""
+    def reloaded(self, at: datetime, sources: Iterable[str], sinks: Iterable[str]) -> None:
+        """What was read at this time is in force, with these sources and sinks.
+
+        All that is counted by them is there from now on: what first appears as 1 is no increase to who asks for one.
+        """
         self._reload_failed.set(0)
         self._reloaded.set(at.timestamp())
+        for status in _REFUSALS:
+            self._refused.labels(str(status))
+        for source in sources:
+            for result in ("event", "duplicate", "quarantined"):
+                self._received.labels(source, result)
+        self._blocked.labels("")
+        for sink in sinks:
+            self._blocked.labels(sink)
+            for outcome in ("delivered", "retry", "refused"):
+                self._attempts.labels(sink, outcome)
 
     def reload_refused(self) -> None:
         """The last reload was refused."""

@@ -98,7 +98,7 @@ class Reload:
         self._turn = asyncio.Lock()
         #: Plugins check their own part, and may hang.
         self._reading = Apart("aftercall-reload")
-        metrics.reloaded(self.state.loaded_at)
+        metrics.reloaded(self.state.loaded_at, ways.now.config.sources, ways.now.lanes)
 
     @property
     def reading(self) -> bool:
@@ -192,7 +192,7 @@ class Reload:
             self._log.warning("config.warned", warning=warning)
         if done.restart:
             self._log.warning("config.needs_restart", keys=list(done.restart))
-        self._metrics.reloaded(done.at)
+        self._metrics.reloaded(done.at, self._ways.now.config.sources, self._ways.now.lanes)
         self._tell()
 
     def _refused(self, reason: str) -> None:

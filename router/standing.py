@@ -6,7 +6,8 @@ before a restart stands after it, if it is handed in as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,10 +16,14 @@ from router.alarm import Alarm, Cause
 
 #: Nothing about the same thing is told twice within this time, however often it comes and goes.
 QUIET: Final = timedelta(minutes=10)
-#: How many are told in an hour; the others wait, or are over before their turn comes.
+#: How many are told in an hour; the others wait, or are over before their turn comes. Each of the urgent causes has as
+#: many for itself: no lot of others keeps it waiting.
 MOST: Final = 20
-#: What was told stays told, but for what is counted: when there are more a day later, that is told again.
-GROWN: Final = timedelta(days=1)
+_URGENT: Final = frozenset({Cause.STORE, Cause.DISK, Cause.QUARANTINE_FULL, Cause.BLOCKED, Cause.RELOAD})
+#: What was told stays told, but for what is counted: when there are more an hour later, that is told again.
+GROWN: Final = timedelta(hours=1)
+#: So long an all-clear is for those who have not taken it.
+OVER: Final = timedelta(days=1)
 _COUNTED: Final = frozenset({Cause.DEAD, Cause.QUARANTINE})
 _HOUR: Final = timedelta(hours=1)
 _URGENCY: Final = {cause: at for at, cause in enumerate(Cause)}
@@ -38,6 +43,10 @@ class Standing:
     alarm: Alarm
     told: Alarm | None = None
     told_at: datetime | None = None
+    #: The sinks that took what was told last.
+    informed: frozenset[str] = frozenset()
+    #: The sinks that were told that it is wrong, and not yet that it is well.
+    worried: frozenset[str] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -57,16 +66,41 @@ class Standing:
         grown = self.alarm.cause in _COUNTED and self.alarm.count > self.told.count and not self.quiet(GROWN, now)
         return self.alarm.cleared is not None or grown
 
+    def lacks(self, sink: str) -> bool:
+        """Whether this sink has not taken what was told last, and should. Nobody is told that something never heard of is well."""
+        if self.told is None:
+            return False
+        if self.told.cleared is None:
+            return self.alarm.cleared is None and sink not in self.informed
+        return sink in self.worried
+
     def found(self, alarm: Alarm) -> Standing:
-        """It is (still, or again) wrong: since it was first, as long as nobody was told that it was well."""
-        same = self.alarm.cleared is None or self.known
-        return replace(self, alarm=replace(alarm, since=min(self.alarm.since, alarm.since)) if same else alarm)
+        """It is (still, or again) wrong: since it was first, as long as nobody was told that it was well.
+
+        Where there are fewer, more than that are more.
+        """
+        same, told = self.alarm.cleared is None or self.known, self.told
+        if told is not None and told.cleared is None and alarm.count < told.count:
+            told = replace(told, count=alarm.count)
+        alarm = replace(alarm, since=min(self.alarm.since, alarm.since)) if same else alarm
+        return replace(self, alarm=alarm, told=told)
 
     def gone(self, now: datetime) -> Standing | None:
         """It is not wrong; None where that can be forgotten."""
-        if not self.known and not self.quiet(QUIET, now):
+        if not self.known and not self.quiet(OVER if self.worried else QUIET, now):
             return None
         return self if self.alarm.cleared else replace(self, alarm=replace(self.alarm, cleared=now))
+
+    def taken(self, sink: str, alarm: Alarm) -> Standing:
+        """A sink took what was told, now or earlier."""
+        worried = self.worried | {sink} if alarm.cleared is None else self.worried - {sink}
+        told = self.told
+        is_last = told is not None and alarm.cleared == told.cleared and alarm.count >= told.count
+        return replace(self, worried=worried, informed=self.informed | {sink} if is_last else self.informed)
+
+    def remembered(self) -> Standing:
+        """After a restart: what nobody had taken is not told yet."""
+        return self if self.informed or self.worried else Standing(self.alarm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +108,13 @@ class Register:
     """All that stands."""
 
     standing: Mapping[Key, Standing] = field(default_factory=dict)
-    #: When something was told, within the last hour.
-    told_at: tuple[datetime, ...] = ()
+    #: When something was told, within the last hour, and about what.
+    told_at: tuple[tuple[datetime, Cause], ...] = ()
 
     @property
     def active(self) -> tuple[Alarm, ...]:
         """What is wrong, told or not, the most urgent first."""
-        wrong = (one.alarm for one in self.standing.values() if one.alarm.cleared is None)
-        return tuple(sorted(wrong, key=lambda alarm: (_URGENCY[alarm.cause], alarm.since, alarm.subject)))
+        return _by_urgency(one.alarm for one in self.standing.values() if one.alarm.cleared is None)
 
     def looked(self, wrong: Iterable[Alarm], now: datetime) -> Register:
         """After a look that found all this wrong, and nothing else."""
@@ -97,14 +130,42 @@ class Register:
 
     def due(self, now: datetime) -> tuple[Alarm, ...]:
         """What is to be told now, the most urgent first; no more than may be told in an hour."""
-        room = MOST - sum(timedelta(0) <= now - at < _HOUR for at in self.told_at)
-        due = [one.alarm for one in self.standing.values() if one.due(now)]
-        due.sort(key=lambda alarm: (_URGENCY[alarm.cause], alarm.since, alarm.subject))
-        return tuple(due[: max(room, 0)])
+        spent = Counter(_purse(cause) for _, cause in self._recent(now))
+        due = []
+        for alarm in _by_urgency(one.alarm for one in self.standing.values() if one.due(now)):
+            if spent[_purse(alarm.cause)] < MOST:
+                spent[_purse(alarm.cause)] += 1
+                due.append(alarm)
+        return tuple(due)
 
     def told(self, alarms: Iterable[Alarm], now: datetime) -> Register:
-        """After these were told."""
+        """After these were told: somebody has to take them."""
         alarms = tuple(alarms)
-        told = {key_of(alarm): Standing(alarm, alarm, now) for alarm in alarms}
-        recent = (at for at in self.told_at if timedelta(0) <= now - at < _HOUR)
-        return Register({**self.standing, **told}, (*recent, *(now for _ in alarms)))
+        told = {
+            key: replace(self.standing[key], alarm=alarm, told=alarm, told_at=now, informed=frozenset())
+            for key, alarm in zip(map(key_of, alarms), alarms, strict=True)
+        }
+        return Register({**self.standing, **told}, (*self._recent(now), *((now, alarm.cause) for alarm in alarms)))
+
+    def taken(self, sink: str, alarm: Alarm) -> Register:
+        """After a sink took this."""
+        key = key_of(alarm)
+        if key not in self.standing:
+            return self
+        return replace(self, standing={**self.standing, key: self.standing[key].taken(sink, alarm)})
+
+    def lacking(self, sink: str) -> tuple[Alarm, ...]:
+        """What was told and this sink has not taken, the most urgent first; no more than may be told in an hour."""
+        return _by_urgency(one.told for one in self.standing.values() if one.told and one.lacks(sink))[:MOST]
+
+    def _recent(self, now: datetime) -> Iterator[tuple[datetime, Cause]]:
+        return ((at, cause) for at, cause in self.told_at if timedelta(0) <= now - at < _HOUR)
+
+
+def _by_urgency(alarms: Iterable[Alarm]) -> tuple[Alarm, ...]:
+    return tuple(sorted(alarms, key=lambda alarm: (_URGENCY[alarm.cause], alarm.since, alarm.subject)))
+
+
+def _purse(cause: Cause) -> Cause | None:
+    """Out of which it is told: its own, or the one that all others share."""
+    return cause if cause in _URGENT else None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from router.clock import Clock
     from router.lanes import Lane
+    from router.sink import Sink
 
 #: A sink that does not take an alarm is asked again after the first, then after twice the last, up to the second.
 FIRST_WAIT: Final = timedelta(seconds=30)
@@ -39,63 +40,79 @@ class _Waiting:
     began: datetime
     next_at: datetime
     failures: int = 0
+    #: What failed last: another sink of that name need not wait.
+    failed: Sink | None = None
 
 
 class Telling:
-    """What still has to be told, by sink. `lanes` gives those in force."""
+    """What still has to be told, by sink. `lanes` gives those in force; `taken` is called with what each sink took."""
 
-    def __init__(self, lanes: Callable[[], Mapping[str, Lane]], *, clock: Clock, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        lanes: Callable[[], Mapping[str, Lane]],
+        *,
+        taken: Callable[[str, Alarm], None],
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
         self._lanes = lanes
+        self._taken = taken
         self._clock = clock
         self._log = log
         self._waiting: dict[str, dict[Key, _Waiting]] = {}
-        self._going: dict[str, asyncio.Task[None]] = {}
-        #: What nobody at all has been told.
-        self.unheard: set[Key] = set()
+        #: With the sink that each goes through: one that takes its time keeps no other of that name from it.
+        self._going: dict[asyncio.Task[None], Sink] = {}
 
     def tell(self, alarm: Alarm, to: Iterable[str]) -> None:
         """Tell it through these sinks, as soon as each takes it."""
         now, key = self._clock.now(), key_of(alarm)
         for sink in to:
             self._waiting.setdefault(sink, {})[key] = _Waiting(alarm, now, now)
-            self.unheard.add(key)
+
+    def waits(self, alarm: Alarm, sink: str) -> bool:
+        """Whether news about the same thing waits for this sink."""
+        return key_of(alarm) in self._waiting.get(sink, {})
 
     def go(self) -> None:
         """Try what is due, each sink by itself: one that hangs keeps no other from it."""
         now, lanes = self._clock.now(), self._lanes()
-        for sink in self._waiting.keys() - lanes.keys():
-            del self._waiting[sink]
-        for sink, waiting in self._waiting.items():
-            if sink not in self._going and any(_due(one, now) for one in waiting.values()):
-                task = asyncio.create_task(self._tell_all(lanes[sink], waiting), name=f"alarms {sink}")
-                self._going[sink] = task
-                task.add_done_callback(lambda _, sink=sink: self._going.pop(sink))  # type: ignore[misc] # a lambda's default
+        for name in self._waiting.keys() - lanes.keys():
+            del self._waiting[name]
+        for name, waiting in self._waiting.items():
+            sink = lanes[name].sink
+            going = any(one is sink for one in self._going.values())
+            if not going and any(_due(one, sink, now) for one in waiting.values()):
+                task = asyncio.create_task(self._tell_all(lanes[name], sink, waiting), name=f"alarms {name}")
+                self._going[task] = sink
+                task.add_done_callback(self._going.pop)
 
     async def stop(self) -> None:
-        """Call off what is going on. What nobody has been told is still in `unheard`."""
-        tasks = list(self._going.values())
+        """Call off what is going on."""
+        tasks = list(self._going)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORD)
 
-    async def _tell_all(self, lane: Lane, waiting: dict[Key, _Waiting]) -> None:
+    async def _tell_all(self, lane: Lane, sink: Sink, waiting: dict[Key, _Waiting]) -> None:
         for key, one in list(waiting.items()):
-            if _due(one, self._clock.now()) and await self._tell(lane, one) and waiting.get(key) is one:
+            if lane.sink is not sink:
+                return  # another has taken its place, and is told by itself
+            if _due(one, sink, self._clock.now()) and await self._tell(lane, sink, one) and waiting.get(key) is one:
                 del waiting[key]
 
-    async def _tell(self, lane: Lane, one: _Waiting) -> bool:
+    async def _tell(self, lane: Lane, sink: Sink, one: _Waiting) -> bool:
         """Whether that is all that can be done about it."""
         outcome = await lane.alarm(one.alarm)
         log = self._log.bind(sink=lane.name, cause=one.alarm.cause, subject=one.alarm.subject)
         now = self._clock.now()
         match outcome:
             case Delivered():
-                self.unheard.discard(key_of(one.alarm))
+                self._taken(lane.name, one.alarm)
                 log.info("alarm.told", cleared=one.alarm.cleared is not None)
                 return True
             case Retry(reason, retry_after, _) if now - one.began < GIVE_UP:
-                one.failures += 1
+                one.failures, one.failed = one.failures + 1, sink
                 wait = min(FIRST_WAIT * 2 ** min(one.failures - 1, 16), LONGEST_WAIT)
                 one.next_at = now + longer(wait, retry_after)
                 log.warning("alarm.delayed", reason=reason, next_at=one.next_at.isoformat())
@@ -105,6 +122,6 @@ class Telling:
                 return True
 
 
-def _due(one: _Waiting, now: datetime) -> bool:
-    """Also where the clock was set back."""
-    return not now < one.next_at <= now + GIVE_UP
+def _due(one: _Waiting, sink: Sink, now: datetime) -> bool:
+    """Also where the clock was set back, and where the sink is another one than the one that failed."""
+    return one.failed is not sink or not now < one.next_at <= now + GIVE_UP

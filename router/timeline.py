@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 #: Remembered at most, of each; then the oldest is forgotten, and counts as time that passed.
@@ -72,3 +73,25 @@ class Timeline:
                 left, at = left - (at - end), begin
         young = [begin for begin, _, _ in self.doubtful if self.passed(begin, now) < span]
         return min([at - left, *young])
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """When things began that somebody looks at again and again.
+
+    What is written down with a time that has not come (again) counts from when that was first seen.
+    """
+
+    timeline: Timeline
+    _seen: dict[Hashable, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    def of(self, thing: Hashable, written: datetime, now: datetime) -> datetime:
+        """When it began by the clock as it is now, never later than that; `written` is what was written down of it."""
+        known, seen = self._seen.get(thing, (None, now))
+        if known == written or written > now:
+            seen = min(seen, now) if known == written else now
+            self._seen[thing] = written, seen
+            written = seen
+        else:
+            self._seen.pop(thing, None)
+        return now - self.timeline.passed(written, now)

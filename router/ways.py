@@ -6,6 +6,7 @@ The start is the first change: nothing is there before it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,6 +79,8 @@ class Ways:
         self._group: asyncio.TaskGroup | None = None
         #: Lanes of sinks that are gone; what comes back to one too late is for the lane that has its name then.
         self._gone: dict[str, Lane] = {}
+        #: All of them in which an attempt still goes on.
+        self._former: list[Lane] = []
         self._leaving: dict[asyncio.Task[None], HeldSink] = {}
 
     @property
@@ -87,6 +90,14 @@ class Ways:
             message = "nothing is in force before the first change"
             raise RuntimeError(message)
         return self._now
+
+    def overdue(self, at: float) -> Mapping[str, int]:
+        """How many attempts of each sink, those that are gone too, should have ended long ago: see `Lane.overdue`."""
+        self._former = [lane for lane in self._former if not lane.still]
+        found = Counter[str]()
+        for lane in (*self.now.lanes.values(), *self._former):
+            found[lane.name] += lane.overdue(at)
+        return +found
 
     # --- the next configuration ---
 
@@ -172,6 +183,7 @@ class Ways:
 
         if gone:
             self._gone[lane.name] = lane
+            self._former.append(lane)
             lane.close()
         if self._group is not None:
             task = self._group.create_task(leave(), name=f"leaving {lane.name}")

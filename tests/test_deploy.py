@@ -15,13 +15,16 @@ import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import promql_parser
 import pytest
 import yaml
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 import figures
 from router.app import GRACE, running
@@ -31,6 +34,8 @@ from router.config import load
 from router.delivery import DeliveryState, LaneState
 from router.lanes import LAST_WORD
 from router.metrics import ORPHANED
+from router.testing import ManualClock
+from support import NOON
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 ALERTS = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
@@ -128,6 +133,34 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do_with_labels_that_it_has(rule
         labels = {label.strip() for label in by[1].split(",")}
     for text in (rule["annotations"]["summary"], rule["annotations"]["description"]):
         assert set(re.findall(r"\$labels\.(\w+)", text)) <= labels
+
+
+ROUTER = """
+sources: {one: {}}
+server: {listen: "127.0.0.1:0"}
+admin: {listen: "127.0.0.1:0"}
+sinks: {crm: {kind: file, root: calls}}
+"""
+
+
+async def test_what_alerts_count_is_counted_from_0_on(tmp_path: Path) -> None:
+    """A counter that is first seen as 1 has not increased, to Prometheus: the alert would miss the first time."""
+    (tmp_path / "routes.yaml").write_text(ROUTER, encoding="utf-8")
+    async with (
+        running(load(tmp_path / "routes.yaml", {}), clock=ManualClock(NOON)) as router,
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{router.admin}/metrics") as answer,
+    ):
+        shown = await answer.text()
+    there = [sample for family in text_string_to_metric_families(shown) for sample in family.samples]
+    counted = [one for rule in RULES for one in selectors(rule["expr"]) if one.name.endswith("_total")]
+    assert len(counted) > 1
+    for selector in counted:
+        labels = {matcher.name: matcher.value.split("|") for matcher in selector.matchers.matchers}
+        for values in product(*labels.values()):
+            wanted = dict(zip(labels, values, strict=True)).items()
+            found = [one for one in there if one.name == selector.name and wanted <= one.labels.items()]
+            assert [one.value for one in found] == [0] * max(len(found), 1), (selector.name, wanted)
 
 
 def test_alerts_have_names_of_their_own_and_every_figure_is_on_the_dashboard() -> None:

@@ -14,7 +14,7 @@ import structlog
 from router.app import Router, running
 from router.config import load
 from router.delivery import LaneRow, LaneState
-from router.testing import ManualClock
+from router.testing import FakeEndpoint, ManualClock
 from support import NOON, body, until, until_awaited
 
 FILE = """
@@ -31,8 +31,10 @@ def clock() -> ManualClock:
     return ManualClock(NOON)
 
 
-def routing(folder: Path, clock: ManualClock, *, hold: bool = False) -> AbstractAsyncContextManager[Router]:
-    (folder / "routes.yaml").write_text(FILE, encoding="utf-8")
+def routing(
+    folder: Path, clock: ManualClock, *, hold: bool = False, file: str = FILE
+) -> AbstractAsyncContextManager[Router]:
+    (folder / "routes.yaml").write_text(file, encoding="utf-8")
     return running(load(folder / "routes.yaml", {}), clock=clock, hold=hold)
 
 
@@ -81,6 +83,31 @@ async def test_what_was_held_goes_out_at_the_next_start_without_it(tmp_path: Pat
         await until_awaited(delivered)
         (line, *_) = (await router.store.deliveries()).items
         assert (line.attempt, line.lost) == (1, 0)
+
+
+async def test_nobody_is_told_anything_until_the_next_start_without_it(tmp_path: Path, clock: ManualClock) -> None:
+    """No alarm, and no heartbeat: what was restored may be looked at beside the router that still runs elsewhere."""
+    async with FakeEndpoint() as it, FakeEndpoint() as watcher:
+        local = "allow_networks: [127.0.0.0/8]"
+        more = f"""
+alarms: {{to: it, disk_free: 1 B, heartbeat_url: "{watcher.url()}", {local}}}
+"""
+        sinks = f'sinks: {{it: {{kind: webhook, url: "{it.url()}", {local}}}, '
+        file = FILE.replace("sinks: {", sinks) + more
+        async with routing(tmp_path, clock, hold=True, file=file) as router:
+            await router.inbox.accept("s", b"{")
+            for _ in range(3):
+                clock.advance(timedelta(hours=1))
+                await clock.settle()
+                await router.alarms.look()
+            listed = (await asked(router, "/api/v1/alarms"))["items"]
+            assert [alarm["cause"] for alarm in listed] == ["quarantine"]
+            assert 'aftercall_alarms{cause="quarantine"} 1.0' in await asked(router, "/metrics")
+        assert (it.requests, watcher.requests) == ([], [])
+        async with routing(tmp_path, clock, file=file) as router:
+            await router.alarms.look()
+            await it.received(1)
+            await watcher.received(1)
 
 
 async def test_the_log_says_at_the_start_that_nothing_is_sent(tmp_path: Path, clock: ManualClock) -> None:

@@ -289,14 +289,45 @@ async def test_a_lane_that_is_down_gives_up_on_what_is_too_old(bench: Bench) -> 
     puppet = Puppet(always=raising(DOWN))
     lane = await bench.lane(puppet, give_up="1m")
     await bench.call()
-    while bench.clock.now() < NOON + timedelta(minutes=3):
-        await bench.quiet()
-        assert lane.row.next_at is not None
+    await bench.quiet()
+    while lane.row.next_at is not None and bench.clock.now() < NOON + timedelta(hours=1):
         bench.clock.advance(max(1.0, (lane.row.next_at - bench.clock.now()).total_seconds()))
+        await bench.quiet()
     await bench.until_states("dead")
     (line,) = await bench.deliveries()
     assert line.reason is not None
     assert line.reason.startswith("gave up")
+
+
+async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens(bench: Bench) -> None:
+    """It would be down for ever, and an alarm with it: there is nothing that a probe could be made of."""
+    puppet = Puppet(always=raising(DOWN))
+    lane = await bench.lane(puppet)
+    await bench.call("s")
+    await bench.quiet()
+    assert lane.row.state is LaneState.PROBING
+    (line,) = await bench.deliveries()
+    await bench.store.end(line.id, reason="told by phone", now=bench.clock.now())
+    bench.clock.advance(120)
+    await bench.quiet()
+    assert (lane.row.state, (await bench.store.lanes())["s"].state) == (LaneState.OPEN, LaneState.OPEN)
+    await bench.call()
+    await bench.quiet()
+    assert lane.row.state is LaneState.PROBING, "and the next one finds out"
+
+
+async def test_a_lane_that_is_down_stays_so_while_what_it_owes_is_not_due(bench: Bench) -> None:
+    puppet = Puppet([raising(Unavailable("busy", retry_after=timedelta(days=1))), raising(DOWN)])
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await bench.quiet()
+    await bench.call()
+    await bench.quiet()
+    (_, second) = await bench.deliveries()
+    await bench.store.end(second.id, reason="x", now=bench.clock.now())
+    bench.clock.advance(120)
+    await bench.quiet()
+    assert lane.row.state is LaneState.PROBING
 
 
 async def test_gone_disables_the_lane_until_it_is_resumed(bench: Bench) -> None:
@@ -422,6 +453,8 @@ class Herald(Puppet):
     """Carries alarms."""
 
     error: Exception | None = None
+    #: It ends when this is set, whoever calls it off.
+    deaf_until: asyncio.Event | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -429,8 +462,53 @@ class Herald(Puppet):
 
     async def alarm(self, alarm: Alarm) -> None:
         self.heard.append(alarm)
+        while self.deaf_until is not None and not self.deaf_until.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.deaf_until.wait()
         if self.error:
             raise self.error
+
+
+@pytest.mark.case("PLG-01")
+async def test_plg_01_an_alarm_that_ignores_its_cancellation_is_left_behind_and_counted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.lanes.LAST_WORD", 0.01)
+    deaf, at = Herald(), asyncio.get_running_loop().time()
+    deaf.deaf_until = asyncio.Event()
+    lane = await bench.lane(deaf, timeout=timedelta(milliseconds=10))
+    first = await lane.alarm(make_alarm())
+    assert isinstance(first, Retry)
+    assert first.reason.startswith("it hangs: it does not end")
+    assert await lane.alarm(make_alarm()) == Retry("it hangs in an earlier alarm")
+    assert (len(deaf.heard), lane.still) == (1, False)
+    assert (lane.overdue(at), lane.overdue(at + 60)) == (0, 1)
+    mended = Herald()
+    lane.use(OpenSink.of(mended, PuppetConfig(), RetryPolicy(jitter=0)))
+    assert await lane.alarm(make_alarm()) == Delivered()
+    deaf.deaf_until.set()
+    await until(lambda: lane.still)
+    assert lane.overdue(at + 60) == 0
+
+
+async def test_an_alarm_that_is_called_off_is_called_off_in_its_sink(bench: Bench) -> None:
+    ended = asyncio.Event()
+
+    class Slow(Herald):
+        async def alarm(self, alarm: Alarm) -> None:
+            try:
+                await super().alarm(alarm)
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+    lane = await bench.lane(slow := Slow())
+    task = asyncio.create_task(lane.alarm(make_alarm()))
+    await until(lambda: bool(slow.heard))
+    task.cancel()
+    await asyncio.wait([task])
+    assert (task.cancelled(), ended.is_set()) == (True, True)
+    await until(lambda: lane.still)
 
 
 @pytest.mark.case("SSRF-10")

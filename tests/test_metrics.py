@@ -81,6 +81,27 @@ async def test_they_tell_what_waits_since_when_and_where(router: Router, clock: 
     assert of(samples, "aftercall_oldest_pending_seconds", sink="one") == 0
 
 
+async def test_what_is_counted_by_a_source_or_a_sink_is_0_as_soon_as_there_is_one(
+    router: Router, tmp_path: Path
+) -> None:
+    """Also after a reload: what first appears as 1 has not increased, to Prometheus."""
+    changed = FILE.replace("sipgate: {}", "sipgate: {}, new: {}").replace(
+        "sinks: {", "sinks: {three: {kind: file, root: x}, "
+    )
+    (tmp_path / "routes.yaml").write_text(changed, encoding="utf-8")
+    await router.inbox.accept("sipgate", b"{")
+    await router.reload.reload()
+    samples = await scraped(router)
+    assert of(samples, "aftercall_received_total", source="sipgate", result="quarantined") == 1, "and no less by it"
+    for source in ("sipgate", "new"):
+        assert of(samples, "aftercall_received_total", source=source, result="duplicate") == 0
+    for sink in ("one", "three"):
+        assert of(samples, "aftercall_attempts_total", sink=sink, outcome="refused") == 0
+        assert of(samples, "aftercall_loop_blocked_total", sink=sink) == 0
+    assert of(samples, "aftercall_loop_blocked_total", sink="") == 0
+    assert of(samples, "aftercall_requests_refused_total", status="503") == 0
+
+
 async def test_they_tell_of_the_store_and_of_what_runs(router: Router) -> None:
     await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
     samples = await scraped(router)

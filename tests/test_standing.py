@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+
 from router.alarm import Alarm, Cause
-from router.standing import GROWN, MOST, QUIET, Register
+from router.standing import GROWN, MOST, OVER, QUIET, Register
 from support import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -32,6 +34,10 @@ class Watch:
         told = self.register.due(self.now)
         self.register = self.register.told(told, self.now)
         return told
+
+    def took(self, sink: str, alarm: Alarm) -> None:
+        """A sink took what it was told."""
+        self.register = self.register.taken(sink, alarm)
 
 
 def test_what_is_wrong_is_told_once() -> None:
@@ -84,13 +90,20 @@ def test_what_was_well_for_a_moment_only_is_not_told_at_all() -> None:
     assert watch.register.active == (wrong(),)
 
 
-def test_what_is_counted_is_told_again_a_day_later_where_there_is_more() -> None:
+def test_what_is_counted_is_told_again_an_hour_later_where_there_is_more() -> None:
     watch = Watch()
     watch.look(wrong(Cause.DEAD))
-    assert watch.look(wrong(Cause.DEAD, count=9), after=GROWN - MINUTE) == ()
+    assert watch.look(wrong(Cause.DEAD, count=9), after=HOUR - MINUTE) == ()
     assert watch.look(wrong(Cause.DEAD, count=9), after=MINUTE) == (wrong(Cause.DEAD, count=9),)
     assert watch.look(wrong(Cause.DEAD, count=9), after=GROWN) == ()
     assert watch.look(wrong(Cause.DEAD, count=8), after=GROWN) == ()
+
+
+def test_where_there_were_fewer_meanwhile_more_than_that_is_more() -> None:
+    watch = Watch()
+    watch.look(wrong(Cause.DEAD, count=100))
+    assert watch.look(wrong(Cause.DEAD, count=1), after=GROWN) == ()
+    assert watch.look(wrong(Cause.DEAD, count=2), after=MINUTE) == (wrong(Cause.DEAD, count=2),)
 
 
 def test_what_waits_is_told_once_however_much_it_becomes() -> None:
@@ -99,19 +112,30 @@ def test_what_waits_is_told_once_however_much_it_becomes() -> None:
     assert watch.look(wrong(Cause.OLDEST, count=500), after=GROWN) == ()
 
 
-def many(count: int) -> Iterable[Alarm]:
-    return (wrong(subject=f"sink-{n:03}") for n in range(count))
+def many(count: int, cause: Cause = Cause.DOWN) -> Iterable[Alarm]:
+    return (wrong(cause, f"sink-{n:03}") for n in range(count))
 
 
 def test_no_more_than_so_many_are_told_in_an_hour_and_the_others_later() -> None:
     watch = Watch()
-    found = (*many(MOST + 5), wrong(Cause.STORE, ""))
+    found = (*many(MOST + 5), wrong(Cause.HANGS))
     first = watch.look(*found)
     assert len(first) == MOST
-    assert first[0].cause is Cause.STORE
     assert watch.look(*found, after=HOUR - MINUTE) == ()
     assert len(watch.look(*found, after=MINUTE)) == 6
     assert len(watch.register.active) == MOST + 6
+
+
+@pytest.mark.parametrize(
+    "urgent", [Cause.STORE, Cause.DISK, Cause.QUARANTINE_FULL, Cause.BLOCKED, Cause.RELOAD], ids=str
+)
+def test_what_is_urgent_waits_for_no_lot_of_others_and_is_bounded_too(urgent: Cause) -> None:
+    watch = Watch()
+    watch.look(*many(MOST))
+    found = *many(MOST), *many(MOST + 5, urgent)
+    assert {one.cause for one in watch.look(*found, after=MINUTE)} == {urgent}
+    assert len([one for _, one in watch.register.told_at if one is urgent]) == MOST
+    assert len(watch.look(*found, wrong(Cause.DEAD), after=HOUR)) == 5 + 1
 
 
 def test_what_was_never_told_is_not_told_to_be_well() -> None:
@@ -132,3 +156,72 @@ def test_a_clock_that_jumps_ahead_tells_nothing_twice() -> None:
     watch = Watch()
     watch.look(wrong())
     assert watch.look(wrong(), after=timedelta(days=400)) == ()
+
+
+# --- who has taken it ---
+
+
+def test_a_sink_lacks_what_was_told_until_it_takes_it() -> None:
+    watch = Watch()
+    watch.look(wrong())
+    assert watch.register.lacking("it") == watch.register.lacking("ops") == (wrong(),)
+    watch.took("it", wrong())
+    assert (watch.register.lacking("it"), watch.register.lacking("ops")) == ((), (wrong(),))
+    watch.look(after=HOUR)
+    cleared = replace(wrong(), cleared=NOON + HOUR)
+    assert watch.register.lacking("it") == (cleared,)
+    assert watch.register.lacking("ops") == (), "nobody is told that something is well that was never heard of"
+    watch.took("it", cleared)
+    assert watch.register.lacking("it") == ()
+
+
+def test_what_has_grown_is_news_to_those_who_took_what_was_less() -> None:
+    watch = Watch()
+    watch.look(wrong(Cause.DEAD))
+    watch.look(wrong(Cause.DEAD, count=9), after=GROWN)
+    watch.took("it", wrong(Cause.DEAD))
+    assert watch.register.lacking("it") == (wrong(Cause.DEAD, count=9),)
+    watch.took("it", wrong(Cause.DEAD, count=9))
+    watch.look(wrong(Cause.DEAD, count=3), after=MINUTE)
+    assert watch.register.lacking("it") == ()
+
+
+def test_no_sink_is_told_that_it_is_wrong_when_it_is_well_by_now() -> None:
+    watch = Watch()
+    watch.look(wrong())
+    watch.look(after=MINUTE)
+    assert watch.register.lacking("it") == ()
+
+
+def test_that_it_is_well_is_kept_for_a_day_for_those_who_have_not_taken_it() -> None:
+    watch = Watch()
+    watch.look(wrong())
+    watch.took("it", wrong())
+    watch.look(after=HOUR)
+    watch.look(after=OVER - MINUTE)
+    assert [one.cleared for one in watch.register.lacking("it")] == [NOON + HOUR]
+    watch.look(after=MINUTE)
+    assert watch.register.standing == {}
+
+
+def test_after_a_restart_only_what_somebody_took_was_told() -> None:
+    watch = Watch()
+    watch.look(wrong(), wrong(subject="mail"))
+    watch.took("it", wrong())
+    kept = {key: one.remembered() for key, one in watch.register.standing.items()}
+    watch.register = Register(kept)
+    assert watch.look(wrong(), wrong(subject="mail")) == (wrong(subject="mail"),)
+
+
+def test_what_a_sink_takes_when_all_is_forgotten_is_no_news() -> None:
+    watch = Watch()
+    watch.took("it", wrong())
+    assert watch.register.standing == {}
+
+
+def test_a_sink_that_lacks_much_is_told_no_more_at_once_than_anybody() -> None:
+    watch = Watch()
+    watch.look(*many(MOST))
+    watch.look(*many(MOST + 5), after=HOUR)
+    lacking = watch.register.lacking("it")
+    assert len(lacking) == MOST

@@ -850,7 +850,7 @@ async def test_a_failing_disk_is_told_and_passes(path: Path) -> None:
     assert check == "ok"
 
 
-@pytest.mark.parametrize("when", [12, 14])  # opening takes about eight
+@pytest.mark.parametrize("when", [15, 17])  # opening takes about twelve
 @pytest.mark.case("DUR-07")
 async def test_a_failed_fsync_is_told_and_nothing_that_was_answered_is_lost(path: Path, when: int) -> None:
     if shutil.which("strace") is None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.timeline import Timeline
+from router.timeline import Since, Timeline
 from support import NOON
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -119,3 +119,41 @@ def test_no_more_than_so_many_jumps_are_remembered(jumps: int) -> None:
     for n in range(jumps):
         timeline.jumped(NOON + n * DAY, NOON + n * DAY + HOUR)
     assert len(timeline.skipped) == 100
+
+
+# --- since when ---
+
+
+def test_things_began_when_it_is_written_down() -> None:
+    since = Since(Timeline())
+    assert since.of("crm", NOON - HOUR, NOON) == NOON - HOUR
+    assert since.of("crm", NOON, NOON) == NOON
+
+
+def test_what_began_in_the_future_began_when_it_was_seen_also_when_its_time_comes() -> None:
+    since = Since(Timeline())
+    for hours in range(48):
+        assert since.of("crm", NOON, NOON - DAY + hours * HOUR) == NOON - DAY
+    assert since.of("mail", NOON + HOUR, NOON) == NOON, "each for itself"
+    assert since.of("crm", NOON + 2 * HOUR, NOON + 3 * HOUR) == NOON + 2 * HOUR, "it was well, and began anew"
+    assert since.of("crm", NOON, NOON + 3 * HOUR) == NOON
+
+
+def test_a_clock_that_is_set_back_once_more_makes_it_no_younger_than_that() -> None:
+    since = Since(Timeline())
+    since.of("crm", NOON, NOON - HOUR)
+    assert since.of("crm", NOON, NOON - DAY) == NOON - DAY
+    assert since.of("crm", NOON, NOON - HOUR) == NOON - DAY
+
+
+def test_nothing_began_earlier_because_the_clock_was_set_forward() -> None:
+    timeline = Timeline()
+    since = Since(timeline)
+    timeline.jumped(NOON, NOON + DAY)
+    assert since.of("crm", NOON - HOUR, NOON + DAY) == NOON + DAY - HOUR
+    timeline = Timeline()
+    since = Since(timeline)
+    timeline.jumped(NOON, NOON - DAY)
+    assert since.of("crm", NOON - HOUR, NOON - DAY) == NOON - DAY
+    timeline.jumped(NOON - DAY + HOUR, NOON + HOUR)
+    assert since.of("crm", NOON - HOUR, NOON + HOUR) == NOON, "the hour since it was seen"

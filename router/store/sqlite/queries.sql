@@ -298,9 +298,11 @@ SELECT sink, count(*) AS n FROM deliveries WHERE state = 'dead' AND ended GROUP 
 SELECT (SELECT n FROM totals WHERE name = 'quarantined') - (SELECT count(*) FROM quarantine WHERE ended IS NOT NULL) AS n;
 
 -- oldest: When the oldest delivery that is still owed was accepted, by sink.
-SELECT sink, min(accepted_at) AS accepted_at FROM deliveries
-WHERE state IN ('pending', 'claimed') AND state <> 'delivered'
-GROUP BY sink;
+SELECT sink, (
+    SELECT min(accepted_at) FROM deliveries INDEXED BY deliveries_owed
+    WHERE deliveries.sink = owed.sink AND state IN ('pending', 'claimed')
+) AS accepted_at
+FROM (SELECT DISTINCT sink FROM delivery_totals WHERE state IN ('pending', 'claimed') AND n > 0) AS owed;
 
 -- event: One event, and how often the same content came.
 SELECT events.*, seen.times, seen.last_at
@@ -364,7 +366,7 @@ SELECT source, id, name, calls, last_at FROM channels ORDER BY last_at DESC, sou
 -- heard: When anything of a source came last.
 SELECT max(last_at) AS last_at FROM (
     SELECT max(last_at) AS last_at FROM seen INDEXED BY seen_by_source WHERE source = :source
-    UNION ALL SELECT max(last_at) FROM quarantine WHERE source = :source
+    UNION ALL SELECT max(last_at) FROM quarantine INDEXED BY quarantine_by_source WHERE source = :source
 );
 
 -- user_version: Which migration made this database.
