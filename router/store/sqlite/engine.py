@@ -175,6 +175,10 @@ class SqliteStore(Store):
         self.database.verify()
         return self.database.connect()
 
+    @override
+    async def make_ready(self, *, now: datetime) -> None:
+        pass
+
     async def _write(self, operation: Callable[[sqlite3.Connection], T], *, weight: int = 0) -> T:
         return await self.writer.run(operation, weight=weight)
 
