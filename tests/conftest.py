@@ -1,8 +1,11 @@
 """For all tests: no time limit of hypothesis' own, which only finds out how busy the machine is; and what several share."""
 
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
 from hypothesis import settings
 
+import databases
 from extent import SEED
 
 settings.register_profile("aftercall", deadline=None)
@@ -16,6 +19,20 @@ def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
 
 
-def pytest_report_header() -> str:
-    """What a failure of a test with dice is seen again by."""
-    return f"AFTERCALL_SEED={SEED}"
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that all tests share."""
+    with databases.shared_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def database(postgres: str) -> AsyncIterator[str]:
+    """The URL of an empty database there, for this test alone."""
+    async with databases.fresh_database(postgres) as url:
+        yield url
+
+
+def pytest_report_header() -> list[str]:
+    """What a failure of a test with dice is seen again by, and what PostgreSQL there is."""
+    return [f"AFTERCALL_SEED={SEED}", f"PostgreSQL: {databases.described()}"]
