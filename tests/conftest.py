@@ -7,6 +7,7 @@ from hypothesis import settings
 
 import databases
 from extent import SEED
+from store_engines import template_on
 
 settings.register_profile("aftercall", deadline=None)
 settings.load_profile("aftercall")
@@ -24,6 +25,13 @@ def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL that all tests share."""
     with databases.shared_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> Iterator[str]:
+    """The name of a database there with the tables of a store and nothing in them."""
+    with template_on(postgres) as name:
+        yield name
 
 
 @pytest.fixture

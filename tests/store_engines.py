@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import shutil
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+from uuid import uuid4
 
+import pytest
+
+from databases import rows
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.event import Call, Channel, Direction
+from router.store import postgres
 from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Page, RoutedAs, Settlement, Store
+from router.store.postgres import Place
 from router.store.sqlite import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from router.delivery import Decision
@@ -57,8 +67,74 @@ class Sqlite:
         return Sqlite(folder)
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """PostgreSQL, a database of one's own."""
+
+    url: str
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        return postgres.open_store(place_of(self.url), parse=json.loads)
+
+    def left_by_a_crash(self) -> Engine:
+        return self
+
+
+def place_of(url: str) -> Place:
+    """As an operator would write it: the password stands apart."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = quote(unquote(parts.username or ""))
+    password = unquote(parts.password) if parts.password else None
+    return Place.of(f"{parts.scheme}://{user}@{host}{parts.path}", password)
+
+
+@contextmanager
+def template_on(server: str) -> Iterator[str]:
+    """A database with the tables of a store, to be copied for each test: that is quicker than making them."""
+
+    async def made() -> None:
+        async with Postgres(url).open() as store:
+            await store.make_ready(now=NOW)
+
+    with database_on(server) as url:
+        elsewhere(made())
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@contextmanager
+def database_on(server: str, template: str = "template1") -> Iterator[str]:
+    """As `databases.fresh_database`, where nothing is awaited."""
+    name = f"aftercall_test_{uuid4().hex}"
+    elsewhere(rows(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    try:
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    finally:
+        elsewhere(rows(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+def elsewhere(doing: Coroutine[Any, Any, T]) -> T:
+    """Do this beside whatever loop runs here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, doing).result()
+
+
 #: By the name that a test's id shows.
-ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"sqlite": lambda folder: Sqlite(folder / "data")}
+KINDS: Final = ("sqlite", "postgres")
+
+
+def engines(kind: str, request: pytest.FixtureRequest) -> Callable[[Path], AbstractContextManager[Engine]]:
+    """Makes new places for stores of this kind, each in a folder; skips where there is no server for it."""
+    if kind == "sqlite":
+        return lambda folder: nullcontext(Sqlite(folder / "data"))
+    server, template = request.getfixturevalue("postgres"), request.getfixturevalue("template")
+
+    @contextmanager
+    def place(_: Path) -> Iterator[Engine]:
+        with database_on(server, template) as url:
+            yield Postgres(url)
+
+    return place
 
 
 def arrival(
