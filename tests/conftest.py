@@ -7,7 +7,7 @@ from hypothesis import settings
 
 import databases
 from extent import SEED
-from store_engines import template_on
+from store_engines import Databases
 
 settings.register_profile("aftercall", deadline=None)
 settings.load_profile("aftercall")
@@ -28,10 +28,11 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: str) -> Iterator[str]:
-    """The name of a database there with the tables of a store and nothing in them."""
-    with template_on(postgres) as name:
-        yield name
+def databases_of_stores(postgres: str) -> Iterator[Databases]:
+    """Databases there with the tables of a store, and nothing in them."""
+    made = Databases(postgres)
+    yield made
+    made.remove()
 
 
 @pytest.fixture
