@@ -112,12 +112,16 @@ class Databases:
             elsewhere(rows(self._server, f'DROP DATABASE "{name}" WITH (FORCE)'))
 
     def _new(self) -> str:
-        name = f"aftercall_test_{uuid4().hex}"
-        elsewhere(rows(self._server, f'CREATE DATABASE "{name}"'))
-        self._made.append(name)
-        url = urlsplit(self._server)._replace(path=f"/{name}").geturl()
+        url = self.unmade()
         elsewhere(_made_ready(url))
         return url
+
+    def unmade(self, settings: str = "") -> str:
+        """The URL of one that no store was ever in."""
+        name = f"aftercall_test_{uuid4().hex}"
+        elsewhere(rows(self._server, f'CREATE DATABASE "{name}" {settings}'))
+        self._made.append(name)
+        return urlsplit(self._server)._replace(path=f"/{name}").geturl()
 
 
 async def _made_ready(url: str) -> None:

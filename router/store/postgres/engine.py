@@ -67,14 +67,14 @@ _PATIENCE: Final = 60.0
 
 @asynccontextmanager
 async def open_store(
-    place: Place, *, parse: Callable[[bytes], Any], waiting: int = 2_000
+    place: Place, *, parse: Callable[[bytes], Any], waiting: int = 2_000, patience: float = 5.0
 ) -> AsyncIterator[PostgresStore]:
     """The store in this database, until the end of the block; its tables are made if missing.
 
     `parse` gives an event's `raw` from its body; where it raises, `raw` is None. `waiting` writes may wait for a
-    commit. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
+    commit, which may take `patience` seconds: then it is not known to be stored. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
     """
-    store = PostgresStore(place, parse=parse, waiting=waiting)
+    store = PostgresStore(place, parse=parse, waiting=waiting, patience=patience)
     try:
         await store.open()
         yield store
@@ -85,12 +85,12 @@ async def open_store(
 class PostgresStore(Store):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
-    def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int) -> None:
+    def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
         self.effort = Effort()
         self._parse = parse
         self.server = Server(place)
         self.readers = Readers(self.server)
-        self.writer = Writer(self.server, self.effort, waiting=waiting)
+        self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience)
         self._key: SeenKey
         #: Months whose partitions are there.
         self._months = set[Month]()

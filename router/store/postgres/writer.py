@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 #: More were no faster: see docs/performance.md.
 CONNECTIONS: Final = 4
-#: Seconds that a transaction may take, unless it is known to be large.
-PATIENCE: Final = 5.0
 #: Seconds until a connection is tried again: the first and the longest time.
 _WAITS: Final = (0.1, 5.0)
 #: How often a transaction is done again that was in another router's way.
@@ -46,10 +44,12 @@ _SHARD_LOCK: Final = 0x_6166_7463
 class Writer:
     """Takes writes and answers them when they are durable. `start` begins with a connection that was opened before."""
 
-    def __init__(self, server: Server, effort: Effort, *, waiting: int) -> None:
+    def __init__(self, server: Server, effort: Effort, *, waiting: int, patience: float) -> None:
         self._server = server
         self._effort = effort
         self._queue = Queue(waiting)
+        #: Seconds that a transaction may take that is not known to be large.
+        self._patience = patience
         self._workers: list[asyncio.Task[None]] = []
         #: Those that have nothing to do; the last one is woken first, so that one does it all while there is little.
         self._idle: list[asyncio.Future[None]] = []
@@ -57,6 +57,11 @@ class Writer:
         self._trouble = StoreError(_CLOSED)
         self._stop = asyncio.Event()
         self._stop.set()
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return self._up
 
     async def start(self, session: Session) -> None:
         """Begin, with this connection and others. Raises `StoreError` where a commit on it is not confirmed."""
@@ -82,13 +87,13 @@ class Writer:
         *,
         weight: int = 0,
         intake: bool = False,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> T:
         """Do this in a commit of its own; otherwise as `write`."""
         return cast("T", await self.write(_ALONE, operation, weight=weight, intake=intake, patience=patience))
 
     async def write(
-        self, kind: Kind, what: object, *, weight: int = 0, intake: bool = False, patience: float = PATIENCE
+        self, kind: Kind, what: object, *, weight: int = 0, intake: bool = False, patience: float | None = None
     ) -> Any:
         """Do this together with what is of its kind, and return its result when that is durable.
 
@@ -99,10 +104,11 @@ class Writer:
             raise StoreError(_CLOSED)
         if not self._up:
             raise _again(self._trouble)
-        write = Write(kind, what, asyncio.get_running_loop().create_future(), weight, patience)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        write = Write(kind, what, future, weight, self._patience if patience is None else patience)
         self._queue.put(write, intake=intake)
         self._wake(1)
-        return await write.future
+        return await future
 
     # --- the workers ---
 
@@ -165,7 +171,7 @@ class Writer:
     async def _prove(self, session: Session) -> None:
         """See that commits are confirmed on it: with a standby away none is. Raises `StoreError`."""
         try:
-            with session.within(PATIENCE):
+            with session.within(self._patience):
                 for shard in range(1, _SHARDS):
                     row = await only(session.connection, "take_shard", {"lock": _SHARD_LOCK, "shard": shard})
                     if row["taken"]:
