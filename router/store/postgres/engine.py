@@ -106,8 +106,9 @@ class PostgresStore(Store):
         session = await self.server.connect()
         try:
             with session.within(_PATIENCE):
-                await schema.migrate(session.connection)
-                self._key = await schema.key(session.connection)
+                async with schema.locked(session.connection):
+                    await schema.migrate(session.connection)
+                    self._key = await schema.key(session.connection)
         except Exception as error:  # noqa: BLE001 - told to whoever opens the store
             session.give_up()
             raise session.explain(error) from None

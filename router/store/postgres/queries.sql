@@ -455,7 +455,10 @@ SELECT pg_try_advisory_lock(:lock, :shard) AS taken;
 SELECT set_config('aftercall.shard', :shard, false);
 
 -- lock_schema: Let nobody else change the schema; a router that starts at the same moment waits.
-SELECT pg_advisory_xact_lock(:lock);
+SELECT pg_advisory_lock(:lock);
+
+-- unlock_schema: Let others change it; the end of the connection does that, too.
+SELECT pg_advisory_unlock(:lock);
 
 -- has_schema: Whether there is anything of ours.
 SELECT to_regclass('aftercall.migrations') IS NOT NULL AS there;
@@ -475,5 +478,5 @@ INSERT INTO migrations (version, name) VALUES (:version, :name);
 -- seen_key: The key of `seen`.
 SELECT key FROM seen_key;
 
--- set_seen_key: Remember the key of `seen`, once.
-INSERT INTO seen_key (key) SELECT :key::bytea WHERE NOT EXISTS (SELECT FROM seen_key);
+-- set_seen_key: Remember the key of `seen`.
+INSERT INTO seen_key (key) VALUES (:key);

@@ -6,6 +6,7 @@ go on: so a migration adds, and takes nothing away that they use. They are refus
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from router.failpoints import Failpoint, reached
@@ -14,7 +15,7 @@ from router.store.migrations import Migration, migrations, refuse_newer
 from router.store.postgres.queries import execute, fetch, first, only
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from asyncpg import Connection
 
@@ -24,22 +25,26 @@ KNOWN: Final = migrations(__package__)
 _LOCK: Final = 0x_6166_7465_7263_616C
 
 
+@asynccontextmanager
+async def locked(connection: Connection) -> AsyncIterator[None]:
+    """Nobody else changes the schema meanwhile. Not within a transaction: it would not see what the one before changed."""
+    await fetch(connection, "lock_schema", {"lock": _LOCK})
+    yield
+    await fetch(connection, "unlock_schema", {"lock": _LOCK})
+
+
 async def migrate(connection: Connection, known: Sequence[Migration] = KNOWN) -> None:
-    """Bring the database to the newest version known. Raises `StoreError` where it is newer than that."""
+    """Bring the database to the newest version known; under the lock. Raises `StoreError` where it is newer than that."""
     if not (await only(connection, "has_schema"))["there"]:
         async with connection.transaction():
-            await fetch(connection, "lock_schema", {"lock": _LOCK})
-            if not (await only(connection, "has_schema"))["there"]:
-                await execute(connection, "add_schema")
-                await execute(connection, "add_migrations")
+            await execute(connection, "add_schema")
+            await execute(connection, "add_migrations")
     version = await _version(connection)
     refuse_newer(version, known[-1].version)
     for migration in known:
         if migration.version > version:
             async with connection.transaction():
-                await fetch(connection, "lock_schema", {"lock": _LOCK})
-                if migration.version > await _version(connection):
-                    await _apply(connection, migration)
+                await _apply(connection, migration)
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:
@@ -53,9 +58,7 @@ async def _version(connection: Connection) -> int:
 
 
 async def key(connection: Connection) -> SeenKey:
-    """The key of `seen`, which is the same for all routers of this database; made where there is none."""
+    """The key of `seen`, the same for all routers of this database; made under the lock where there is none."""
     if await first(connection, "seen_key") is None:
-        async with connection.transaction():
-            await fetch(connection, "lock_schema", {"lock": _LOCK})
-            await fetch(connection, "set_seen_key", {"key": made()})
+        await fetch(connection, "set_seen_key", {"key": made()})
     return SeenKey((await only(connection, "seen_key"))["key"])

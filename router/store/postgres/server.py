@@ -51,7 +51,10 @@ class Session:
         self._lost = False
         #: How many warnings came.
         self.warnings = 0
-        self._overdue = False
+        #: It was cut because it took too long.
+        self.is_overdue = False
+        #: It may be of no use any more, and nobody knows yet.
+        self.is_doubtful = False
         connection.add_termination_listener(lambda _: self._lose())
         connection.add_log_listener(self._heard)
 
@@ -83,7 +86,7 @@ class Session:
             timer.cancel()
 
     def _cut(self) -> None:
-        self._overdue = True
+        self.is_overdue = True
         self.give_up()
 
     def give_up(self) -> None:
@@ -93,7 +96,7 @@ class Session:
 
     def explain(self, error: BaseException) -> StoreError:
         """The error for callers."""
-        return explain(TimeoutError() if self._overdue and breaks(error) else error, self._place)
+        return explain(TimeoutError() if self.is_overdue and breaks(error) else error, self._place)
 
     async def close(self) -> None:
         """End it, politely if that is quick."""

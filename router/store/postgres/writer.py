@@ -53,7 +53,7 @@ class Writer:
         self._workers: list[asyncio.Task[None]] = []
         #: Those that have nothing to do; the last one is woken first, so that one does it all while there is little.
         self._idle: list[asyncio.Future[None]] = []
-        self._up = 0
+        self._sessions: set[Session] = set()
         self._trouble = StoreError(_CLOSED)
         self._stop = asyncio.Event()
         self._stop.set()
@@ -61,13 +61,13 @@ class Writer:
     @property
     def connections(self) -> int:
         """How many there are."""
-        return self._up
+        return len(self._sessions)
 
     async def start(self, session: Session) -> None:
         """Begin, with this connection and others. Raises `StoreError` where a commit on it is not confirmed."""
-        await self._prove(session)
+        await self._prepare(session)
         self._stop.clear()
-        self._up = 1
+        self._sessions.add(session)
         self._workers = [
             asyncio.create_task(self._work(session if n == 0 else None), name=f"store writer {n}")
             for n in range(CONNECTIONS)
@@ -102,7 +102,7 @@ class Writer:
         """
         if self._stop.is_set():
             raise StoreError(_CLOSED)
-        if not self._up:
+        if not self._sessions:
             raise _again(self._trouble)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         write = Write(kind, what, future, weight, self._patience if patience is None else patience)
@@ -128,8 +128,14 @@ class Writer:
                 if session.is_lost:
                     self._gone(session, StoreError(f"{self._server.place}: {_BROKE}"))
                     session = None
+                elif session.is_doubtful:
+                    with suppress(StoreError):  # it is lost then
+                        await self._prove(session)
+                        session.is_doubtful = False
                 elif batch := self._queue.take():
                     await self._do(session, batch)
+                    if session.is_overdue:
+                        self._doubt()
                     self._queue.done(batch)
                     self._wake(min(len(self._queue), 1))
                 elif self._stop.is_set():
@@ -138,6 +144,7 @@ class Writer:
                     await self._rest(session)
         finally:
             if session is not None:
+                self._sessions.discard(session)
                 await session.close()
 
     async def _rest(self, session: Session) -> None:
@@ -155,7 +162,7 @@ class Writer:
             session: Session | None = None
             try:
                 session = await self._server.connect()
-                await self._prove(session)
+                await self._prepare(session)
             except StoreError as error:
                 if session is not None:
                     session.give_up()
@@ -164,12 +171,12 @@ class Writer:
                     await asyncio.wait_for(self._stop.wait(), wait)
                 wait = min(2 * wait, longest)
             else:
-                self._up += 1
+                self._sessions.add(session)
                 return session
         return None
 
-    async def _prove(self, session: Session) -> None:
-        """See that commits are confirmed on it: with a standby away none is. Raises `StoreError`."""
+    async def _prepare(self, session: Session) -> None:
+        """Give it a number of its own to count by, and see that it works. Raises `StoreError`."""
         try:
             with session.within(self._patience):
                 for shard in range(1, _SHARDS):
@@ -177,17 +184,32 @@ class Writer:
                     if row["taken"]:
                         await fetch(session.connection, "set_shard", {"shard": str(shard)})
                         break
+        except Exception as error:  # noqa: BLE001 - told to whoever writes
+            session.give_up()
+            raise session.explain(error) from None
+        await self._prove(session)
+
+    async def _prove(self, session: Session) -> None:
+        """See that commits are confirmed on it: with a standby away none is. Raises `StoreError`."""
+        try:
+            with session.within(self._patience):
                 await self._transacted(session, _ALONE, [check])
         except Exception as error:  # noqa: BLE001 - told to whoever writes
             session.give_up()
             raise session.explain(error) from None
 
+    def _doubt(self) -> None:
+        """Where one connection got no answer, the others may not either: those with nothing to do find out."""
+        for session in self._sessions:
+            session.is_doubtful = True
+        self._wake(len(self._idle))
+
     def _gone(self, session: Session, error: StoreError) -> None:
         """This connection is no more. Without another, nothing that waits can be written soon."""
         session.give_up()
-        self._up -= 1
+        self._sessions.discard(session)
         self._trouble = error
-        if not self._up:
+        if not self._sessions:
             self._refuse(error)
 
     def _refuse(self, error: StoreError) -> None:

@@ -280,6 +280,9 @@ BEGIN
     END IF;
     SET LOCAL lock_timeout = '500ms';
     LOCK TABLE events_default, deliveries_default, attempts_default IN ACCESS EXCLUSIVE MODE;
+    IF to_regclass('events_' || label) IS NOT NULL THEN  -- by whoever had the lock
+        RETURN false;
+    END IF;
     FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
         key := CASE parent WHEN 'events' THEN 'id' ELSE 'event_id' END;
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', parent || '_' || label, parent);
