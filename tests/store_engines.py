@@ -21,9 +21,9 @@ import pytest
 from databases import rows
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.event import Call, Channel, Direction
-from router.store import postgres
 from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Page, RoutedAs, Settlement, Store
 from router.store.postgres import Place
+from router.store.postgres import engine as postgres
 from router.store.sqlite import open_store
 
 if TYPE_CHECKING:

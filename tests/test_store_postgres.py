@@ -24,7 +24,8 @@ from router.errors import StoreBusy, StoreError
 from router.event import Channel
 from router.store.base import DAMAGED, Accepted, Duplicate, Owed, Purged, RoutedAs, Store
 from router.store.migrations import Migration
-from router.store.postgres import Place, PostgresStore, open_store, schema, server
+from router.store.postgres import Place, schema, server
+from router.store.postgres.engine import PostgresStore, open_store
 from router.store.postgres.months import Month
 from router.store.postgres.queries import SQL
 from router.store.postgres.writer import CONNECTIONS
@@ -264,6 +265,11 @@ async def test_a_server_that_hangs_is_given_up_and_not_waited_for_again(own: Ser
         await accepted(store, arrival("after"))
 
 
+async def backends(url: str) -> int:
+    ((count,),) = await rows(url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aftercall'")
+    return int(count)
+
+
 async def first_refusal(store: Store) -> str:
     """Of calls that come one after the other: when settings change, the server may let one more pass."""
     for n in range(1000):
@@ -274,10 +280,13 @@ async def first_refusal(store: Store) -> str:
     raise AssertionError("all were taken")
 
 
+@pytest.mark.case("PG-03")
 async def test_a_commit_that_no_standby_confirms_is_no_commit(own: Server) -> None:
     async with opened(own.url, patience=1.0) as store:
         own.set(synchronous_standby_names="nobody")
-        assert "does not answer" in await first_refusal(store)
+        refused = await asyncio.gather(*(first_refusal(store) for _ in range(9)))
+        assert "does not answer" in refused[0]
+        assert await backends(own.url) <= 2 * CONNECTIONS, "what was given up is gone on the server, too"
         with pytest.raises(StoreError, match="does not answer"):
             async with opened(own.url, patience=1.0):
                 pass
@@ -299,6 +308,39 @@ async def test_a_wait_for_a_standby_that_somebody_cancels_is_no_commit(own: Serv
         assert "wait for a standby was cancelled" in await refused
         own.set(synchronous_standby_names="")
         await until(partial(takes_calls, store))
+
+
+@pytest.mark.case("PG-01")
+async def test_what_was_answered_is_there_when_a_standby_has_taken_over(own: Server) -> None:
+    with own.standby() as copy:
+        place = place_of(own.url)
+        both = replace(
+            place, url=place.url.replace(f"127.0.0.1:{own.port}", f"127.0.0.1:{own.port},127.0.0.1:{copy.port}")
+        )
+        async with open_store(both, parse=json.loads) as store:
+            answered: list[str] = []
+            refused = asyncio.Event()
+
+            async def send(number: int) -> None:
+                for n in range(10_000):
+                    try:
+                        answered.append((await accepted(store, arrival(f"call-{number}-{n}"))).event_id)
+                    except StoreError:
+                        refused.set()
+                        return
+
+            async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as senders:
+                for number in range(20):
+                    senders.create_task(send(number))
+                await until(lambda: asyncio.sleep(0, len(answered) > 200))
+                await asyncio.to_thread(own.kill)
+                await refused.wait()
+            await asyncio.to_thread(copy.promote)
+            copy.set(synchronous_standby_names="")
+            await until(partial(takes_calls, store))
+            await accepted(store, arrival("after"))
+            there = {line.id for line in await every(lambda after: store.events(after=after, limit=500))}
+            assert set(answered) <= there
 
 
 class Cutter:
@@ -422,6 +464,7 @@ async def test_a_database_that_may_only_be_read_is_refused(postgres: str, databa
     assert "replica, or read-only" in await refusal(place_of(url))
 
 
+@pytest.mark.case("PG-07")
 async def test_a_standby_is_refused(own: Server) -> None:
     with own.standby() as copy:
         assert "name the primary" in await refusal(place_of(copy.url))
@@ -432,11 +475,14 @@ async def test_a_database_in_which_not_every_text_fits_is_refused(databases_of_s
     assert "texts as LATIN1" in await refusal(place_of(url))
 
 
-async def test_a_server_that_may_lose_what_it_has_confirmed_is_refused() -> None:
-    with own_server(fsync="off") as careless:
-        assert "fsync = off" in await refusal(place_of(careless.url))
+@pytest.mark.case("PG-04")
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+async def test_a_server_that_may_lose_what_it_has_confirmed_is_refused(setting: str) -> None:
+    with own_server(**{setting: "off"}) as careless:
+        assert f"{setting} = off" in await refusal(place_of(careless.url))
 
 
+@pytest.mark.case("PG-04")
 async def test_a_server_that_confirms_too_early_is_told_not_to(own: Server) -> None:
     own.set(synchronous_commit="off")
     async with opened(own.url) as store:

@@ -413,6 +413,8 @@ class Store(ABC):
     """
 
     effort: Effort
+    #: No other router has the same store meanwhile: what is claimed when it is opened was left behind.
+    is_alone: bool
 
     @abstractmethod
     async def make_ready(self, *, now: datetime) -> None:

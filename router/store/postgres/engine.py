@@ -85,6 +85,8 @@ async def open_store(
 class PostgresStore(Store):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
+    is_alone = False
+
     def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
         self.effort = Effort()
         self._parse = parse

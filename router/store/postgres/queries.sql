@@ -441,12 +441,16 @@ SELECT greatest(
 -- encoding: How the database keeps texts.
 SHOW server_encoding;
 
--- settings: Whether this server keeps what it says that it keeps, and may be written.
-SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS synchronous_commit,
-    current_setting('transaction_read_only') AS read_only, pg_is_in_recovery() AS standby;
+-- settings: Whether this server keeps what it says that it keeps.
+SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+    current_setting('synchronous_commit') AS synchronous_commit;
 
 -- set_durable: Answer a commit when it is on stable storage, here and on the synchronous standbys.
 SET synchronous_commit = on;
+
+-- end_processes: End what the server does for connections of ours that are none any more.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = ANY (:pids::integer[]) AND application_name = 'aftercall' AND usename = current_user;
 
 -- take_shard: Take a number for this connection, unless another has it.
 SELECT pg_try_advisory_lock(:lock, :shard) AS taken;

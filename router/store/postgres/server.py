@@ -46,6 +46,8 @@ class Session:
     def __init__(self, connection: Connection, place: Place) -> None:
         self.connection = connection
         self._place = place
+        #: The server's process.
+        self.pid: int = connection.get_server_pid()
         #: Called when the connection is gone.
         self.on_loss: Callable[[], object] | None = None
         self._lost = False
@@ -151,8 +153,9 @@ class Server:
         await connection.execute(_SETTINGS)
         await codecs.install(connection)
         (settings,) = await fetch(connection, "settings")
-        if settings["fsync"] != "on":
-            message = f"{self.place}: the server has fsync = off, and would lose calls that it has confirmed: set it on"
-            raise StoreError(message)
+        for name in ("fsync", "full_page_writes"):
+            if settings[name] != "on":
+                message = f"{self.place}: the server has {name} = off, and could lose what it has confirmed: set it on"
+                raise StoreError(message)
         if settings["synchronous_commit"] in _NOT_DURABLE:
             await execute(connection, "set_durable")

@@ -54,6 +54,8 @@ class Writer:
         #: Those that have nothing to do; the last one is woken first, so that one does it all while there is little.
         self._idle: list[asyncio.Future[None]] = []
         self._sessions: set[Session] = set()
+        #: The server's processes behind connections that were given up because they took too long: see `_clear_away`.
+        self._left: set[int] = set()
         self._trouble = StoreError(_CLOSED)
         self._stop = asyncio.Event()
         self._stop.set()
@@ -165,7 +167,7 @@ class Writer:
                 await self._prepare(session)
             except StoreError as error:
                 if session is not None:
-                    session.give_up()
+                    self._give_up(session)
                 self._trouble = error
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), wait)
@@ -179,6 +181,7 @@ class Writer:
         """Give it a number of its own to count by, and see that it works. Raises `StoreError`."""
         try:
             with session.within(self._patience):
+                await self._clear_away(session)
                 for shard in range(1, _SHARDS):
                     row = await only(session.connection, "take_shard", {"lock": _SHARD_LOCK, "shard": shard})
                     if row["taken"]:
@@ -198,6 +201,22 @@ class Writer:
             session.give_up()
             raise session.explain(error) from None
 
+    def _give_up(self, session: Session) -> None:
+        session.give_up()
+        if session.is_overdue:
+            self._left.add(session.pid)
+
+    async def _clear_away(self, session: Session) -> None:
+        """End what the server still does for connections that were given up.
+
+        A process that waits for a standby does not notice that nobody is there any more. Each would keep its locks and
+        one of the server's connections, until none is left.
+        """
+        left = sorted(self._left)
+        if left:
+            await fetch(session.connection, "end_processes", {"pids": left})
+            self._left.difference_update(left)
+
     def _doubt(self) -> None:
         """Where one connection got no answer, the others may not either: those with nothing to do find out."""
         for session in self._sessions:
@@ -206,7 +225,7 @@ class Writer:
 
     def _gone(self, session: Session, error: StoreError) -> None:
         """This connection is no more. Without another, nothing that waits can be written soon."""
-        session.give_up()
+        self._give_up(session)
         self._sessions.discard(session)
         self._trouble = error
         if not self._sessions:

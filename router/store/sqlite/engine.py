@@ -85,6 +85,8 @@ async def open_store(
 class SqliteStore(Store):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
+    is_alone = True
+
     def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int, reserve: int) -> None:
         self.effort = Effort()
         self._parse = parse
