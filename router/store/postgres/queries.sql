@@ -284,7 +284,7 @@ SELECT id, octet_length(body) AS size FROM events
 WHERE received_at < :before AND NOT EXISTS (
     SELECT FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
 )
-ORDER BY received_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+ORDER BY received_at, sequence LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- owing: Those of these events that owe something after all: it was added before they were locked.
 SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND state IN ('pending', 'claimed');
