@@ -639,6 +639,14 @@ async def test_a_month_in_which_something_is_owed_goes_row_by_row(store: Postgre
     assert (await store.summary()).purged == 4
 
 
+async def test_an_old_month_goes_once_whoever_drops_it(routers: list[Store]) -> None:
+    for n in range(5):
+        await dead_one(routers[0], f"call-{n}", when=n)
+    purged = await asyncio.gather(*(store.purge(events=at(20 * DAY), quarantine=None, seen=None) for store in routers))
+    assert sum(one.events for one in purged) == 5
+    assert (await routers[0].summary()).purged == 5
+
+
 async def test_a_month_that_somebody_reads_is_not_waited_for(store: PostgresStore, url: str) -> None:
     for n in range(3):
         await dead_one(store, f"call-{n}", when=n)
