@@ -94,9 +94,7 @@ class Archive:
 
     @property
     def sink(self) -> str:
-        return (
-            f'{{kind: file, root: {self.root.name}, path: "{{{{ event.channel.name }}}}/{{{{ event.call_id }}}}.json"}}'
-        )
+        return f'{{kind: file, root: "{self.root}", path: "{{{{ event.channel.name }}}}/{{{{ event.call_id }}}}.json"}}'
 
     def files(self) -> dict[str, bytes]:
         """Everything that is there, drafts as well, by its path below the root."""
