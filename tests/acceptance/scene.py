@@ -119,9 +119,9 @@ class Scene:
             ):
                 await asyncio.sleep(0.01)
 
-    async def adds_up(self) -> None:
+    async def adds_up(self, router: RouterProcess | None = None) -> None:
         """The sums, now, whatever is under way."""
-        _nothing(list(sums(await self.router.summary())))
+        _nothing(list(sums(await (router or self.router).summary())))
 
     async def all(self, what: str) -> list[dict[str, Any]]:
         """All lines of a list of the admin API."""
@@ -134,18 +134,29 @@ class Scene:
                 return found
             after = f"&after={page['next']}"
 
-    async def story(self, *deaths: str) -> Story:
+    async def story(self, *deaths: str, within: float = 60) -> Story:
         """What happened, once nothing is owed any more."""
-        summary = await self.router.settled()
+        summary = await self.router.settled(within=within)
         events, deliveries = await self.all("events"), await self.all("deliveries")
         paths = {event["id"]: f"{event['channel_name']}/{event['call_id']}.json" for event in events}
         keys = {paths[line["event_id"]]: line["id"] for line in deliveries if line["sink"] == "archive"}
         arrived = [*self.web.arrived, *self.mail.arrived, *self.archive.arrived(keys)]
         return Story(self.ledger, arrived, summary, events, deliveries, deaths)
 
-    async def all_is_well(self, *deaths: str) -> Story:
+    async def settled_once(self, story: Story) -> None:
+        """Of what was tried more than once, one attempt delivered it, or none, and nothing came after that one."""
+        found = []
+        for line in story.deliveries:
+            if line["attempt"] > 1:
+                shown = await self.router.asked(f"deliveries/{line['id']}")
+                outcomes = [attempt["outcome"] for attempt in shown["attempts"]]
+                if "delivered" in outcomes[:-1] or (outcomes[-1] == "delivered") != (line["state"] == "delivered"):
+                    found.append(f"{line['id']} to {line['sink']} is {line['state']} after {outcomes}")
+        _nothing(found)
+
+    async def all_is_well(self, *deaths: str, within: float = 60) -> Story:
         """Tell the story, and stop: nothing was lost, and what is kept is whole. SQLite checks it, in a copy."""
-        story = await self.story(*deaths)
+        story = await self.story(*deaths, within=within)
         _nothing(violations(story))
         if not self.store:
             await self.router.backup(self.router.folder / "backup.tar")

@@ -1,0 +1,64 @@
+"""The primary dies under load, and its synchronous standby takes over: no call that was answered 2xx is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from databases import own_server
+from extent import dice, extent
+from on_postgres import AT_ONCE, CLAIM, named, taken_again
+from oracle import Answered, Refused
+from scene import scene
+
+TAKEOVERS = extent(1, 5)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("number", range(TAKEOVERS))
+@pytest.mark.case("PG-01")
+async def test_nothing_acknowledged_is_lost_when_a_standby_takes_over(tmp_path: Path, number: int) -> None:
+    moments = dice(f"takeover {number}")
+    with own_server() as primary, primary.standby() as standby:
+        async with scene(tmp_path, slowness=0.03, routers=2, store=named(primary.port, standby.port)) as played:
+            for router in played.routers:
+                await played.start(router)
+            async with played.oracle(clients=6):
+                await played.a_new_call_arrives("before")
+                await asyncio.sleep(moments.uniform(0.2, 2.0))
+                await asyncio.to_thread(primary.kill)
+                said = await played.post("meanwhile")
+                assert isinstance(said, Refused)
+                await asyncio.sleep(moments.uniform(0, 2.0))
+                await asyncio.to_thread(standby.promote)
+                for index, router in enumerate(played.routers):
+                    await taken_again(played, f"again-{index}", router)
+                await asyncio.sleep(1.0)
+            story = await played.story(within=CLAIM)
+            await played.settled_once(story)
+            await played.all_is_well()
+    assert any(refused.status == 503 for refused in story.ledger.refused)
+    sys.stdout.write(f"\n{len(story.events)} calls, {len(story.ledger.refused)} answered 503\n")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.case("PG-03")
+async def test_a_commit_that_waits_for_its_standby_is_answered_503_in_time(tmp_path: Path) -> None:
+    """The server's own time limits do not hold for that wait."""
+    with own_server(statement_timeout="1s", transaction_timeout="1s") as primary, primary.standby() as standby:
+        async with scene(tmp_path, store=named(primary.port)) as played:
+            await played.start()
+            await played.a_new_call_arrives("before")
+            await asyncio.to_thread(standby.pause)
+            for number in range(10):  # as many as there are connections, and more
+                async with asyncio.timeout(AT_ONCE):
+                    assert await played.post(f"meanwhile-{number}") == Refused(f"meanwhile-{number}", 503)
+            await asyncio.to_thread(standby.resume)
+            await taken_again(played, "again", played.router)
+            for number in range(10):
+                assert isinstance(await played.post(f"meanwhile-{number}"), Answered)
+            await played.a_new_call_arrives("after")
+            await played.all_is_well()
