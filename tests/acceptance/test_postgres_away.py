@@ -14,6 +14,7 @@ from databases import own_server
 from extent import dice, extent
 from on_postgres import AT_ONCE, CLAIM, named, taken_again
 from pgproxy import Cut, PgProxy
+from process import RouterProcess
 from scene import scene
 
 #: Seconds that it is away.
@@ -41,10 +42,10 @@ async def test_while_postgres_is_away_calls_are_answered_503_and_then_all_goes_o
                     async with client.post(played.router.url, data=oracle.body(f"never-{asked}")) as answer:
                         assert answer.status == 503
                         assert int(answer.headers["Retry-After"]) > 0
-                async with client.get(f"http://127.0.0.1:{played.router.ingest}/healthz") as answer:
-                    assert answer.status == 200
-                async with client.get(f"http://127.0.0.1:{played.router.ingest}/readyz") as answer:
-                    assert answer.status == 503
+                assert await status(client, played.router, "healthz") == 200
+                async with asyncio.timeout(AT_ONCE):
+                    while await status(client, played.router, "readyz") != 503:
+                        await asyncio.sleep(0.05)
                 await asyncio.to_thread(server.start if how == "stopped" else server.resume)
                 await taken_again(played, "again", played.router)
             for number in range(1, asked + 1):  # who was refused may come again
@@ -53,6 +54,12 @@ async def test_while_postgres_is_away_calls_are_answered_503_and_then_all_goes_o
             await played.settled_once(story)
             await played.all_is_well()
     assert any(refused.status == 503 for refused in story.ledger.refused)
+
+
+async def status(client: aiohttp.ClientSession, router: RouterProcess, what: str) -> int:
+    """What the ingest listener says of the router."""
+    async with client.get(f"http://127.0.0.1:{router.ingest}/{what}") as answer:
+        return answer.status
 
 
 @pytest.mark.timeout(extent(400, 1800))
