@@ -53,12 +53,13 @@ async def test_a_commit_that_waits_for_its_standby_is_answered_503_in_time(tmp_p
             await played.start()
             await played.a_new_call_arrives("before")
             await asyncio.to_thread(standby.pause)
-            for number in range(10):  # as many as there are connections, and more
-                async with asyncio.timeout(AT_ONCE):
-                    assert await played.post(f"meanwhile-{number}") == Refused(f"meanwhile-{number}", 503)
+            calls = [f"meanwhile-{number}" for number in range(20)]  # more than there are connections
+            async with asyncio.timeout(AT_ONCE):
+                said = await asyncio.gather(*map(played.post, calls))
+            assert said == [Refused(call, 503) for call in calls]
             await asyncio.to_thread(standby.resume)
             await taken_again(played, "again", played.router)
-            for number in range(10):
-                assert isinstance(await played.post(f"meanwhile-{number}"), Answered)
+            for call in calls:
+                assert isinstance(await played.post(call), Answered)
             await played.a_new_call_arrives("after")
             await played.all_is_well()
