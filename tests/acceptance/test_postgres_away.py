@@ -12,7 +12,7 @@ import pytest
 import oracle
 from databases import own_server
 from extent import dice, extent
-from on_postgres import AT_ONCE, CLAIM, named, taken_again
+from on_postgres import AT_ONCE, at_rest, named, taken_again
 from pgproxy import Cut, PgProxy
 from process import RouterProcess
 from scene import scene
@@ -50,9 +50,7 @@ async def test_while_postgres_is_away_calls_are_answered_503_and_then_all_goes_o
                 await taken_again(played, "again", played.router)
             for number in range(1, asked + 1):  # who was refused may come again
                 await played.post(f"never-{number}")
-            story = await played.story(within=CLAIM)
-            await played.settled_once(story)
-            await played.all_is_well()
+            story = await at_rest(played)
     assert any(refused.status == 503 for refused in story.ledger.refused)
 
 
@@ -83,8 +81,6 @@ async def test_a_connection_cut_in_the_middle_of_a_commit_never_answers_for_what
                         await asyncio.sleep(0.05)
                 cut_now = False
                 await taken_again(played, "after", played.router)
-            story = await played.story(within=CLAIM)
-            await played.settled_once(story)
-            await played.all_is_well()
+            story = await at_rest(played)
     assert any(refused.status == 503 for refused in story.ledger.refused)
     sys.stdout.write(f"\n{dict(proxy.cuts)}, {len(story.events)} calls, {len(story.ledger.refused)} answered 503\n")

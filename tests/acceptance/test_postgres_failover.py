@@ -10,7 +10,7 @@ import pytest
 
 from databases import own_server
 from extent import dice, extent
-from on_postgres import AT_ONCE, CLAIM, named, taken_again
+from on_postgres import AT_ONCE, at_rest, named, taken_again
 from oracle import Answered, Refused
 from scene import scene
 
@@ -37,9 +37,7 @@ async def test_nothing_acknowledged_is_lost_when_a_standby_takes_over(tmp_path: 
                 for index, router in enumerate(played.routers):
                     await taken_again(played, f"again-{index}", router)
                 await asyncio.sleep(1.0)
-            story = await played.story(within=CLAIM)
-            await played.settled_once(story)
-            await played.all_is_well()
+            story = await at_rest(played)
     assert any(refused.status == 503 for refused in story.ledger.refused)
     sys.stdout.write(f"\n{len(story.events)} calls, {len(story.ledger.refused)} answered 503\n")
 
@@ -62,4 +60,4 @@ async def test_a_commit_that_waits_for_its_standby_is_answered_503_in_time(tmp_p
             for call in calls:
                 assert isinstance(await played.post(call), Answered)
             await played.a_new_call_arrives("after")
-            await played.all_is_well()
+            await at_rest(played)
