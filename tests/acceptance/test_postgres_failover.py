@@ -15,13 +15,19 @@ from oracle import Answered, Refused
 from scene import scene
 
 TAKEOVERS = extent(1, 5)
+#: Seconds that the standby is away before the primary dies, where it is.
+ALONE = 1.0
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("number", range(TAKEOVERS))
+@pytest.mark.parametrize("standby_is", ["there", "away"])
 @pytest.mark.case("PG-01")
-async def test_nothing_acknowledged_is_lost_when_a_standby_takes_over(tmp_path: Path, number: int) -> None:
-    moments = dice(f"takeover {number}")
+async def test_nothing_acknowledged_is_lost_when_a_standby_takes_over(
+    tmp_path: Path, standby_is: str, number: int
+) -> None:
+    """Also where the standby was away just before: what it has not got was not acknowledged."""
+    moments = dice(f"takeover {standby_is} {number}")
     with own_server() as primary, primary.standby() as standby:
         async with scene(tmp_path, slowness=0.03, routers=2, store=named(primary.port, standby.port)) as played:
             for router in played.routers:
@@ -29,7 +35,12 @@ async def test_nothing_acknowledged_is_lost_when_a_standby_takes_over(tmp_path: 
             async with played.oracle(clients=6):
                 await played.a_new_call_arrives("before")
                 await asyncio.sleep(moments.uniform(0.2, 2.0))
+                if standby_is == "away":
+                    await asyncio.to_thread(standby.kill)
+                    await asyncio.sleep(ALONE)
                 await asyncio.to_thread(primary.kill)
+                if standby_is == "away":
+                    await asyncio.to_thread(standby.start)
                 said = await played.post("meanwhile")
                 assert isinstance(said, Refused)
                 await asyncio.sleep(moments.uniform(0, 2.0))
