@@ -18,17 +18,19 @@ class Apart:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: threading.Thread | None = None
+        #: What runs: what it is told apart by.
+        self._running: object = None
 
     @property
     def busy(self) -> bool:
         """Whether the last one still runs, also where nobody waits for it any more."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._running is not None
 
     async def run(self, function: Callable[[], T]) -> T:
         """What the function gives or raises, SystemExit and all. Cancelling stops the waiting, and not the function."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_Outcome[T]] = loop.create_future()
+        mine = self._running = object()
 
         def tell(outcome: _Outcome[T]) -> None:
             if not done.done():
@@ -40,11 +42,12 @@ class Apart:
                 outcome.result = function()
             except BaseException as error:  # noqa: BLE001 - it is for who waits
                 outcome.error = error
+            if self._running is mine:  # from here on, though the thread takes another moment to end
+                self._running = None
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(tell, outcome)
 
-        self._thread = threading.Thread(target=work, name=self._name, daemon=True)
-        self._thread.start()
+        threading.Thread(target=work, name=self._name, daemon=True).start()
         return (await done).value()
 
 

@@ -21,6 +21,7 @@ from router.alarms import Alarms
 from router.clock import SystemClock
 from router.config.settings import Address
 from router.connections import BoundedServer, Connections, parser_is_fast
+from router.engines import is_new, open_store
 from router.errors import ConfigError
 from router.heartbeat import Heartbeat
 from router.housekeeping import Housekeeping
@@ -30,7 +31,6 @@ from router.metrics import Metrics
 from router.operations import Operations
 from router.reload import Reload
 from router.server import Ingest
-from router.store.sqlite import open_store
 from router.threads import Threads
 from router.timeline import Timeline
 from router.tokens import doors, without_token
@@ -103,9 +103,10 @@ async def running(
     log = log or logger()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        unmade, fresh = without_token(config), not config.database.exists()
+        unmade, fresh = without_token(config), is_new(config)
         way_in = doors(config)
-        store = await stack.enter_async_context(open_store(config.database, parse=formats.raw, reserve=config.reserve))
+        store = await stack.enter_async_context(open_store(config, parse=formats.raw))
+        await store.make_ready(now=clock.now())
         _tell_what_was_made(log, config, store=fresh, tokens=unmade, hold=hold)
         timeline = Timeline()
         ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, timeline=timeline, hold=hold)
@@ -114,7 +115,7 @@ async def running(
         watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log, file=config.data / "clock.json")
         await watch.begin()
         housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
-        await housekeeping.retake(everything=True)
+        await housekeeping.retake(everything=store.is_alone)
 
         def open_doors(new: Doors) -> None:
             ingest.doors = new

@@ -58,6 +58,12 @@ def back_up(config: Known, file: Path) -> Backup:
 
 
 def _refuse(config: Known, file: Path) -> None:
+    if config.postgres is not None:
+        message = (
+            f"the store is in PostgreSQL ({config.postgres}), which has backups of its own: write one with pg_dump, or see "
+            "to it that your server's are made; all that a router needs is in that database and in what you wrote yourself"
+        )
+        raise AftercallError(message)
     if not config.database.exists():
         message = f"there is no database {config.database}: no router ever ran with this configuration"
         raise AftercallError(message)

@@ -308,7 +308,7 @@ def backup(backup_file: Path, file: Path) -> None:
 
     # What is begun is removed then, as it is at Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    click.echo(backup_text(back_up(known(file, "data", "database"), backup_file)))
+    click.echo(backup_text(back_up(known(file, "data", "database", "postgres"), backup_file)))
 
 
 # --- what there is ---

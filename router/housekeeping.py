@@ -72,8 +72,9 @@ class Housekeeping:
             lanes[sink].wake()
 
     async def purge(self) -> bool:
-        """Remove one portion of what was kept long enough; whether there was any."""
+        """Remove one portion of what was kept long enough; whether there was any. What comes next has its room then."""
         await self.look()
+        await self._store.make_ready(now=self._clock.now())
         now, timeline = self._clock.now(), self._watch.timeline
 
         def before(kept: timedelta | None) -> datetime | None:

@@ -214,7 +214,8 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
 
     Raises `ConfigError` where the two together would let strangers in.
     """
-    keys = ["data"] if new.data != old.data else ["store"] if new.database != old.database else []
+    elsewhere = (new.database, new.postgres) != (old.database, old.postgres)
+    keys = ["data"] if new.data != old.data else ["store"] if elsewhere else []
     keys += ["keep.reserve"] if new.reserve != old.reserve else []
     keys += ["plugins"] if new.plugins != old.plugins else []
     for name, live in _LIVE.items():
@@ -225,6 +226,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
         new,
         data=old.data,
         database=old.database,
+        postgres=old.postgres,
         reserve=old.reserve,
         plugins=old.plugins,
         server=old.server.model_copy(update={key: getattr(new.server, key) for key in _LIVE["server"]}),

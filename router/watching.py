@@ -76,7 +76,7 @@ class ClockWatch:
             if not known and kept.at - now > JUMP:
                 expected = kept.at
             if abs(now - expected) > JUMP:
-                await self._store.clock_was_set(before=expected, now=now)
+                await self._move_waits(expected, now)
                 self._note(expected, now)
         await self._keep()
 
@@ -100,12 +100,17 @@ class ClockWatch:
 
     async def _jumped(self, before: datetime, now: datetime) -> None:
         """An attempt that begins at the very moment may be counted as lost, and be repeated; no more than that."""
-        await self._store.clock_was_set(before=before, now=now)
+        await self._move_waits(before, now)
         self._unwritten = None
         self._clock.follow()
         self._note(before, now)
         for lane in self._ways.now.lanes.values():
             lane.clock_was_set(now - before)
+
+    async def _move_waits(self, before: datetime, now: datetime) -> None:
+        """Where other routers have the same store, their clocks were not set: what waits stays as they see it."""
+        if self._store.is_alone:
+            await self._store.clock_was_set(before=before, now=now)
 
     def _note(self, before: datetime, now: datetime) -> None:
         self.timeline.jumped(before, now)

@@ -7,6 +7,7 @@ from hypothesis import settings
 
 import databases
 from extent import SEED
+from store_engines import Databases
 
 settings.register_profile("aftercall", deadline=None)
 settings.load_profile("aftercall")
@@ -24,6 +25,14 @@ def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL that all tests share."""
     with databases.shared_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def databases_of_stores(postgres: str) -> Iterator[Databases]:
+    """Databases there with the tables of a store, and nothing in them."""
+    made = Databases(postgres)
+    yield made
+    made.remove()
 
 
 @pytest.fixture

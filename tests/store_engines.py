@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import shutil
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+from uuid import uuid4
 
+import asyncpg
+import pytest
+
+from databases import rows
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.event import Call, Channel, Direction
 from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Page, RoutedAs, Settlement, Store
+from router.store.postgres import Place
+from router.store.postgres import engine as postgres
 from router.store.sqlite import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from router.delivery import Decision
@@ -57,8 +68,108 @@ class Sqlite:
         return Sqlite(folder)
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """PostgreSQL, a database of one's own."""
+
+    url: str
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        return postgres.open_store(place_of(self.url), parse=json.loads)
+
+    def left_by_a_crash(self) -> Engine:
+        return self
+
+
+def place_of(url: str) -> Place:
+    """As an operator would write it: the password stands apart."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = quote(unquote(parts.username or ""))
+    password = unquote(parts.password) if parts.password else None
+    return Place.of(f"{parts.scheme}://{user}@{host}{parts.path}", password)
+
+
+class Databases:
+    """Databases for stores on a server. One that a test is done with is emptied for the next: that is quicker than a new one."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._made: list[str] = []
+        self._free: list[str] = []
+
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """The URL of one that nothing is in."""
+        url = self._free.pop() if self._free else self._new()
+        yield url
+        elsewhere(_emptied(url))
+        self._free.append(url)
+
+    def remove(self) -> None:
+        """All of them."""
+        for name in self._made:
+            elsewhere(rows(self._server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+    def _new(self) -> str:
+        url = self.unmade()
+        elsewhere(_made_ready(url))
+        return url
+
+    def unmade(self, settings: str = "") -> str:
+        """The URL of one that no store was ever in."""
+        name = f"aftercall_test_{uuid4().hex}"
+        elsewhere(rows(self._server, f'CREATE DATABASE "{name}" {settings}'))
+        self._made.append(name)
+        return urlsplit(self._server)._replace(path=f"/{name}").geturl()
+
+
+async def _made_ready(url: str) -> None:
+    async with Postgres(url).open() as store:
+        await store.make_ready(now=NOW)
+
+
+async def _emptied(url: str) -> None:
+    """No trigger counts what goes."""
+    connection = await asyncpg.connect(url)
+    try:
+        found = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'aftercall'")
+        tables = [row["tablename"] for row in found]
+        deletes = "".join(f"DELETE FROM aftercall.{table};" for table in tables if table not in _KEPT)  # noqa: S608
+        await connection.execute(f"SET session_replication_role = replica; {deletes}")
+    finally:
+        await connection.close()
+    if not {*tables} >= _MONTHS:
+        await _made_ready(url)
+
+
+_KEPT: Final = ("migrations", "seen_key")
+#: What a store is made ready with.
+_MONTHS: Final = {"events_2026_11", "events_2026_12"}
+
+
+def elsewhere(doing: Coroutine[Any, Any, T]) -> T:
+    """Do this beside whatever loop runs here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, doing).result()
+
+
 #: By the name that a test's id shows.
-ENGINES: Final[dict[str, Callable[[Path], Engine]]] = {"sqlite": lambda folder: Sqlite(folder / "data")}
+KINDS: Final = ("sqlite", "postgres")
+
+
+def engines(kind: str, request: pytest.FixtureRequest) -> Callable[[Path], AbstractContextManager[Engine]]:
+    """Makes new places for stores of this kind, each in a folder; skips where there is no server for it."""
+    if kind == "sqlite":
+        return lambda folder: nullcontext(Sqlite(folder / "data"))
+    databases: Databases = request.getfixturevalue("databases_of_stores")
+
+    @contextmanager
+    def place(_: Path) -> Iterator[Engine]:
+        with databases.one() as url:
+            yield Postgres(url)
+
+    return place
 
 
 def arrival(

@@ -30,6 +30,7 @@ from router.errors import ConfigError
 from router.registry import load_kinds
 from router.scalars import Rate
 from router.sink import Numbers, Part, PeopleSinkConfig, Revisions
+from router.store.postgres import Place
 
 ROOT = Path(__file__).parents[1]
 TOKEN, OTHER = "0123456789abcdefghijklmn", "nmlkjihgfedcba9876543210"
@@ -172,6 +173,17 @@ def test_no_secret_stands_in_the_repr_of_a_configuration(loading: Load) -> None:
     assert not any(secret in repr(config) for secret in (TOKEN, OTHER, "bell.example"))
 
 
+def test_a_store_may_be_in_postgresql(loading: Load) -> None:
+    """All routers of it take the same token, so it is written out."""
+    with_token = HEAD.replace("{sipgate: {}}", f"{{s: {{token: {OTHER}}}}}")
+    config = loading(f"store: postgresql://me@db1,db2/calls\nstore_password: {TOKEN}\n", head=with_token)
+    assert config.postgres == Place.of("postgresql://me@db1,db2/calls", TOKEN)
+    assert TOKEN not in repr(config)
+    assert loading("").postgres is None
+    with pytest.raises(ConfigError, match=r"sources.sipgate: has no `token`, and all routers of a store in PostgreSQL"):
+        loading("store: postgresql://me@host/db\n")
+
+
 def test_a_path_may_be_absolute(loading: Load) -> None:
     config = loading("data: /var/lib/aftercall\nstore: sqlite:////srv/calls.db\n")
     assert (str(config.data), str(config.database)) == ("/var/lib/aftercall", "/srv/calls.db")
@@ -300,7 +312,7 @@ def test_a_variable_that_is_not_set_is_named(complaints: Complaints) -> None:
 
 # ------------------------------------------------------------------------------------ one mistake, one exact message
 
-TOP = "(known here: admin, alarms, always, data, include, keep, language, never, otherwise, plugins, retry, routes, server, sinks, sources, store, timezone, words"
+TOP = "(known here: admin, alarms, always, data, include, keep, language, never, otherwise, plugins, retry, routes, server, sinks, sources, store, store_password, timezone, words"
 RULE = "(known here: name, stop, to, unless, when"
 TEXT = "(known here: all, any, except, fold, match, none"
 WHEN = (
@@ -324,6 +336,10 @@ ADDRESS = "is no address; write host:port like 127.0.0.1:8080"
 SERVER = "is no address of a server; write it like https://calls.example.com"
 SEEN = "is shorter than keep.events, but a call must be known as long as it is kept; write as long a time"
 
+NO_STORE = (
+    "is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db, or postgresql://user@host/database"
+)
+
 SETTINGS = {
     "dta: x": f"1:1: dta: unknown key 'dta' {TOP}; did you mean 'data'?)",
     "colour: x": f"1:1: colour: unknown key 'colour' {TOP})",
@@ -333,9 +349,12 @@ SETTINGS = {
     "timezone: ../../etc/passwd": "1:11: timezone: '../../etc/passwd' is no time zone; write a name like Europe/Berlin",
     "timezone: Europe": "1:11: timezone: 'Europe' is no time zone; write a name like Europe/Berlin",
     "language: fr": "1:11: language: 'fr' is not allowed; write 'de' or 'en'",
-    "store: postgresql://me@host/db": "1:8: store: PostgreSQL is not there yet; write sqlite:///data/aftercall.db, or leave the key out",
-    "store: data.db": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
-    "store: sqlite:///": "1:8: store: is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db",
+    "store: postgresql://me:geheim@host/db": "1:8: store: has a password in it; write it as `store_password`, and a colon of the user as %3A",
+    "store: postgresql://me@host": "1:8: store: is no PostgreSQL URL; write postgresql://user@host/database",
+    "store: mysql://me@host/db": f"1:8: store: {NO_STORE}",
+    "store: data.db": f"1:8: store: {NO_STORE}",
+    "store: sqlite:///": f"1:8: store: {NO_STORE}",
+    "store_password: geheim": "1:17: store_password: goes with a `store` in PostgreSQL; a file has none",
     "keep: 30d": f"1:7: keep: {NO_MAP}",
     "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, reserve, seen; did you mean 'events'?)",
     "keep: {seen: 30x}": f"1:14: keep.seen: '30x' {DURATION}, or `forever`",
@@ -765,6 +784,9 @@ SECRET = "geheim-7hK2pQ"
         f"sources: {{s: {{}}}}\nadmin: {{tokens: {SECRET}}}",
         f"sources: {{s: {{}}}}\nadmin: {SECRET}",
         f"sources: {{s: {{}}}}\nstore: postgresql://me:{SECRET}@host/db",
+        f"sources: {{s: {{}}}}\nstore: postgresql://me@host/db?{SECRET}",
+        f"sources: {{s: {{}}}}\nstore_password: {SECRET}",
+        f"sources: {{s: {{}}}}\nstore: postgresql://me@host/db\nstore_password: {SECRET}",
         f"sources: {{s: {{}}}}\nserver: {{public_url: 'https://me:{SECRET}@host'}}",
         f"sources: {{s: {{}}}}\nplugins: bell.py\nsinks: {{b: {{kind: bell, ulr: {SECRET}}}}}",
         f"sources: {{s: {{}}}}\nplugins: bell.py\nsinks: {{b: {{kind: bell, url: [{SECRET}]}}}}",

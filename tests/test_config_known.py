@@ -69,7 +69,8 @@ WRONG: dict[str, tuple[str, Callable[[Rest], object], str]] = {
     "a variable": (
         'admin: {listen: "${NOWHERE}:1"}', lambda left: left.admin, "admin.listen: the variable NOWHERE is not set",
     ),
-    "a store": ("store: postgresql://h", lambda left: left.database, "routes.yaml:1:8: store: PostgreSQL is not there"),
+    "a store": ("store: mysql://h", lambda left: left.database, "routes.yaml:1:8: store: is no store"),
+    "a place": ("store: postgresql://h", lambda left: left.postgres, "routes.yaml:1:8: store: is no PostgreSQL URL"),
     "no source": ("always: crm", lambda left: left.sources, "sources: is missing; write it"),
     "a name twice": ("data: a\ndata: b", lambda left: left.data, "data: the key 'data' is already at"),
     "no text": ("data: [a]", lambda left: left.database, "data: is no text; write one"),

@@ -83,6 +83,8 @@ def test_every_file_of_the_core_and_the_sinks_is_in_it(wheel: zipfile.Path) -> N
         "router/py.typed",
         "router/starter/routes.yaml",
         "router/starter/call.json",
+        "router/store/postgres/queries.sql",
+        "router/store/postgres/migrations/0001_first.sql",
         "router/store/sqlite/queries.sql",
         "router/store/sqlite/migrations/0001_first.sql",
         "router/plugins/__init__.py",

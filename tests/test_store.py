@@ -46,7 +46,7 @@ from router.store.base import (
 )
 from store_engines import (
     DAY,
-    ENGINES,
+    KINDS,
     NOW,
     Engine,
     accepted,
@@ -54,6 +54,7 @@ from store_engines import (
     at,
     claim_one,
     dead_one,
+    engines,
     every,
     purge,
     quarantine,
@@ -61,20 +62,22 @@ from store_engines import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from router.delivery import Delivery
     from router.store.base import DeliveryLine
 
 
-@pytest.fixture(scope="session", params=ENGINES)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="session", params=KINDS)
+def new_engine(request: pytest.FixtureRequest) -> Callable[[Path], AbstractContextManager[Engine]]:
+    return engines(request.param, request)
 
 
 @pytest.fixture
-def engine(kind: str, tmp_path: Path) -> Engine:
-    return ENGINES[kind](tmp_path)
+def engine(new_engine: Callable[[Path], AbstractContextManager[Engine]], tmp_path: Path) -> Iterator[Engine]:
+    with new_engine(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -33,10 +33,13 @@ from hypothesis import strategies as st
 from router.delivery import Dead, DeliveryState, Done, LaneRow
 from router.errors import StoreBusy, StoreError, StoreFull, StoreInUse, Unknown
 from router.event import Channel
+from router.store import pages, rows
 from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Retaken, Store, Wanted
-from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, rows, schema, writer
-from router.store.sqlite.queries import SQL, named
+from router.store.migrations import Migration
+from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, schema, writer
+from router.store.sqlite.queries import SQL
 from router.store.sqlite.reserve import PORTION
+from router.store.statements import named
 from store_engines import (
     DAY,
     NOW,
@@ -480,13 +483,13 @@ async def test_a_question_never_scans_what_grows(store: SqliteStore) -> None:
 async def test_a_question_that_little_fits_looks_at_a_part_of_the_list_and_goes_on(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "_LONGEST_LOOK", 3)
+    monkeypatch.setattr(pages, "LONGEST_LOOK", 3)
     for n in range(8):
         await accepted(store, arrival(f"call-{n}", when=n, channel=Channel("rare" if n == 1 else "17", None)))
-    pages = [await store.events(wanted=Wanted(channel="rare"))]
-    while pages[-1].next is not None:
-        pages.append(await store.events(wanted=Wanted(channel="rare"), after=pages[-1].next))
-    assert [[line.call_id for line in page.items] for page in pages] == [[], [], ["call-1"]]
+    found = [await store.events(wanted=Wanted(channel="rare"))]
+    while found[-1].next is not None:
+        found.append(await store.events(wanted=Wanted(channel="rare"), after=found[-1].next))
+    assert [[line.call_id for line in page.items] for page in found] == [[], [], ["call-1"]]
 
 
 async def test_no_list_is_sorted(store: SqliteStore) -> None:
@@ -502,7 +505,7 @@ def test_every_statement_has_a_sentence_and_is_used() -> None:
     text = (PACKAGE / "queries.sql").read_text()
     assert named(text) == SQL
     assert len(SQL) == len(re.findall(r"^-- \w+: ", text, re.MULTILINE))
-    code = "".join(file.read_text() for file in PACKAGE.glob("*.py"))
+    code = "".join(file.read_text() for folder in (PACKAGE, PACKAGE.parent) for file in folder.glob("*.py"))
     used = set(re.findall(r'"(\w+)"', code))
     assert SQL.keys() <= used
     assert set(re.findall(r'SQL\["(\w+)"\]', code)) <= SQL.keys()
@@ -1169,9 +1172,9 @@ def test_a_line_of_quarantine_with_a_value_of_another_type_is_damaged(column: st
         "last_at": 0,
         "ended": None,
     }
-    assert rows.quarantine_line(row).size == 1  # type: ignore[arg-type] # as good as a row
+    assert rows.quarantine_line(row).size == 1
     with pytest.raises(rows.Damaged):
-        rows.quarantine_line(row | {column: b"\xff"})  # type: ignore[arg-type] # as good as a row
+        rows.quarantine_line(row | {column: b"\xff"})
 
 
 # --- migrations ---
@@ -1205,7 +1208,7 @@ def new_database(folder: Path) -> sqlite3.Connection:
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     setting = f"PRAGMA user_version = {NEWEST + 1};"
     broken = "CREATE TABLE more (n); INSERT INTO nowhere VALUES (1);"
-    second = schema.Migration(NEWEST + 1, "breaks", broken + setting)
+    second = Migration(NEWEST + 1, "breaks", broken + setting)
     with closing(new_database(tmp_path)) as connection:
         with pytest.raises(sqlite3.OperationalError):
             schema.migrate(connection, (*schema.KNOWN, second))
@@ -1220,7 +1223,7 @@ def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_a_migration_has_to_say_its_version(tmp_path: Path) -> None:
     with closing(new_database(tmp_path)) as connection:
         with pytest.raises(StoreError, match="did not set its user_version"):
-            schema.migrate(connection, (schema.Migration(1, "silent", "CREATE TABLE more (n);"),))
+            schema.migrate(connection, (Migration(1, "silent", "CREATE TABLE more (n);"),))
         assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
 
 

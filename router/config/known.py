@@ -6,20 +6,23 @@ A mistake in the rules is no reason not to ask the router that runs: then least 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError, create_model
 
 from router.config.document import Document, Invalid, Problem, read
 from router.config.files import Files
 from router.config.include import including
-from router.config.load import database, text_of
+from router.config.load import database, postgres, text_of
 from router.config.problems import translated
 from router.config.settings import Admin, Server, Settings, Source
 from router.errors import ConfigError
 from router.sink import Setting
+from router.store.postgres import Place
+
+T = TypeVar("T")
 
 
 class Known(Protocol):
@@ -32,6 +35,10 @@ class Known(Protocol):
     @property
     def database(self) -> Path:
         """The file of its store."""
+
+    @property
+    def postgres(self) -> Place | None:
+        """Where its store is, if that is in PostgreSQL."""
 
     @property
     def server(self) -> Server:
@@ -63,9 +70,19 @@ class Rest:
     @property
     def database(self) -> Path:
         """The file of its store."""
+        return self._of_store(lambda: database(self._key("store"), self.data, self._folder))
+
+    @property
+    def postgres(self) -> Place | None:
+        """Where its store is, if that is in PostgreSQL."""
+        return self._of_store(lambda: postgres(self._key("store"), self._key("store_password")))
+
+    def _of_store(self, what: Callable[[], T]) -> T:
         try:
-            return database(self._key("store"), self.data, self._folder)
+            return what()
         except ValueError as error:
+            if isinstance(error, ConfigError):
+                raise
             raise ConfigError(str(self._document.problem(("store",), str(error)))) from None
 
     @property

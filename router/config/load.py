@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from router import pem, registry
 from router.clock import SystemClock
@@ -36,6 +36,8 @@ from router.mounts import remote_mount
 from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
+from router.store.postgres import Place
+from router.store.postgres.place import SCHEMES
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -54,7 +56,9 @@ class Config:
 
     file: Path
     data: Path
+    #: The file of the store, unless that is in PostgreSQL.
     database: Path
+    postgres: Place | None
     zone: ZoneInfo
     language: Literal["de", "en"]
     keep_events: timedelta | None
@@ -123,19 +127,21 @@ def text_of(file: Path, files: Files) -> str:
 
 
 def database(store: str | None, data: Path, folder: Path) -> Path:
-    """The file that `store` names. Raises `ValueError` where it names none."""
-    if store is None:
+    """The file that `store` names, or the usual one. Raises `ValueError` where it names neither that nor PostgreSQL."""
+    if store is None or store.partition(":")[0] in SCHEMES:
         return data / "aftercall.db"
-    if not _SQLITE.fullmatch(store):
-        raise ValueError(_later(store))
+    if not _SQLITE.fullmatch(store):  # it may have a password in it, so it is not quoted
+        raise ValueError(
+            "is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db, or postgresql://user@host/database"
+        )
     return folder / store.removeprefix("sqlite:///")
 
 
-def _later(store: str) -> str:
-    """Why this is no store; it may have a password in it, so it is not quoted."""
-    if store.partition(":")[0].partition("+")[0] in ("postgres", "postgresql"):
-        return "PostgreSQL is not there yet; write sqlite:///data/aftercall.db, or leave the key out"
-    return "is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db"
+def postgres(store: str | None, password: SecretStr | None) -> Place | None:
+    """The PostgreSQL that `store` names, if it is one. Raises `ValueError` where it is none that there can be."""
+    if store is None or store.partition(":")[0] not in SCHEMES:
+        return None
+    return Place.of(store, None if password is None else password.get_secret_value())
 
 
 class _Loader:
@@ -202,6 +208,7 @@ class _Loader:
             file=self.file,
             data=folder / settings.data,
             database=self._database(settings),
+            postgres=postgres(settings.store, settings.store_password),
             zone=ZoneInfo(settings.timezone),
             language=settings.language,
             keep_events=keep["events"],
@@ -343,10 +350,7 @@ class _Loader:
                     self._problem(("sources", name), message)
         if settings.admin.listen == settings.server.listen and settings.server.listen.port:
             self._problem(("admin", "listen"), "is where server.listen listens already; choose another port")
-        try:
-            self._database(settings)
-        except ValueError as error:
-            self._problem(("store",), str(error))
+        self._check_store(settings)
         names: dict[str, str] = {}
         for name, token in settings.admin.tokens.items():
             if (first := names.setdefault(token.get_secret_value(), name)) != name:
@@ -367,10 +371,31 @@ class _Loader:
             if "all" in rule.to and len(rule.to) > 1:
                 self._problem(("never", at, "to"), "`all` has every sink in it; write `all` alone, or the names alone")
 
+    def _check_store(self, settings: Settings) -> None:
+        try:
+            self._database(settings)
+            place = postgres(settings.store, settings.store_password)
+        except ValueError as error:
+            self._problem(("store",), str(error))
+            return
+        if place is None:
+            if settings.store_password is not None:
+                self._problem(("store_password",), "goes with a `store` in PostgreSQL; a file has none")
+            return
+        for name, source in settings.sources.items():
+            if not (source.token or source.tokens):
+                message = (
+                    "has no `token`, and all routers of a store in PostgreSQL need the same one; write one, of 22 "
+                    'characters at least, like token: "${file:/run/secrets/token}"'
+                )
+                self._problem(("sources", name), message)
+
     def _database(self, settings: Settings) -> Path:
         return database(settings.store, self.file.parent / settings.data, self.file.parent)
 
     def _look_at_disk(self, settings: Settings) -> None:
+        if postgres(settings.store, settings.store_password) is not None:
+            return
         mount = remote_mount(self._database(settings).parent)
         if mount is not None:
             message = (

@@ -214,7 +214,9 @@ class Settings(Setting):
     language: Literal["de", "en"] = "de"
     """Of built-in messages."""
     store: str | None = None
-    """Where calls are kept: sqlite:///data/aftercall.db (the default, in `data`)."""
+    """Where calls are kept: sqlite:///data/aftercall.db (the default, in `data`) or postgresql://user@host/database."""
+    store_password: SecretStr | None = None
+    """The password of the user in `store`, for PostgreSQL."""
     keep: Keep = Keep()
     """How long things are kept."""
     server: Server = Server()

@@ -413,6 +413,15 @@ class Store(ABC):
     """
 
     effort: Effort
+    #: No other router has the same store meanwhile: what is claimed when it is opened was left behind.
+    is_alone: bool
+
+    @abstractmethod
+    async def make_ready(self, *, now: datetime) -> None:
+        """Make room ahead, where the engine has to; called at the start and now and then. A repeat costs little.
+
+        Without it, or too late, everything is done all the same.
+        """
 
     # --- taking in ---
 
@@ -556,8 +565,9 @@ class Store(ABC):
 
         An event goes with its deliveries and attempts, and only when none of its deliveries is pending or claimed.
         Its age counts from its arrival; that of a `seen` entry from the last time its content came. Fewer than
-        `limit` may go at once where they are large: nothing is left when a purge has removed nothing. What was
-        removed is not in the engine's files either, at the latest then; raises `StoreError` where it still is.
+        `limit` may go at once where they are large, and more where an engine can drop them as a whole: nothing is left
+        when a purge has removed nothing. What was removed is not in the engine's files either, at the latest then;
+        raises `StoreError` where it still is. (PostgreSQL: but for what its own vacuum has not come to, and its log.)
         """
 
     # --- looking ---

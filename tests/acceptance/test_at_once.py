@@ -14,7 +14,7 @@ from extent import dice, extent
 from router.delivery import Again, Dead, Decision, DeliveryState, Done
 from router.errors import Conflict
 from router.store.base import Accepted, Claim, Owed, Store
-from store_engines import ENGINES, NOW, arrival, at, every, quarantine, settlement
+from store_engines import KINDS, NOW, arrival, at, engines, every, quarantine, settlement
 
 SINKS = ("a", "b")
 
@@ -108,19 +108,22 @@ class Crowd:
         self.read.append(id_)
 
 
-@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("round_", range(extent(3, 100)))
 @pytest.mark.timeout(300)
-async def test_what_many_do_at_once_adds_up(kind: str, round_: int, tmp_path: Path) -> None:
-    async with ENGINES[kind](tmp_path).open() as store:
-        crowd = Crowd(store, dice(f"at once {round_}"))
-        await asyncio.gather(*(crowd.member(extent(20, 60)) for _ in range(20)))
-        summary = await store.summary()
-        events = await every(lambda after: store.events(after=after))
-        lines = await every(lambda after: store.deliveries(after=after))
-        backlog = await store.backlog()
-        attempts = [found for line in lines if (found := await store.delivery(line.id))]
-        assert store.effort.largest_batch > 1, "nothing shared a commit: the test has shown nothing"
+async def test_what_many_do_at_once_adds_up(
+    kind: str, round_: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with engines(kind, request)(tmp_path) as engine:
+        async with engine.open() as store:
+            crowd = Crowd(store, dice(f"at once {round_}"))
+            await asyncio.gather(*(crowd.member(extent(20, 60)) for _ in range(20)))
+            summary = await store.summary()
+            events = await every(lambda after: store.events(after=after))
+            lines = await every(lambda after: store.deliveries(after=after))
+            backlog = await store.backlog()
+            attempts = [found for line in lines if (found := await store.delivery(line.id))]
+            assert store.effort.largest_batch > 1, "nothing shared a commit: the test has shown nothing"
 
     claimed = [(claim.delivery.id, claim.delivery.attempt) for claim in crowd.claims]
     assert len(claimed) == len(set(claimed)), "a delivery was claimed twice"

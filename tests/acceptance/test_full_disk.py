@@ -329,12 +329,13 @@ import asyncio, sqlite3, sys
 from contextlib import closing
 from pathlib import Path
 from router.errors import StoreError
+from router.store.migrations import Migration
 from router.store.sqlite import open_store, schema
 
 async def main(path):
     large = "; ".join("INSERT INTO more VALUES (randomblob(1000000))" for _ in range(8))
     new = schema.KNOWN[-1].version + 1
-    schema.KNOWN += (schema.Migration(new, "large", f"CREATE TABLE more (x); {large}; PRAGMA user_version = {new};"),)
+    schema.KNOWN += (Migration(new, "large", f"CREATE TABLE more (x); {large}; PRAGMA user_version = {new};"),)
     schema.migrate.__defaults__ = schema.refuse_newer.__defaults__ = (schema.KNOWN,)
     try:
         async with open_store(path, parse=lambda body: None, reserve=2**21) as store:

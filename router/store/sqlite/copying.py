@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
+from router.store.keys import SeenKey
 from router.store.sqlite import looking, schema
-from router.store.sqlite.keys import SeenKey
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.trouble import code, explain
 

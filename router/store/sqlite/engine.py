@@ -11,10 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic_core import PydanticSerializationError
 from typing_extensions import override
 
 from router.errors import StoreError
+from router.store.arrivals import Acceptance, Unread
 from router.store.base import (
     ANY,
     Accepted,
@@ -43,6 +43,8 @@ from router.store.base import (
     Summary,
     Wanted,
 )
+from router.store.rows import claims_of
+from router.store.settlements import buried, settled
 from router.store.sqlite import folder, keys, looking, putting_right, schema, sending_out, taking_in, trouble
 from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from router.delivery import DeliveryState, LaneRow
+    from router.store.keys import SeenKey
 
 T = TypeVar("T")
 
@@ -82,6 +85,8 @@ async def open_store(
 class SqliteStore(Store):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
+    is_alone = True
+
     def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int, reserve: int) -> None:
         self.effort = Effort()
         self._parse = parse
@@ -100,7 +105,7 @@ class SqliteStore(Store):
             after_close=self._let_go,
             waiting=waiting,
         )
-        self._key: keys.SeenKey
+        self._key: SeenKey
         #: Something was removed, and a copy of it may still be in the log.
         self._remains = False
 
@@ -172,6 +177,10 @@ class SqliteStore(Store):
         self.database.verify()
         return self.database.connect()
 
+    @override
+    async def make_ready(self, *, now: datetime) -> None:
+        pass
+
     async def _write(self, operation: Callable[[sqlite3.Connection], T], *, weight: int = 0) -> T:
         return await self.writer.run(operation, weight=weight)
 
@@ -179,15 +188,9 @@ class SqliteStore(Store):
 
     @override
     async def accept(self, arrival: Arrival) -> Accepted | Duplicate:
-        acceptance = self._acceptance(arrival)
-        return await self.writer.run(acceptance.write, weight=acceptance.weight, intake=True)
-
-    def _acceptance(self, arrival: Arrival) -> taking_in.Acceptance:
-        try:
-            return taking_in.Acceptance.of(arrival, self._key)
-        except (UnicodeError, PydanticSerializationError):
-            message = "a text of the call is not valid Unicode and cannot be stored"
-            raise StoreError(message) from None
+        acceptance = Acceptance.of(arrival, self._key)
+        write = partial(taking_in.accept, acceptance=acceptance)
+        return await self.writer.run(write, weight=acceptance.weight, intake=True)
 
     @override
     async def quarantine(
@@ -201,8 +204,9 @@ class SqliteStore(Store):
         now: datetime,
         room: int | None = None,
     ) -> Quarantined:
-        kept = taking_in.Quarantine(source, body, digest, content_type, reason, now, room)
-        return await self.writer.run(kept.write, weight=kept.weight, intake=True)
+        unread = Unread(source, body, digest, content_type, reason, now, room)
+        write = partial(taking_in.quarantine, unread=unread)
+        return await self.writer.run(write, weight=unread.weight, intake=True)
 
     # --- sending out ---
 
@@ -212,14 +216,14 @@ class SqliteStore(Store):
         rows, next_due = await self._write(claim)
         if not rows:
             return Claims((), next_due)
-        claims, damaged = await self.readers.work(partial(sending_out.claims_of, rows, until, self._parse))
+        claims, damaged = await self.readers.work(partial(claims_of, rows, until, self._parse))
         if damaged:
-            await self._write(partial(sending_out.bury, damaged=damaged, now=now))
+            await self._write(partial(_bury, damaged=damaged, now=now))
         return Claims(claims, next_due, tuple((row["id"], row["event_id"]) for row in damaged))
 
     @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
-        return await self._write(partial(sending_out.settle, claim=claim, settlement=settlement))
+        return await self._write(partial(sending_out.settle, row=settled(claim, settlement)))
 
     @override
     async def release(self, claim: Claim, *, now: datetime) -> bool:
@@ -257,7 +261,7 @@ class SqliteStore(Store):
 
     @override
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
-        acceptance = self._acceptance(arrival)
+        acceptance = Acceptance.of(arrival, self._key)
         return await self._write(
             partial(putting_right.read_again, quarantine_id=quarantine_id, acceptance=acceptance),
             weight=acceptance.weight,
@@ -377,3 +381,8 @@ class SqliteStore(Store):
             connection.execute(SQL["check"])
 
         await self.writer.run(count, intake=True)
+
+
+def _bury(connection: sqlite3.Connection, *, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
+    for one in damaged:
+        sending_out.settle(connection, buried(one, now))

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from router.errors import Conflict, Unknown
 from router.ids import new_id
+from router.store import refusals
+from router.store.arrivals import delivery_row
 from router.store.base import Purged, RoutedAgain, RoutedAs
+from router.store.rows import fired_with, micros, packed
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.rows import fired_with, micros, packed
-from router.store.sqlite.taking_in import delivery_row
+from router.store.sqlite.taking_in import accept
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from router.store.arrivals import Acceptance
     from router.store.base import Accepted, Duplicate, Owed
-    from router.store.sqlite.taking_in import Acceptance
 
 #: One purge removes no more than about this: what is removed is overwritten first, and all of that goes into the log.
 LARGEST_PURGE: Final = 16 * 2**20
-_NOT_THERE: Final = "body {} is in quarantine no longer: it was read again meanwhile, or its time was over"
 
 
 def replay(connection: sqlite3.Connection, delivery_id: str, *, sink: str | None, now: datetime) -> str:
     """Owe a dead delivery again."""
     old = _delivery(connection, delivery_id)
     if old["state"] != "dead":
-        message = f"delivery {delivery_id} is {old['state']}: only a dead one can be replayed"
-        raise Conflict(message)
+        raise refusals.not_dead(delivery_id, old)
     row = {
         "id": new_id(now),
         "event_id": old["event_id"],
@@ -45,33 +44,29 @@ def replay(connection: sqlite3.Connection, delivery_id: str, *, sink: str | None
 def end(connection: sqlite3.Connection, delivery_id: str, *, reason: str, now: datetime) -> None:
     """Give a pending delivery up, or let a dead one rest."""
     if connection.execute(SQL["end"], {"id": delivery_id, "reason": reason, "now": micros(now)}).rowcount == 0:
-        row = _delivery(connection, delivery_id)
-        state = "ended already" if row["ended"] else f"{row['state']}: only a pending or a dead one can be ended"
-        message = f"delivery {delivery_id} is {state}"
-        raise Conflict(message)
+        raise refusals.not_to_be_ended(delivery_id, _delivery(connection, delivery_id))
 
 
 def end_quarantined(connection: sqlite3.Connection, quarantine_id: str, *, reason: str) -> None:
     """Let an unreadable body rest."""
     if connection.execute(SQL["end_quarantined"], {"id": quarantine_id, "reason": reason}).rowcount == 0:
         if connection.execute(SQL["is_quarantined"], {"id": quarantine_id}).fetchone() is None:
-            raise Conflict(_NOT_THERE.format(quarantine_id))
-        message = f"body {quarantine_id} is ended already"
-        raise Conflict(message)
+            raise refusals.not_in_quarantine(quarantine_id)
+        raise refusals.body_ended(quarantine_id)
 
 
 def read_again(connection: sqlite3.Connection, *, quarantine_id: str, acceptance: Acceptance) -> Accepted | Duplicate:
     """Move a body out of quarantine, with how often it came."""
     left = connection.execute(SQL["leave_quarantine"], {"id": quarantine_id}).fetchall()
     if not left:
-        raise Conflict(_NOT_THERE.format(quarantine_id))
-    return acceptance.write(connection, times=left[0]["times"], last_at=left[0]["last_at"])
+        raise refusals.not_in_quarantine(quarantine_id)
+    return accept(connection, acceptance, times=left[0]["times"], last_at=left[0]["last_at"])
 
 
 def keep_unread(connection: sqlite3.Connection, *, quarantine_id: str, reason: str) -> None:
     """Remember why a body is still unreadable."""
     if connection.execute(SQL["keep_unread"], {"id": quarantine_id, "reason": reason}).rowcount == 0:
-        raise Conflict(_NOT_THERE.format(quarantine_id))
+        raise refusals.not_in_quarantine(quarantine_id)
 
 
 def route_again(
@@ -86,8 +81,7 @@ def route_again(
     """Owe an event to whom it never was owed to."""
     row = connection.execute(SQL["event_to_route"], {"id": event_id}).fetchone()
     if row is None:
-        message = f"there is no event {event_id}"
-        raise Unknown(message)
+        raise refusals.no_event(event_id)
     fired, sha256 = fired_with(row, routes)
     seen = {"source": row["source"], "call": row["seen_call"], "event_id": event_id}
     has = {one["sink"] for one in connection.execute(SQL["sinks_of_event"], {"id": event_id})}
@@ -149,6 +143,5 @@ def _first(rows: Iterable[sqlite3.Row], largest: int) -> list[dict[str, int]]:
 def _delivery(connection: sqlite3.Connection, delivery_id: str) -> sqlite3.Row:
     row: sqlite3.Row | None = connection.execute(SQL["state_of"], {"id": delivery_id}).fetchone()
     if row is None:
-        message = f"there is no delivery {delivery_id}"
-        raise Unknown(message)
+        raise refusals.no_delivery(delivery_id)
     return row

@@ -147,21 +147,10 @@ SELECT
 FROM deliveries LEFT JOIN events ON events.id = deliveries.event_id
 WHERE deliveries.id = :id;
 
--- settle_done: An attempt delivered.
+-- settle: Write what an attempt came to, where the claim still holds.
 UPDATE deliveries
-SET state = 'delivered', held = 0, claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = NULL,
-    remote_id = :remote_id, recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
-WHERE id = :id AND attempt = :attempt AND state = 'claimed';
-
--- settle_again: An attempt is to be repeated.
-UPDATE deliveries
-SET state = 'pending', claimed_at = NULL, claimed_until = NULL, due = :due, held = :held, retries = retries + :spent,
-    reason = :reason, recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
-WHERE id = :id AND attempt = :attempt AND state = 'claimed';
-
--- settle_dead: An attempt was the last.
-UPDATE deliveries
-SET state = 'dead', held = 0, claimed_at = NULL, claimed_until = NULL, settled_at = :now, reason = :reason,
+SET state = :state, held = :held, claimed_at = NULL, claimed_until = NULL, due = coalesce(:due, due),
+    retries = retries + :spent, settled_at = :settled_at, reason = :reason, remote_id = coalesce(:remote_id, remote_id),
     recipient = coalesce(:recipient, recipient), parts = coalesce(:parts, parts)
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 

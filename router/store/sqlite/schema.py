@@ -1,54 +1,26 @@
-"""Numbered migrations: each is one transaction, so a database is at one version or at the next, never between."""
+"""Which version a database has, and how it gets to the newest."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
 from router.failpoints import Failpoint, reached
+from router.store import migrations as newer
+from router.store.migrations import Migration, migrations
 from router.store.sqlite.queries import SQL
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The way from the version before to `version`; the text ends by setting `user_version` to it."""
-
-    version: int
-    name: str
-    text: str
-
-
-def migrations() -> tuple[Migration, ...]:
-    """The migrations that this program knows, first one first."""
-    found = (
-        Migration(int(match[1]), match[2], file.read_text("utf-8"))
-        for file in resources.files(__package__).joinpath("migrations").iterdir()
-        if (match := _NAME.fullmatch(file.name))
-    )
-    return tuple(sorted(found, key=lambda migration: migration.version))
-
-
-KNOWN: Final = migrations()
+#: Each text ends by setting `user_version` to its version.
+KNOWN: Final = migrations(__package__)
 
 
 def refuse_newer(connection: sqlite3.Connection, known: Sequence[Migration] = KNOWN) -> None:
     """Raise `StoreError` where the database is of a version that is not known."""
-    version, newest = _version(connection), known[-1].version
-    if version > newest:
-        message = (
-            f"the database has version {version}, and this aftercall knows versions up to {newest}: it was written by "
-            "a newer aftercall, so install that one again; nothing was changed"
-        )
-        raise StoreError(message)
+    newer.refuse_newer(_version(connection), known[-1].version)
 
 
 def refuse_other(connection: sqlite3.Connection) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
-from router.delivery import Again, Dead, Done, LaneState
+from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import DAMAGED, LOOK_AGAIN, LOST, POISON, POISON_AFTER, SUSPECT_AFTER, Claim, Retaken, Settlement
+from router.store.base import LOOK_AGAIN, SUSPECT_AFTER
+from router.store.rows import lane_columns, lane_rows, micros, readable_moment
+from router.store.settlements import fence, losing, retaken
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.rows import Damaged, claim_of, lane_row, micros, micros_or_none, packed, readable_moment
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from router.delivery import Decision, LaneRow
+    from router.delivery import LaneRow
+    from router.store.base import Claim, Retaken
 
 
 def claim(
@@ -45,80 +45,27 @@ def claim(
     return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), readable_moment(next_due)
 
 
-def claims_of(
-    rows: Sequence[sqlite3.Row], until: datetime, parse: Callable[[bytes], Any]
-) -> tuple[tuple[Claim, ...], list[dict[str, Any]]]:
-    """The claims of these rows, and (as parameters, with the event's id) the deliveries that are damaged."""
-    claims, damaged = [], []
-    for row in rows:
-        try:
-            claims.append(claim_of(row, until, parse))
-        except Damaged:
-            damaged.append({"id": row["delivery_id"], "attempt": row["attempt"], "event_id": row["event_id"]})
-    return tuple(claims), damaged
-
-
-def bury(connection: sqlite3.Connection, damaged: Sequence[dict[str, Any]], *, now: datetime) -> None:
-    """Make dead what cannot be delivered because its event is damaged."""
-    for fence in damaged:
-        row = {**fence, "started_at": None, "now": micros(now), "outcome": "refused", "recipient": None, "parts": None}
-        _settle(connection, Dead(DAMAGED), row)
-
-
-def settle(connection: sqlite3.Connection, claim: Claim, settlement: Settlement) -> bool:
-    """Write what an attempt came to, unless it is too late."""
-    row = {
-        **_fence(claim),
-        "started_at": micros(settlement.started_at),
-        "now": micros(settlement.now),
-        "outcome": settlement.outcome,
-        "recipient": settlement.recipient,
-        "parts": packed(settlement.parts) if settlement.parts else None,
-    }
-    return _settle(connection, settlement.decision, row)
-
-
-def _settle(connection: sqlite3.Connection, decision: Decision, row: dict[str, Any]) -> bool:
-    more: dict[str, Any]
-    match decision:
-        case Done(remote_id):
-            query, more = "settle_done", {"remote_id": remote_id, "reason": None}
-        case Again(at, reason, spent, held):
-            query, more = "settle_again", {"due": micros(at), "reason": reason, "spent": spent, "held": held}
-        case Dead(reason):
-            query, more = "settle_dead", {"reason": reason}
-        case _:
-            assert_never(decision)
-    if connection.execute(SQL[query], {**row, **more}).rowcount == 0:
+def settle(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
+    """Write what an attempt came to (see `settlements`), unless it is too late."""
+    if connection.execute(SQL["settle"], row).rowcount == 0:
         return False
     reached(Failpoint.IN_SETTLE)
-    connection.execute(SQL["add_attempt"], {**row, **more})
+    connection.execute(SQL["add_attempt"], row)
     return True
 
 
 def release(connection: sqlite3.Connection, claim: Claim, *, now: datetime) -> bool:
     """Give a claim back unused, unless it is too late."""
-    row = {**_fence(claim), "now": micros(now)}
+    row = {**fence(claim), "now": micros(now)}
     connection.execute(SQL["add_released"], row)
     return connection.execute(SQL["release"], row).rowcount > 0
 
 
 def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -> Retaken:
     """Take back the claims that ran out, or all of them."""
-    row = {
-        "now": micros(now),
-        "everything": everything,
-        "reason": LOST,
-        "poison": POISON,
-        "poison_after": POISON_AFTER,
-    }
+    row = losing(now, everything=everything)
     connection.execute(SQL["add_lost"], row)
-    taken = connection.execute(SQL["retake"], row).fetchall()
-    return Retaken(
-        sinks=frozenset(row["sink"] for row in taken if row["state"] == "pending"),
-        lost=len(taken),
-        poison=tuple((row["sink"], row["id"]) for row in taken if row["state"] == "dead"),
-    )
+    return retaken(connection.execute(SQL["retake"], row).fetchall())
 
 
 def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime) -> None:
@@ -130,27 +77,11 @@ def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: date
 
 def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
     """Every lane that was set, without those whose row is damaged."""
-    found: dict[str, LaneRow] = {}
-    for row in connection.execute(SQL["lanes"]):
-        with suppress(Damaged):
-            found[row["sink"]] = lane_row(row)
-    return found
+    return lane_rows(connection.execute(SQL["lanes"]))
 
 
 def set_lane(connection: sqlite3.Connection, lane: LaneRow, *, now: datetime) -> None:
     """Remember a lane's state; an open one lets go what it held."""
-    row = {
-        "sink": lane.sink,
-        "state": lane.state.value,
-        "next_at": micros_or_none(lane.next_at),
-        "failures": lane.failures,
-        "reason": lane.reason,
-        "since": micros_or_none(lane.since),
-    }
-    connection.execute(SQL["set_lane"], row)
+    connection.execute(SQL["set_lane"], lane_columns(lane))
     if lane.state is LaneState.OPEN:
         connection.execute(SQL["let_go"], {"sink": lane.sink, "now": micros(now)})
-
-
-def _fence(claim: Claim) -> dict[str, Any]:
-    return {"id": claim.delivery.id, "attempt": claim.delivery.attempt}

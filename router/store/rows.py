@@ -1,4 +1,4 @@
-"""Between rows and values: times as microseconds since the epoch, lists as JSON, calls by `router.event.CALL`.
+"""Between rows of any engine and values: times as microseconds since the epoch, lists as JSON, calls by `CALL`.
 
 What is delivered is proved by its digest. What lists show is not: of a damaged row they show what can be read.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from router.delivery import Delivery, DeliveryState, LaneRow, LaneState
 from router.errors import StoreError
@@ -27,8 +27,7 @@ from router.store.base import (
 )
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -37,6 +36,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 #: The columns of `content_digest`. Those that lists show beside are copies of what is in `call`.
 _CONTENT: Final = ("id", "source", "format", "received_at", "content_type", "routes", "call", "body")
+
+
+class Row(Protocol):
+    """One row of an engine, by the names of its columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 class Damaged(StoreError):
@@ -118,7 +123,7 @@ def _reading(what: str) -> Iterator[None]:
         raise Damaged(message) from None
 
 
-def event_of(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> Event:
+def event_of(row: Row, parse: Callable[[bytes], Any]) -> Event:
     """The event of a row of `events`; raises `Damaged` where the row is not what was stored."""
     with _reading(f"event {row['id']}"):
         content = content_digest(**{name: row[name] for name in _CONTENT})
@@ -136,7 +141,7 @@ def event_of(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> Event:
         )
 
 
-def fired_with(row: sqlite3.Row, routes: Sequence[str]) -> tuple[tuple[str, ...], bytes]:
+def fired_with(row: Row, routes: Sequence[str]) -> tuple[tuple[str, ...], bytes]:
     """The routes of a row of `events` and these, and its digest with them; raises `Damaged` as `event_of` does."""
     with _reading(f"event {row['id']}"):
         content = {name: row[name] for name in _CONTENT}
@@ -153,7 +158,7 @@ def _raw(body: bytes, parse: Callable[[bytes], Any]) -> Any:
         return None
 
 
-def stored_event(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> StoredEvent:
+def stored_event(row: Row, parse: Callable[[bytes], Any]) -> StoredEvent:
     """The answer to `event`; raises `Damaged` where the row is not what was stored."""
     with _reading(f"event {row['id']}"):
         repeats = (row["times"] or 1) - 1
@@ -169,7 +174,7 @@ def stored_event(row: sqlite3.Row, parse: Callable[[bytes], Any]) -> StoredEvent
         )
 
 
-def claim_of(row: sqlite3.Row, until: datetime, parse: Callable[[bytes], Any]) -> Claim:
+def claim_of(row: Row, until: datetime, parse: Callable[[bytes], Any]) -> Claim:
     """A claim with all that its sink is given, of a row of `claimed`; raises `Damaged` where that is not readable."""
     with _reading(f"delivery {row['delivery_id']}"):
         delivery = Delivery(
@@ -187,6 +192,19 @@ def claim_of(row: sqlite3.Row, until: datetime, parse: Callable[[bytes], Any]) -
         return Claim(delivery, until, moment(row["accepted_at"]), row["retries"])
 
 
+def claims_of(
+    rows: Sequence[Row], until: datetime, parse: Callable[[bytes], Any]
+) -> tuple[tuple[Claim, ...], list[dict[str, Any]]]:
+    """The claims of these rows, and (as parameters, with the event's id) the deliveries that are damaged."""
+    claims, damaged = [], []
+    for row in rows:
+        try:
+            claims.append(claim_of(row, until, parse))
+        except Damaged:
+            damaged.append({"id": row["delivery_id"], "attempt": row["attempt"], "event_id": row["event_id"]})
+    return tuple(claims), damaged
+
+
 def _shown_moment(stored: int) -> datetime:
     return readable_moment(stored) or _EPOCH
 
@@ -200,7 +218,7 @@ def shown_list(stored: str | None) -> tuple[str, ...]:
     return texts if all(isinstance(text, str) for text in texts) else ()
 
 
-def event_line(row: sqlite3.Row) -> EventLine:
+def event_line(row: Row) -> EventLine:
     """One line of a list of events; raises `Damaged` where it would be none."""
     with _reading(f"event {row['id']}"):
         return EventLine(
@@ -219,7 +237,7 @@ def event_line(row: sqlite3.Row) -> EventLine:
         )
 
 
-def delivery_line(row: sqlite3.Row) -> DeliveryLine:
+def delivery_line(row: Row) -> DeliveryLine:
     """One delivery as it stands; raises `Damaged` where it would be none."""
     with _reading(f"delivery {row['id']}"):
         return DeliveryLine(
@@ -243,7 +261,7 @@ def delivery_line(row: sqlite3.Row) -> DeliveryLine:
         )
 
 
-def attempt_line(row: sqlite3.Row) -> AttemptLine:
+def attempt_line(row: Row) -> AttemptLine:
     """One try of a delivery."""
     return AttemptLine(
         row["attempt"],
@@ -254,7 +272,7 @@ def attempt_line(row: sqlite3.Row) -> AttemptLine:
     )
 
 
-def quarantine_line(row: sqlite3.Row) -> QuarantineLine:
+def quarantine_line(row: Row) -> QuarantineLine:
     """One unreadable body; raises `Damaged` where it would be none."""
     with _reading(f"quarantined body {row['id']}"):
         return QuarantineLine(
@@ -269,7 +287,7 @@ def quarantine_line(row: sqlite3.Row) -> QuarantineLine:
         )
 
 
-def quarantined_row(row: sqlite3.Row) -> QuarantinedBody:
+def quarantined_row(row: Row) -> QuarantinedBody:
     """One unreadable body with its bytes; raises `Damaged` where they are not as many as were stored."""
     line = quarantine_line(row)
     with _reading(f"quarantined body {line.id}"):
@@ -287,14 +305,14 @@ def _of_type(kind: type[T], value: object) -> T:
     return value
 
 
-def channel_line(row: sqlite3.Row) -> ChannelLine:
+def channel_line(row: Row) -> ChannelLine:
     """One channel."""
     return ChannelLine(
         row["source"], row["id"] or None, row["name"] or None, row["calls"], _shown_moment(row["last_at"])
     )
 
 
-def lane_row(row: sqlite3.Row) -> LaneRow:
+def lane_row(row: Row) -> LaneRow:
     """A lane's remembered state; raises `Damaged` where it would be none."""
     with _reading(f"the state of lane {row['sink']!r}"):
         return LaneRow(
@@ -305,3 +323,24 @@ def lane_row(row: sqlite3.Row) -> LaneRow:
             reason=row["reason"],
             since=readable_moment(row["since"]),
         )
+
+
+def lane_rows(rows: Iterable[Row]) -> dict[str, LaneRow]:
+    """The lanes of these rows by sink, without those that are damaged."""
+    found: dict[str, LaneRow] = {}
+    for row in rows:
+        with suppress(Damaged):
+            found[row["sink"]] = lane_row(row)
+    return found
+
+
+def lane_columns(lane: LaneRow) -> dict[str, Any]:
+    """A lane's state as it is stored."""
+    return {
+        "sink": lane.sink,
+        "state": lane.state.value,
+        "next_at": micros_or_none(lane.next_at),
+        "failures": lane.failures,
+        "reason": lane.reason,
+        "since": micros_or_none(lane.since),
+    }

@@ -1,0 +1,41 @@
+"""Numbered migrations in files of their own: each is one transaction, so a store is at one version or at the next."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+from router.errors import StoreError
+
+_NAME: Final = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The way from the version before to `version`."""
+
+    version: int
+    name: str
+    text: str
+
+
+def migrations(package: str) -> tuple[Migration, ...]:
+    """The migrations in the folder of this engine, first one first."""
+    found = (
+        Migration(int(match[1]), match[2], file.read_text("utf-8"))
+        for file in resources.files(package).joinpath("migrations").iterdir()
+        if (match := _NAME.fullmatch(file.name))
+    )
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def refuse_newer(version: int, newest: int) -> None:
+    """Raise `StoreError` where a database has a version above the newest that this program knows."""
+    if version > newest:
+        message = (
+            f"the database has version {version}, and this aftercall knows versions up to {newest}: it was written by "
+            "a newer aftercall, so install that one again; nothing was changed"
+        )
+        raise StoreError(message)

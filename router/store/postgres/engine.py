@@ -1,0 +1,322 @@
+"""The store in PostgreSQL: each call of the contract becomes a write for the writer, or a look for the readers.
+
+Writes are answered when they are durable (`writer`); reads see one snapshot and never wait for writes (`readers`). Any
+number of routers may have the same database: what must be so among them, its constraints and locks decide.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from typing_extensions import override
+
+from router.store.arrivals import Acceptance, Unread
+from router.store.base import (
+    ANY,
+    Accepted,
+    Arrival,
+    AttemptLine,
+    ChannelLine,
+    Claim,
+    Claims,
+    DeliveryLine,
+    Duplicate,
+    Effort,
+    EventLine,
+    Owed,
+    Page,
+    Purged,
+    Quarantined,
+    QuarantinedBody,
+    QuarantineLine,
+    Retaken,
+    RoutedAgain,
+    RoutedAs,
+    Settlement,
+    Store,
+    StoredEvent,
+    Summary,
+    Wanted,
+)
+from router.store.postgres import looking, months, putting_right, schema, sending_out, taking_in
+from router.store.postgres.months import Month
+from router.store.postgres.readers import Readers
+from router.store.postgres.server import Server
+from router.store.postgres.writer import Writer, check
+from router.store.rows import claims_of, stored_event
+from router.store.settlements import buried, settled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from asyncpg import Connection
+
+    from router.delivery import DeliveryState, LaneRow
+    from router.store.keys import SeenKey
+    from router.store.postgres.place import Place
+
+T = TypeVar("T")
+
+#: Seconds that the first connection and the migrations may take, and what changes many rows.
+_PATIENCE: Final = 60.0
+
+
+@asynccontextmanager
+async def open_store(
+    place: Place, *, parse: Callable[[bytes], Any], waiting: int = 2_000, patience: float = 5.0
+) -> AsyncIterator[PostgresStore]:
+    """The store in this database, until the end of the block; its tables are made if missing.
+
+    `parse` gives an event's `raw` from its body; where it raises, `raw` is None. `waiting` writes may wait for a
+    commit, which may take `patience` seconds: then it is not known to be stored. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
+    """
+    store = PostgresStore(place, parse=parse, waiting=waiting, patience=patience)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+class PostgresStore(Store):
+    """See `Store` for what each call promises, and `open_store` for how to get one."""
+
+    is_alone = False
+
+    def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
+        self.effort = Effort()
+        self._parse = parse
+        self.server = Server(place)
+        self.readers = Readers(self.server)
+        self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience)
+        self._key: SeenKey
+        #: Months whose partitions are there.
+        self._months = set[Month]()
+
+    @override
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self.server.place}>"
+
+    # --- opening and closing ---
+
+    async def open(self) -> None:
+        """Open the first connection, and bring the database to the newest version."""
+        session = await self.server.connect()
+        try:
+            with session.within(_PATIENCE):
+                async with schema.locked(session.connection):
+                    await schema.migrate(session.connection)
+                    self._key = await schema.key(session.connection)
+        except Exception as error:  # noqa: BLE001 - told to whoever opens the store
+            session.give_up()
+            raise session.explain(error) from None
+        await self.writer.start(session)
+
+    @override
+    async def close(self) -> None:
+        await self.writer.stop()
+        await self.readers.close()
+
+    @override
+    async def make_ready(self, *, now: datetime) -> None:
+        for month in (Month.of(now), Month.of(now).next):
+            if month not in self._months:
+                with suppress(months.InTheWay):  # what comes goes into the default partition, until the next time
+                    await self._write(partial(months.make, month=month))
+                    self._months.add(month)
+
+    async def _write(self, operation: Callable[[Connection], Awaitable[T]], *, large: bool = False) -> T:
+        return await (self.writer.run(operation, patience=_PATIENCE) if large else self.writer.run(operation))
+
+    # --- taking in ---
+
+    @override
+    async def accept(self, arrival: Arrival) -> Accepted | Duplicate:
+        acceptance = Acceptance.of(arrival, self._key)
+        answer: Accepted | Duplicate = await self.writer.write(
+            taking_in.ACCEPT, acceptance, weight=acceptance.weight, intake=True
+        )
+        return answer
+
+    @override
+    async def quarantine(
+        self,
+        *,
+        source: str,
+        body: bytes,
+        digest: bytes,
+        content_type: str | None,
+        reason: str,
+        now: datetime,
+        room: int | None = None,
+    ) -> Quarantined:
+        unread = Unread(source, body, digest, content_type, reason, now, room)
+        return await self.writer.run(partial(taking_in.quarantine, unread=unread), weight=unread.weight, intake=True)
+
+    # --- sending out ---
+
+    @override
+    async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
+        claim = partial(sending_out.claim, sink=sink, limit=limit, now=now, until=until, probe=probe)
+        rows, next_due = await self._write(claim)
+        if not rows:
+            return Claims((), next_due)
+        claims, damaged = await self.readers.work(partial(claims_of, rows, until, self._parse))
+        for one in damaged:
+            await self.writer.write(sending_out.SETTLE, buried(one, now))
+        return Claims(claims, next_due, tuple((row["id"], row["event_id"]) for row in damaged))
+
+    @override
+    async def settle(self, claim: Claim, settlement: Settlement) -> bool:
+        in_time: bool = await self.writer.write(sending_out.SETTLE, settled(claim, settlement))
+        return in_time
+
+    @override
+    async def release(self, claim: Claim, *, now: datetime) -> bool:
+        return await self._write(partial(sending_out.release, claim=claim, now=now))
+
+    @override
+    async def retake(self, *, now: datetime, everything: bool = False) -> Retaken:
+        return await self._write(partial(sending_out.retake, now=now, everything=everything), large=True)
+
+    @override
+    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
+        await self._write(partial(sending_out.clock_was_set, before=before, now=now), large=True)
+
+    @override
+    async def lanes(self) -> dict[str, LaneRow]:
+        return await self.readers.read(sending_out.lanes)
+
+    @override
+    async def set_lane(self, row: LaneRow, *, now: datetime) -> None:
+        await self._write(partial(sending_out.set_lane, lane=row, now=now), large=True)
+
+    # --- putting right ---
+
+    @override
+    async def replay(self, delivery_id: str, *, sink: str | None = None, now: datetime) -> str:
+        return await self._write(partial(putting_right.replay, delivery_id=delivery_id, sink=sink, now=now))
+
+    @override
+    async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
+        await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
+
+    @override
+    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        await self._write(partial(putting_right.end_quarantined, quarantine_id=quarantine_id, reason=reason))
+
+    @override
+    async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
+        acceptance = Acceptance.of(arrival, self._key)
+        again = partial(putting_right.read_again, quarantine_id=quarantine_id, acceptance=acceptance)
+        return await self.writer.run(again, weight=acceptance.weight)
+
+    @override
+    async def keep_unread(self, quarantine_id: str, *, reason: str) -> None:
+        await self._write(partial(putting_right.keep_unread, quarantine_id=quarantine_id, reason=reason))
+
+    @override
+    async def route_again(
+        self, event_id: str, *, routes: Sequence[str], rules: str, owed: Sequence[Owed], now: datetime
+    ) -> RoutedAgain:
+        routing = partial(putting_right.route_again, event_id=event_id, routes=routes, rules=rules, owed=owed, now=now)
+        return await self._write(routing)
+
+    @override
+    async def purge(
+        self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
+    ) -> Purged:
+        if events is not None and limit > 0:
+            for month in await self.readers.read(partial(months.old, before=events)):
+                try:
+                    purged = await self._write(partial(months.drop, month=month), large=True)
+                except months.InTheWay:
+                    continue  # somebody reads: its rows are removed one by one, or the next purge drops it
+                self._months.discard(month)
+                if purged:
+                    return purged
+        remove = partial(putting_right.purge, events=events, quarantine=quarantine, seen=seen, limit=limit)
+        return await self._write(remove, large=True)
+
+    # --- looking ---
+
+    @override
+    async def summary(self) -> Summary:
+        return await self.readers.read(looking.summary)
+
+    @override
+    async def backlog(self) -> dict[str, Mapping[str, int]]:
+        return await self.readers.read(looking.backlog)
+
+    @override
+    async def unread(self) -> int:
+        return await self.readers.read(looking.unread)
+
+    @override
+    async def oldest(self) -> dict[str, datetime]:
+        return await self.readers.read(looking.oldest)
+
+    @override
+    async def room(self) -> None:
+        return None
+
+    @override
+    async def quarantine_sizes(self) -> dict[str, int]:
+        return await self.readers.read(looking.quarantine_sizes)
+
+    @override
+    async def event(self, event_id: str) -> StoredEvent | None:
+        row = await self.readers.read(partial(looking.event, event_id=event_id))
+        return None if row is None else await self.readers.work(partial(stored_event, row, self._parse))
+
+    @override
+    async def events(
+        self, *, routed: RoutedAs | None = None, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[EventLine]:
+        return await self.readers.read(partial(looking.events, routed=routed, wanted=wanted, after=after, limit=limit))
+
+    @override
+    async def delivery(self, delivery_id: str) -> tuple[DeliveryLine, tuple[AttemptLine, ...]] | None:
+        return await self.readers.read(partial(looking.delivery, delivery_id=delivery_id))
+
+    @override
+    async def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        sink: str | None = None,
+        event_id: str | None = None,
+        wanted: Wanted = ANY,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[DeliveryLine]:
+        if sink is not None:
+            wanted = replace(wanted, sink=sink)
+        look = partial(looking.deliveries, state=state, event_id=event_id, wanted=wanted, after=after, limit=limit)
+        return await self.readers.read(look)
+
+    @override
+    async def quarantined(
+        self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[QuarantineLine]:
+        return await self.readers.read(partial(looking.quarantined, wanted=wanted, after=after, limit=limit))
+
+    @override
+    async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
+        return await self.readers.read(partial(looking.quarantined_body, quarantine_id=quarantine_id))
+
+    @override
+    async def channels(self) -> Sequence[ChannelLine]:
+        return await self.readers.read(looking.channels)
+
+    @override
+    async def heard(self, source: str) -> datetime | None:
+        return await self.readers.read(partial(looking.heard, source=source))
+
+    @override
+    async def check(self) -> None:
+        await self.writer.run(check, intake=True)

@@ -1,0 +1,49 @@
+"""Where a PostgreSQL store is, as an operator writes it: `postgresql://user@host/database`. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+SCHEMES: Final = ("postgresql", "postgres")
+_FORM: Final = re.compile(
+    r"(?:postgresql|postgres)://(?:([^@/]*)@)?([A-Za-z0-9._:,\[\]-]*)/([^/?#]+)(?:\?([^#]*))?", re.ASCII
+)
+#: What may stand after the question mark: how the way to the server is made safe.
+_OPTIONS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A database on a server, or on one of several of which one may be written."""
+
+    url: str
+    user: str | None
+    host: str
+    database: str
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"postgresql://{f'{self.user}@' if self.user else ''}{self.host}/{self.database}"
+
+    @classmethod
+    def of(cls, url: str, password: str | None = None) -> Place:
+        """Raises `ValueError` with what to write; nothing of the URL is in it, which may have a password."""
+        match = _FORM.fullmatch(url)
+        if match is None:
+            raise ValueError("is no PostgreSQL URL; write postgresql://user@host/database")
+        user, host, database, query = match.groups()
+        if user is not None and ":" in user:
+            raise ValueError("has a password in it; write it as `store_password`, and a colon of the user as %3A")
+        if not host:
+            raise ValueError("names no host; write postgresql://user@host/database")
+        options = parse_qsl(query or "", keep_blank_values=True)
+        for name, value in options:
+            if name not in _OPTIONS:
+                raise ValueError(f"may say {', '.join(_OPTIONS)} after the question mark, and nothing else")
+            if name == "sslmode" and value not in _MODES:
+                raise ValueError(f"has an unknown sslmode; write one of {', '.join(_MODES)}")
+        return cls(url, unquote(user) if user else None, host, unquote(database), password)

@@ -1,0 +1,64 @@
+"""Which version a database has, and how it gets to the newest, while other routers start or run.
+
+Each migration is one transaction, and one router does it; those that start at the same moment wait. Older routers that run
+go on: so a migration adds, and takes nothing away that they use. They are refused at their next start.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from router.failpoints import Failpoint, reached
+from router.store.keys import SeenKey, made
+from router.store.migrations import Migration, migrations, refuse_newer
+from router.store.postgres.queries import execute, fetch, first, only
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from asyncpg import Connection
+
+KNOWN: Final = migrations(__package__)
+
+#: The lock on the schema: any number that no other program in this database locks.
+_LOCK: Final = 0x_6166_7465_7263_616C
+
+
+@asynccontextmanager
+async def locked(connection: Connection) -> AsyncIterator[None]:
+    """Nobody else changes the schema meanwhile. Not within a transaction: it would not see what the one before changed."""
+    await fetch(connection, "lock_schema", {"lock": _LOCK})
+    yield
+    await fetch(connection, "unlock_schema", {"lock": _LOCK})
+
+
+async def migrate(connection: Connection, known: Sequence[Migration] = KNOWN) -> None:
+    """Bring the database to the newest version known; under the lock. Raises `StoreError` where it is newer than that."""
+    if not (await only(connection, "has_schema"))["there"]:
+        async with connection.transaction():
+            await execute(connection, "add_schema")
+            await execute(connection, "add_migrations")
+    version = await _version(connection)
+    refuse_newer(version, known[-1].version)
+    for migration in known:
+        if migration.version > version:
+            async with connection.transaction():
+                await _apply(connection, migration)
+
+
+async def _apply(connection: Connection, migration: Migration) -> None:
+    await connection.execute(migration.text)
+    await fetch(connection, "migrated", {"version": migration.version, "name": migration.name})
+    reached(Failpoint.IN_MIGRATION)
+
+
+async def _version(connection: Connection) -> int:
+    return int((await only(connection, "version"))["version"])
+
+
+async def key(connection: Connection) -> SeenKey:
+    """The key of `seen`, the same for all routers of this database; made under the lock where there is none."""
+    if await first(connection, "seen_key") is None:
+        await fetch(connection, "set_seen_key", {"key": made()})
+    return SeenKey((await only(connection, "seen_key"))["key"])

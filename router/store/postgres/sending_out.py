@@ -1,0 +1,94 @@
+"""What claims, settlements and lanes do to the database, each within one transaction; settlements many at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from router.delivery import LaneState
+from router.failpoints import Failpoint, reached
+from router.store.base import LOOK_AGAIN, SUSPECT_AFTER
+from router.store.postgres.batch import Kind
+from router.store.postgres.queries import fetch, fetch_all, first, only
+from router.store.rows import lane_columns, lane_rows, micros, readable_moment
+from router.store.settlements import fence, losing, retaken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from asyncpg import Connection, Record
+
+    from router.delivery import LaneRow
+    from router.store.base import Claim, Retaken
+
+#: The lock that whoever claims a suspect holds until its commit.
+_SUSPECTS_LOCK: Final = 0x_6166_7473_7573_7065
+
+
+async def claim(
+    connection: Connection, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool
+) -> tuple[list[Record], datetime | None]:
+    """Claim what is due; rows of `claim`, earliest due first, and when the next one is due."""
+    row = {"sink": sink, "limit": max(limit, 0), "now": micros(now), "until": micros(until)}
+    suspects = (await only(connection, "suspected", row))["any"]
+    alone = suspects and await _alone(connection)
+    due = await fetch(connection, "due_for_probe" if probe else "due", {**row, "suspects": alone})
+    chosen = [one for one in due if one["lost"] < SUSPECT_AFTER]
+    suspected = [one for one in due if one["lost"] >= SUSPECT_AFTER]
+    chosen += suspected[:1]
+    ids = {"event_id": [one["event_id"] for one in chosen], "id": [one["id"] for one in chosen]}
+    claimed = await fetch(connection, "claim", {**row, **ids}) if chosen else []
+    beside = suspects and (not alone or bool(suspected))
+    later = {**row, "later": micros(now + LOOK_AGAIN)}
+    next_due = (await only(connection, "next_due_beside" if beside else "next_due", later))["due"]
+    return claimed, readable_moment(next_due)
+
+
+async def _alone(connection: Connection) -> bool:
+    """Whether a suspect may be claimed: none is, and nobody else can claim one until this is committed."""
+    await fetch(connection, "one_suspect", {"lock": _SUSPECTS_LOCK})
+    return bool((await only(connection, "claimed_suspects"))["n"] == 0)
+
+
+async def settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[bool]:
+    """Write what attempts came to (see `settlements`); False for each that was too late."""
+    fences = [(row["id"], row["attempt"]) for row in rows]
+    first_ones = [n for n, one in enumerate(fences) if one not in fences[:n]]
+    told = sorted((rows[n] for n in first_ones), key=lambda row: str(row["id"]))
+    done = {row["id"] for row in await fetch_all(connection, "settle", told)}
+    reached(Failpoint.IN_SETTLE)
+    await fetch_all(connection, "add_attempts", [row for row in told if row["id"] in done])
+    return [n in first_ones and row["id"] in done for n, row in enumerate(rows)]
+
+
+async def release(connection: Connection, claim: Claim, *, now: datetime) -> bool:
+    """Give a claim back unused, unless it is too late."""
+    return await first(connection, "release", {**fence(claim), "now": micros(now)}) is not None
+
+
+async def retake(connection: Connection, *, now: datetime, everything: bool) -> Retaken:
+    """Take back the claims that ran out, or all of them."""
+    return retaken(await fetch(connection, "retake", losing(now, everything=everything)))
+
+
+async def clock_was_set(connection: Connection, *, before: datetime, now: datetime) -> None:
+    """Move what waits with the clock."""
+    row = {"before": micros(before), "now": micros(now)}
+    await fetch(connection, "move_waits", row)
+    await fetch(connection, "move_claims", row)
+
+
+async def lanes(connection: Connection) -> dict[str, LaneRow]:
+    """Every lane that was set, without those whose row is damaged."""
+    return lane_rows(await fetch(connection, "lanes"))
+
+
+async def set_lane(connection: Connection, lane: LaneRow, *, now: datetime) -> None:
+    """Remember a lane's state; an open one lets go what it held."""
+    await fetch(connection, "set_lane", lane_columns(lane))
+    if lane.state is LaneState.OPEN:
+        await fetch(connection, "let_go", {"sink": lane.sink, "now": micros(now)})
+
+
+#: Settlements share a commit.
+SETTLE: Final = Kind(settle, at_once=2)

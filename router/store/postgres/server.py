@@ -1,0 +1,161 @@
+"""The server, and the connections to it. A connection without every safeguard is not handed out."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from router.errors import StoreError
+from router.store.postgres import codecs
+from router.store.postgres.queries import execute, fetch, only
+from router.store.postgres.trouble import breaks, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asyncpg import Connection, PostgresLogMessage
+
+    from router.store.postgres.place import Place
+
+#: 14 is the first that finds the one partition of a row while it updates many.
+OLDEST_SERVER: Final = 14
+#: Seconds until a server that does not answer counts as away.
+PATIENCE: Final = 5.0
+#: Seconds that a connection may take to say goodbye.
+_GOODBYE: Final = 2.0
+#: Commits that are answered before they are on stable storage.
+_NOT_DURABLE: Final = ("off", "local", "remote_write")
+
+#: What every connection is set to. The last: a router that vanished must not hold its locks for long.
+_SETTINGS: Final = """
+    SET search_path = aftercall;
+    SET timezone = 'UTC';
+    SET jit = off;
+    SET idle_in_transaction_session_timeout = '60s';
+    SET client_connection_check_interval = '5s';
+"""
+
+
+class Session:
+    """One connection, and what is known of it."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        self.connection = connection
+        self._place = place
+        #: The server's process.
+        self.pid: int = connection.get_server_pid()
+        #: Called when the connection is gone.
+        self.on_loss: Callable[[], object] | None = None
+        self._lost = False
+        #: How many warnings came.
+        self.warnings = 0
+        #: It was cut because it took too long.
+        self.is_overdue = False
+        #: It may be of no use any more, and nobody knows yet.
+        self.is_doubtful = False
+        connection.add_termination_listener(lambda _: self._lose())
+        connection.add_log_listener(self._heard)
+
+    def _heard(self, _: object, message: PostgresLogMessage) -> None:
+        if getattr(message, "severity_en", None) == "WARNING":
+            self.warnings += 1
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing more can be done on it."""
+        return self._lost or self.connection.is_closed()
+
+    def _lose(self) -> None:
+        self._lost = True
+        if self.on_loss is not None:
+            self.on_loss()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Whatever is done in here ends with an error after so long, and the connection with it.
+
+        By cutting it, not by asking the server to cancel: nothing is waited for, and a commit that waits for a standby
+        would answer that it was done.
+        """
+        timer = asyncio.get_running_loop().call_later(seconds, self._cut)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        self.is_overdue = True
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Cut the connection at once; what was not committed is undone."""
+        self._lose()
+        self.connection.terminate()
+
+    def explain(self, error: BaseException) -> StoreError:
+        """The error for callers."""
+        return explain(TimeoutError() if self.is_overdue and breaks(error) else error, self._place)
+
+    async def close(self) -> None:
+        """End it, politely if that is quick."""
+        with suppress(Exception):
+            await self.connection.close(timeout=_GOODBYE)
+        self._lost = True
+
+
+class Server:
+    """Where connections come from."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    async def connect(self) -> Session:
+        """A connection with every safeguard on. Raises `StoreError`."""
+        try:
+            connection = await asyncpg.connect(
+                self.place.url,
+                password=self.place.password,
+                timeout=PATIENCE,
+                target_session_attrs=SessionAttribute.read_write,
+                server_settings={"application_name": "aftercall"},
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a library makes of a URL and a network
+            raise explain(error, self.place) from None
+        session = Session(connection, self.place)
+        try:
+            with session.within(PATIENCE):
+                await self._secure(connection)
+        except BaseException as error:
+            session.give_up()
+            if isinstance(error, Exception):
+                raise session.explain(error) from None
+            raise
+        return session
+
+    async def _secure(self, connection: Connection) -> None:
+        major = connection.get_server_version().major
+        if major < OLDEST_SERVER:
+            message = (
+                f"{self.place}: PostgreSQL {OLDEST_SERVER} or newer is needed, and the server has {major}: upgrade it"
+            )
+            raise StoreError(message)
+        encoding = (await only(connection, "encoding"))["server_encoding"]
+        if encoding != "UTF8":
+            message = (
+                f"{self.place}: the database keeps texts as {encoding}, which has no room for every name: make another "
+                "with ENCODING 'UTF8' TEMPLATE template0"
+            )
+            raise StoreError(message)
+        await connection.execute(_SETTINGS)
+        await codecs.install(connection)
+        (settings,) = await fetch(connection, "settings")
+        for name in ("fsync", "full_page_writes"):
+            if settings[name] != "on":
+                message = f"{self.place}: the server has {name} = off, and could lose what it has confirmed: set it on"
+                raise StoreError(message)
+        if settings["synchronous_commit"] in _NOT_DURABLE:
+            await execute(connection, "set_durable")
