@@ -6,6 +6,7 @@ There is no Docker engine here: Caddy's part runs in `acceptance/test_behind_cad
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import subprocess
 from itertools import chain
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from databases import own_server, rows
+from router.config import load
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 HERE = DEPLOY / "postgres"
@@ -42,6 +44,11 @@ def service(name: str) -> tuple[dict[str, Any], Path]:
         else:
             whole[key] = value
     return whole, base.parent
+
+
+def secret(name: str) -> str:
+    """What `openssl rand -hex 24` could have written."""
+    return hashlib.sha256(name.encode()).hexdigest()[:48]
 
 
 @pytest.mark.parametrize("file", ["compose.yaml", "postgres/compose.yaml"])
@@ -115,6 +122,28 @@ def test_the_database_is_reached_by_the_routers_alone_under_the_name_in_its_cert
         "postgresql://aftercall@postgres/aftercall?sslmode=verify-full&sslrootcert=/run/secrets/server.crt"
     )
     assert "--ssl=on" in database["command"]
+
+
+def test_the_configuration_of_the_routers_is_good(tmp_path: Path) -> None:
+    for name in FILE["secrets"]:
+        (tmp_path / name).touch(0o640)
+        (tmp_path / name).write_text(f"{secret(name)}\n", encoding="utf-8")
+    file = tmp_path / "routes.yaml"
+    text = (HERE / "config" / "routes.yaml").read_text(encoding="utf-8")
+    file.write_text(text.replace("/run/secrets/", f"{tmp_path}/"), encoding="utf-8")
+    config = load(file, {"AFTERCALL_HOST": "calls.example.com"})
+    assert config.warnings == ()
+    assert config.postgres is not None
+    assert str(config.postgres) == "postgresql://aftercall@postgres/aftercall"
+    assert config.postgres.password == secret("store")
+    assert config.server.public_url == "https://calls.example.com"
+    token = config.sources["sipgate"].token
+    assert token is not None
+    assert token.get_secret_value() == secret("sipgate")
+    assert {"router-1:/data", "./config:/etc/aftercall:ro"} <= set(service("router-1")[0]["volumes"])
+    assert str(config.data) == "/data"
+    assert config.admin.listen.loopback
+    assert not config.server.listen.loopback
 
 
 async def test_the_routers_user_has_its_database_and_nothing_else(tmp_path: Path) -> None:

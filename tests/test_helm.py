@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from router.app import GRACE
+from router.config import load
 from router.lanes import LAST_WORD
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +122,24 @@ def test_what_kubernetes_would_not_take_is_seen_here(tmp_path: Path) -> None:
 )
 def test_wrong_values_are_refused_with_their_name(values: dict[str, Any], why: str) -> None:
     assert why in rendered(**values)["failed"]
+
+
+def test_the_routes_to_begin_with_are_good_and_keep_to_the_places_that_there_are(plain: Any, tmp_path: Path) -> None:
+    text = (HELM / "routes.yaml").read_text(encoding="utf-8")
+    for name in set(re.findall(r"/run/secrets/aftercall/([\w.-]+)", text)):
+        (tmp_path / name).touch(0o640)
+        (tmp_path / name).write_text(name * 10, encoding="utf-8")
+    file = tmp_path / "routes.yaml"
+    file.write_text(text.replace("/run/secrets/aftercall/", f"{tmp_path}/"), encoding="utf-8")
+    config = load(file, {})
+    assert config.warnings == ()
+    assert config.postgres is not None
+    assert config.postgres.password == "store-password" * 10
+    _, container = pod_of(plain)
+    (port,) = container["ports"]
+    assert str(config.server.listen) == f"0.0.0.0:{port['containerPort']}"
+    # A folder of its own below what is mounted: the mount's own mode is not the router's to change.
+    assert str(config.data.parent) in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
 def test_routes_arrive_as_they_were_written(whole: Any) -> None:
