@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from router.errors import ConfigError
 from router.store import sqlite
 
 if TYPE_CHECKING:
@@ -21,12 +20,9 @@ def is_new(config: Config) -> bool:
 
 
 def open_store(config: Config, *, parse: Callable[[bytes], Any]) -> AbstractAsyncContextManager[Store]:
-    """The store of this configuration. Raises `ConfigError` where its engine is not installed."""
+    """The store of this configuration."""
     if config.postgres is None:
         return sqlite.open_store(config.database, parse=parse, reserve=config.reserve)
-    try:
-        from router.store.postgres import engine
-    except ImportError as error:
-        message = f"{config.file.name}: store: needs a client for PostgreSQL: pip install 'aftercall[postgres]'"
-        raise ConfigError(message) from error
+    from router.store.postgres import engine  # its client is no part of every installation
+
     return engine.open_store(config.postgres, parse=parse)

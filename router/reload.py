@@ -214,7 +214,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
 
     Raises `ConfigError` where the two together would let strangers in.
     """
-    elsewhere = (new.database, new.postgres) != (old.database, old.postgres)
+    elsewhere = new.database != old.database or new.postgres != old.postgres
     keys = ["data"] if new.data != old.data else ["store"] if elsewhere else []
     keys += ["keep.reserve"] if new.reserve != old.reserve else []
     keys += ["plugins"] if new.plugins != old.plugins else []

@@ -59,7 +59,11 @@ SECRETS = {
     "PROMETHEUS_TOKEN": "0123456789abcdefghijklmn",
     "IT_TOKEN": "abcdefghijklmn0123456789",
 }
-FILES = {"sales.md": blocks(SINKS / "templates.md", "jinja")[0]}
+FILES = {
+    "sales.md": blocks(SINKS / "templates.md", "jinja")[0],
+    "postgres": "p@ss:word/",
+    "token": SECRETS["OTHER_TOKEN"],
+}
 YAML = [(path, text) for path in DOCUMENTS for text in blocks(path, "yaml")]
 
 

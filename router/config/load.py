@@ -6,6 +6,7 @@ Every problem is collected before any is reported, each with its place; nothing 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -382,11 +383,13 @@ class _Loader:
             if settings.store_password is not None:
                 self._problem(("store_password",), "goes with a `store` in PostgreSQL; a file has none")
             return
+        if importlib.util.find_spec("asyncpg") is None:
+            self._problem(("store",), "needs a client that is not installed: pip install 'aftercall[postgres]'")
         for name, source in settings.sources.items():
             if not (source.token or source.tokens):
                 message = (
-                    "has no `token`, and all routers of a store in PostgreSQL need the same one; write one, of 22 "
-                    'characters at least, like token: "${file:/run/secrets/token}"'
+                    "has no `token`, and all routers of a store in PostgreSQL need the same one: write the output of "
+                    "`openssl rand -hex 16` as its `token`"
                 )
                 self._problem(("sources", name), message)
 
