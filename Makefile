@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test prove check bench soak docs pictures wheel lock clean
+.PHONY: help run test prove check bench soak docs chart pictures wheel lock clean
 
 SHELL := /bin/sh
 #: The configuration that `make run` serves.
@@ -50,6 +50,9 @@ soak: .venv/.run ## Send a million calls, for an hour, and look whether all stay
 docs: .venv/.dev ## Fill in what docs/sinks/ has from the code.
 	.venv/bin/python docs/make.py
 
+chart: .venv/.dev .make/deploy/.done ## Render the Helm chart, and hold it and the Compose files against their schemas.
+	.venv/bin/python -m pytest tests/test_helm.py tests/test_compose.py $(ARGS)
+
 pictures: .venv/.dev ## Make the pictures of docs/sinks/ anew where what they show has changed (needs Chromium).
 	.venv/bin/python docs/pictures.py
 
@@ -60,10 +63,12 @@ wheel: .venv/.dev ## Build dist/aftercall-*.whl.
 lock: .make/lock/bin/uv ## Lock the newest versions that pyproject.toml allows.
 	$(LOCK) --output-file requirements.lock pyproject.toml
 	$(LOCK) --output-file requirements-build.lock --group build
+	$(LOCK) --output-file requirements-postgres.lock --group postgres
 	$(LOCK) --output-file requirements-dev.lock --group dev pyproject.toml \
-		--constraints requirements.lock --constraints requirements-build.lock
+		--constraints requirements.lock --constraints requirements-build.lock --constraints requirements-postgres.lock
 	$(LOCK) --output-file requirements-api.lock --group api
 	$(LOCK) --output-file requirements-bench.lock --group bench
+	$(LOCK) --output-file requirements-deploy.lock --group deploy
 
 clean: ## Remove what was built or installed here; data/ stays.
 	rm -rf .venv .make build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -86,6 +91,10 @@ clean: ## Remove what was built or installed here; data/ stays.
 .make/bench/.done: requirements-bench.lock
 	@sh .ci/venv .make/bench requirements-bench.lock --
 	@touch .make/bench/.done
+
+.make/deploy/.done: requirements-deploy.lock
+	@sh .ci/venv .make/deploy requirements-deploy.lock --
+	@touch .make/deploy/.done
 
 .make/lock/bin/uv:
 	@sh .ci/venv .make/lock -- uv

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 #: Of everything that a test starts or stops here; far beyond what it takes.
 PATIENCE: Final = 60.0
-_NEEDED: Final = ("initdb", "pg_basebackup", "pg_ctl", "postgres")
+_NEEDED: Final = ("initdb", "pg_basebackup", "pg_ctl", "postgres", "psql")
 
 
 class NoPostgres(Exception):

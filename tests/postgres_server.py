@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from postgres_binaries import PATIENCE, Installation, clean, installation
 
@@ -51,6 +52,8 @@ class Server:
     port: int
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    #: Of `postgres`, who may do everything.
+    password: str = PASSWORD
 
     @property
     def data(self) -> Path:
@@ -59,7 +62,7 @@ class Server:
     @property
     def url(self) -> str:
         """As its superuser, whose name is `postgres`, to the database of that name."""
-        return f"postgresql://postgres:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://postgres:{quote(self.password)}@127.0.0.1:{self.port}/postgres"
 
     @property
     def log(self) -> str:
@@ -131,7 +134,7 @@ class Server:
         source = f"host=127.0.0.1 port={self.port} user=postgres application_name={name}"
         self.installation.run(
             "pg_basebackup", "-D", str(copy.data), "-d", source, "-X", "stream", "-R", "-c", "fast", "--no-sync",
-            PGPASSWORD=PASSWORD,
+            PGPASSWORD=self.password,
         )  # fmt: skip
         with copy.running():
             yield copy

@@ -21,8 +21,10 @@ ROOT = Path(__file__).parents[1]
 LOCKS = {
     "run": "requirements.lock",
     "build": "requirements-build.lock",
+    "postgres": "requirements-postgres.lock",
     "dev": "requirements-dev.lock",
     "bench": "requirements-bench.lock",
+    "deploy": "requirements-deploy.lock",
 }
 
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
@@ -130,8 +132,14 @@ def test_a_lock_holds_what_pyproject_asks_for(group: str, lock: str) -> None:
     assert unmet == []
 
 
+def test_a_group_by_the_name_of_an_extra_asks_for_the_same() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)
+    assert project["dependency-groups"]["postgres"] == project["project"]["optional-dependencies"]["postgres"]
+
+
 def test_the_tools_run_beside_the_very_versions_that_are_shipped() -> None:
-    shipped = pins("requirements.lock") | pins("requirements-build.lock")
+    shipped = pins("requirements.lock") | pins("requirements-build.lock") | pins("requirements-postgres.lock")
     assert {name: version for name, version in pins("requirements-dev.lock").items() if name in shipped} == shipped
 
 

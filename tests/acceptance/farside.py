@@ -54,7 +54,7 @@ class Web:
 
     @property
     def sink(self) -> str:
-        return f'{{kind: webhook, url: "http://127.0.0.1:{self.port}/", allow_networks: [127.0.0.0/8]}}'
+        return f'{{kind: webhook, url: "http://127.0.0.1:{self.port}/", allow_networks: [127.0.0.0/8], timeout: 10s}}'
 
 
 @dataclass
@@ -73,7 +73,7 @@ class MailOffice:
     def sink(self) -> str:
         return (
             f'{{kind: email, to: [chef@example.com], from: calls@example.com, server: "{self.office.url}", tls: none, '
-            "attach: received, rate: 1000/s, concurrency: 4}"
+            "attach: received, rate: 1000/s, concurrency: 4, timeout: 10s}"
         )
 
 
@@ -94,9 +94,7 @@ class Archive:
 
     @property
     def sink(self) -> str:
-        return (
-            f'{{kind: file, root: {self.root.name}, path: "{{{{ event.channel.name }}}}/{{{{ event.call_id }}}}.json"}}'
-        )
+        return f'{{kind: file, root: "{self.root}", path: "{{{{ event.channel.name }}}}/{{{{ event.call_id }}}}.json"}}'
 
     def files(self) -> dict[str, bytes]:
         """Everything that is there, drafts as well, by its path below the root."""

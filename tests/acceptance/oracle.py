@@ -1,8 +1,8 @@
 """The oracle: a process of its own that posts calls, and writes down on the disk every answer before it goes on.
 
-    python oracle.py HOST PORT PATH LEDGER [--clients 4] [--seed 0]
+    python oracle.py HOST PORT[,PORT...] PATH LEDGER [--clients 4] [--seed 0]
 
-Until SIGTERM. It is no part of the router and has nothing of it, so that it lives and remembers whatever becomes of the
+Until SIGTERM. Of several ports, each call goes to any that listens. It is no part of the router and has nothing of it, so that it lives and remembers whatever becomes of the
 router. What a call says, and whom it is owed to, can be told from its id alone. A sender like sipgate does not send again
 what it got no answer to; this one does so with every second one, and now and then with what was answered, too.
 """
@@ -18,6 +18,7 @@ import random
 import signal
 import threading
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -123,7 +124,7 @@ class Sender(threading.Thread):
         super().__init__(name=name)
         self._oracle = oracle
         self._dice = random.Random(f"{oracle.seed} {name}")
-        self._connection = http.client.HTTPConnection(oracle.host, oracle.port, timeout=PATIENCE)
+        self._connections = [http.client.HTTPConnection(oracle.host, port, timeout=PATIENCE) for port in oracle.ports]
         self._answered: list[str] = []
 
     def run(self) -> None:
@@ -142,17 +143,18 @@ class Sender(threading.Thread):
     def _tell(self, call: str) -> bool:
         """Post it; whether there was an answer. Where nobody listens, nothing was posted yet."""
         while not self._oracle.stopping.is_set():
+            connection = self._dice.choice(self._connections)
             try:
-                self._connection.connect() if self._connection.sock is None else None
+                connection.connect() if connection.sock is None else None
             except OSError:
                 self._oracle.stopping.wait(0.01)
                 continue
             try:
-                self._connection.request("POST", self._oracle.path, body(call), {"Content-Type": "application/json"})
-                came = self._connection.getresponse()
+                connection.request("POST", self._oracle.path, body(call), {"Content-Type": "application/json"})
+                came = connection.getresponse()
                 said = answer(call, came.status, came.read())
             except (OSError, http.client.HTTPException):
-                self._connection.close()
+                connection.close()
                 return False
             self._oracle.write(said)
             self._answered.append(call)
@@ -163,8 +165,8 @@ class Sender(threading.Thread):
 class Oracle:
     """All clients, and the one ledger."""
 
-    def __init__(self, host: str, port: int, path: str, ledger: Path, *, clients: int, seed: str) -> None:
-        self.host, self.port, self.path, self.seed = host, port, path, seed
+    def __init__(self, host: str, ports: Sequence[int], path: str, ledger: Path, *, clients: int, seed: str) -> None:
+        self.host, self.ports, self.path, self.seed = host, ports, path, seed
         self.stopping = threading.Event()
         self._file = ledger.open("ab", buffering=0)
         self._turn = threading.Lock()
@@ -192,13 +194,13 @@ class Oracle:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("host")
-    parser.add_argument("port", type=int)
+    parser.add_argument("ports", type=lambda said: [int(port) for port in said.split(",")])
     parser.add_argument("path")
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", default="0")
     said = parser.parse_args()
-    Oracle(said.host, said.port, said.path, said.ledger, clients=said.clients, seed=said.seed).run()
+    Oracle(said.host, said.ports, said.path, said.ledger, clients=said.clients, seed=said.seed).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A whole router that may be killed, its far sides, those who post to it, and the story that they tell in the end."""
+"""A whole router that may be killed, or several on one store, its far sides, those who post to it, and the story that they tell in the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _USUAL_START = 2.0
 
 @dataclass
 class Scene:
-    """One router, and everybody around it."""
+    """One router or several, and everybody around them."""
 
     router: RouterProcess
     web: Web
@@ -42,6 +42,14 @@ class Scene:
     sinks: tuple[str, ...] = ()
     #: Seconds that the machine is given for what takes `PROMPT`.
     patience: float = PROMPT
+    #: Those beside it, on the same store.
+    others: tuple[RouterProcess, ...] = ()
+    #: What routes.yaml says of the store.
+    store: str = ""
+
+    @property
+    def routers(self) -> tuple[RouterProcess, ...]:
+        return (self.router, *self.others)
 
     def configure(self, *sinks: str) -> None:
         """With these sinks alone."""
@@ -49,12 +57,13 @@ class Scene:
         lines = "".join(f"  {name}: {getattr(self, name).sink}\n" for name in sinks)
         always = ", ".join(name for name in sinks if name != "mail")
         routes = f"routes: [{{name: mails, when: {{channel: {oracle.MAILED}}}, to: mail}}]\n" if "mail" in sinks else ""
-        self.router.configure(f"sinks:\n{lines}always: [{always}]\n{routes}")
+        for router in self.routers:
+            router.configure(f"{self.store}sinks:\n{lines}always: [{always}]\n{routes}")
 
-    async def start(self) -> None:
+    async def start(self, router: RouterProcess | None = None) -> None:
         """The router; and how busy the machine is."""
         began = time.monotonic()
-        await self.router.start()
+        await (router or self.router).start()
         self.patience = PROMPT * max(1.0, (time.monotonic() - began) / _USUAL_START)
 
     # --- posting ---
@@ -76,7 +85,8 @@ class Scene:
     async def oracle(self, clients: int = 4) -> AsyncIterator[None]:
         """It posts while the block runs; then what it wrote down is in the ledger."""
         file = self.router.folder / "ledger"
-        command = ("oracle.py", "127.0.0.1", str(self.router.ingest), f"/in/sipgate/{TOKEN}", str(file))
+        ports = ",".join(str(router.ingest) for router in self.routers)
+        command = ("oracle.py", "127.0.0.1", ports, f"/in/sipgate/{TOKEN}", str(file))
         process = await asyncio.create_subprocess_exec(
             sys.executable, *command, "--clients", str(clients), "--seed", str(dice("oracle").random()),
             cwd=Path(__file__).parent,
@@ -96,11 +106,11 @@ class Scene:
 
     # --- after a fault ---
 
-    async def a_new_call_arrives(self, name: str) -> None:
+    async def a_new_call_arrives(self, name: str, router: RouterProcess | None = None) -> None:
         """Everywhere, and soon: the router is well again."""
         call = next(f"{name}-{n}" for n in range(100) if oracle.is_mailed(f"{name}-{n}"))
         async with asyncio.timeout(self.patience):
-            said = await self.post(call)
+            said = await self.post(call, (router or self.router).url)
             assert isinstance(said, Answered), f"{call} was answered {said}"
             while not (
                 any(arrival.call == call for arrival in reversed(self.web.arrived))
@@ -109,9 +119,9 @@ class Scene:
             ):
                 await asyncio.sleep(0.01)
 
-    async def adds_up(self) -> None:
+    async def adds_up(self, router: RouterProcess | None = None) -> None:
         """The sums, now, whatever is under way."""
-        _nothing(list(sums(await self.router.summary())))
+        _nothing(list(sums(await (router or self.router).summary())))
 
     async def all(self, what: str) -> list[dict[str, Any]]:
         """All lines of a list of the admin API."""
@@ -124,21 +134,35 @@ class Scene:
                 return found
             after = f"&after={page['next']}"
 
-    async def story(self, *deaths: str) -> Story:
+    async def story(self, *deaths: str, within: float = 60) -> Story:
         """What happened, once nothing is owed any more."""
-        summary = await self.router.settled()
+        summary = await self.router.settled(within=within)
         events, deliveries = await self.all("events"), await self.all("deliveries")
         paths = {event["id"]: f"{event['channel_name']}/{event['call_id']}.json" for event in events}
         keys = {paths[line["event_id"]]: line["id"] for line in deliveries if line["sink"] == "archive"}
         arrived = [*self.web.arrived, *self.mail.arrived, *self.archive.arrived(keys)]
         return Story(self.ledger, arrived, summary, events, deliveries, deaths)
 
-    async def all_is_well(self, *deaths: str) -> Story:
+    async def settled_once(self, story: Story) -> None:
+        """Of what was tried more than once, one attempt delivered it, or none, and nothing came after that one."""
+        found = []
+        for line in story.deliveries:
+            if line["attempt"] > 1:
+                shown = await self.router.asked(f"deliveries/{line['id']}")
+                outcomes = [attempt["outcome"] for attempt in shown["attempts"]]
+                if "delivered" in outcomes[:-1] or (outcomes[-1] == "delivered") != (line["state"] == "delivered"):
+                    found.append(f"{line['id']} to {line['sink']} is {line['state']} after {outcomes}")
+        _nothing(found)
+
+    async def all_is_well(self, *deaths: str, within: float = 60) -> Story:
         """Tell the story, and stop: nothing was lost, and what is kept is whole. SQLite checks it, in a copy."""
-        story = await self.story(*deaths)
+        story = await self.story(*deaths, within=within)
         _nothing(violations(story))
-        await self.router.backup(self.router.folder / "backup.tar")
-        assert await self.router.stop() == 0
+        if not self.store:
+            await self.router.backup(self.router.folder / "backup.tar")
+        for router in self.routers:
+            if router.process is not None and router.process.returncode is None:
+                assert await router.stop() == 0
         return story
 
 
@@ -148,17 +172,24 @@ def _nothing(found: list[str]) -> None:
 
 
 @asynccontextmanager
-async def scene(folder: Path, *, slowness: float = 0.0) -> AsyncIterator[Scene]:
-    """With all its sinks; the router is not started, and killed in the end where it still runs."""
+async def scene(folder: Path, *, slowness: float = 0.0, routers: int = 1, store: str = "") -> AsyncIterator[Scene]:
+    """With all its sinks; no router is started, and those that still run in the end are killed.
+
+    Several routers have a folder each, and a `store` in common.
+    """
     far = Web(slowness, dice("web"))
     mail = MailOffice()
+    folders = [folder] if routers == 1 else [folder / f"router-{number}" for number in range(routers)]
+    for each in folders:
+        each.mkdir(exist_ok=True)
     async with far.listening(), mail.office:
-        played = Scene(RouterProcess(folder), far, mail, Archive(folder / "archive"))
+        first, *others = map(RouterProcess, folders)
+        played = Scene(first, far, mail, Archive(folder / "archive"), others=tuple(others), store=store)
         played.configure(*SINKS)
         try:
             yield played
         finally:
-            process = played.router.process
-            if process is not None and process.returncode is None:
-                process.kill()
-                await process.wait()
+            for router in played.routers:
+                if router.process is not None and router.process.returncode is None:
+                    router.process.kill()
+                    await router.process.wait()

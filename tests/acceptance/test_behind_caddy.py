@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ CADDY = Path(sys.executable).with_name("caddy")
 
 
 @asynccontextmanager
-async def caddy(folder: Path, upstream: int, patience: str = "30s") -> AsyncIterator[str]:
+async def caddy(folder: Path, *upstreams: int, patience: str = "30s", health: str = "/healthz") -> AsyncIterator[str]:
     """Its address; what it says is in `folder`."""
     port = free_port()
     environ = {
@@ -33,7 +34,8 @@ async def caddy(folder: Path, upstream: int, patience: str = "30s") -> AsyncIter
         "CADDY_ADMIN": f"127.0.0.1:{free_port()}",
         "AFTERCALL_HOST": f"http://127.0.0.1:{port}",
         "AFTERCALL_PATIENCE": patience,
-        "AFTERCALL_UPSTREAM": f"127.0.0.1:{upstream}",
+        "AFTERCALL_UPSTREAM": " ".join(f"127.0.0.1:{port}" for port in upstreams),
+        "AFTERCALL_HEALTH": health,
     }
     with (folder / "caddy.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
@@ -75,12 +77,56 @@ async def test_a_call_waits_while_the_router_restarts_and_no_log_has_the_token(t
             async with client.get(url + path) as answer:
                 assert (answer.status, await answer.read()) == (404, b"")
     # Where nobody comes back, Caddy says so in a line of its own.
-    async with caddy(tmp_path, free_port(), "200ms") as url, aiohttp.ClientSession() as client:
-        assert await post("too late") == 502
+    async with caddy(tmp_path, free_port(), patience="200ms") as url, aiohttp.ClientSession() as client:
+        refused = await post("too late")
+        assert refused in (502, 503)  # where Caddy's own look came first
     shown = {(line["logger"].rpartition(".")[0], line["status"]) for line in lines(tmp_path) if "request" in line}
-    assert {("http.log.access", 202), ("http.log.access", 502), ("http.log.error", 502)} <= shown
+    assert {("http.log.access", 202), ("http.log.access", refused), ("http.log.error", refused)} <= shown
     assert {line["to"] for line in lines(tmp_path) if line.get("status") == 202} == {"router"}
     assert TOKEN not in (tmp_path / "caddy.log").read_text()
+
+
+async def test_calls_go_to_the_router_that_can_store_them(tmp_path: Path) -> None:
+    """One hangs, and one is killed: Caddy has the other, and nobody is answered that there is none."""
+    routers = [RouterProcess(tmp_path / name) for name in ("one", "two")]
+    for router in routers:
+        router.folder.mkdir()
+        router.configure("sinks: {screen: {kind: console}}\nalways: screen\n")
+    one, two = routers
+
+    async def post(call_id: str) -> int:
+        async with client.post(f"{url}/in/sipgate/{TOKEN}", data=bundle(call_id)) as answer:
+            return answer.status
+
+    async def events(router: RouterProcess) -> int:
+        return int((await router.summary())["events"])
+
+    async with (
+        one.running(),
+        two.running(),
+        caddy(tmp_path, one.ingest, two.ingest, health="/readyz") as url,
+        aiohttp.ClientSession() as client,
+    ):
+        for number in range(20):
+            assert await post(f"both-{number}") == 202
+        shared = (await events(one), await events(two))
+        assert sum(shared) == 20
+        assert min(shared) > 0
+        assert one.process is not None
+        one.process.send_signal(signal.SIGSTOP)
+        failed = {"msg": "HTTP request failed", "host": f"127.0.0.1:{one.ingest}"}.items()
+        async with asyncio.timeout(60):  # Caddy looks twice before it believes it
+            while sum(failed <= line.items() for line in lines(tmp_path) if "request" not in line) < 3:
+                await asyncio.sleep(0.1)
+        for number in range(20):
+            assert await post(f"hanging-{number}") == 202
+        assert await events(two) == shared[1] + 20
+        one.process.send_signal(signal.SIGCONT)
+        one.process.kill()
+        await one.process.wait()
+        for number in range(20):
+            assert await post(f"killed-{number}") == 202
+        assert await events(two) == shared[1] + 40
 
 
 #: How a URL is pasted wrongly, or asked for by somebody who found half of it.
@@ -133,7 +179,7 @@ async def test_no_log_has_the_token_however_its_url_is_written(tmp_path: Path) -
     async with router.running(), caddy(tmp_path, router.ingest) as url, aiohttp.ClientSession() as client:
         await ask(client, url)
     # And in what Caddy says where there is no router.
-    async with caddy(tmp_path, free_port(), "0s") as url, aiohttp.ClientSession() as client:
+    async with caddy(tmp_path, free_port(), patience="0s") as url, aiohttp.ClientSession() as client:
         await ask(client, url)
     said = lines(tmp_path)
     assert sum(line.get("logger", "").startswith("http.log.access") for line in said) >= 4 * len(SHAPES)

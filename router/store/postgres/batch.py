@@ -98,6 +98,16 @@ class Queue:
         self._under_way[kind] = self._under_way.get(kind, 0) + 1
         return batch
 
+    def leave(self, write: Write) -> bool:
+        """Let it wait no more; False where it does not wait, as it is under way or done."""
+        waiting = self._waiting.get(write.kind, ())
+        if write not in waiting:
+            return False
+        self._waiting[write.kind].remove(write)
+        self._length -= 1
+        self._bytes -= write.weight
+        return True
+
     def done(self, batch: Sequence[Write]) -> None:
         """This batch is not under way any more."""
         self._under_way[batch[0].kind] -= 1

@@ -100,7 +100,7 @@ class Writer:
         """Do this together with what is of its kind, and return its result when that is durable.
 
         Raises `StoreBusy`, with nothing queued, where too much waits, and `StoreError` at once where there is no
-        connection.
+        connection; what takes calls in (`intake`), also where none is free in time.
         """
         if self._stop.is_set():
             raise StoreError(_CLOSED)
@@ -110,7 +110,22 @@ class Writer:
         write = Write(kind, what, future, weight, self._patience if patience is None else patience)
         self._queue.put(write, intake=intake)
         self._wake(1)
-        return await future
+        if not intake:
+            return await future
+        overdue = asyncio.get_running_loop().call_later(self._patience, self._give_way, write)
+        try:
+            return await future
+        finally:
+            overdue.cancel()
+
+    def _give_way(self, write: Write) -> None:
+        """Refuse what nobody has begun with.
+
+        The connections that there are may be busy for a minute, with what is large, on a server that does not answer
+        any more; whoever sends a call does not wait for that.
+        """
+        if self._queue.leave(write):
+            write.answer(StoreError(f"{self._server.place}: {_BUSY}"))
 
     # --- the workers ---
 
@@ -304,6 +319,7 @@ async def _each(connection: Connection, what: Sequence[Callable[[Connection], Aw
 #: What has a commit of its own.
 _ALONE: Final = Kind(_each, at_once=CONNECTIONS, largest=1)
 _CLOSED: Final = "the store is closed"
+_BUSY: Final = "no connection was free in time: the server answers late, or not at all"
 _BROKE: Final = "the connection to the server broke; it is made anew"
 
 
