@@ -1075,6 +1075,16 @@ async def test_an_event_stays_while_one_of_its_deliveries_is_owed(store: Store) 
     assert await store.purge(events=at(DAY), quarantine=None, seen=None) == Purged(events=1, deliveries=2)
 
 
+async def test_an_event_that_was_passed_goes_when_it_owes_nothing_any_more(store: Store) -> None:
+    await accepted(store, arrival("owing", owed=("screen",)))
+    for n in range(3):
+        await accepted(store, arrival(f"call-{n}", owed=(), when=n + 1))
+    assert await store.purge(events=at(DAY), quarantine=None, seen=None, limit=1) == Purged(events=1)
+    await store.settle(await claim_one(store, "screen"), settlement(Done()))
+    assert await purge(store, DAY, limit=1)
+    assert ((await store.events()).items, (await store.summary()).purged) == ((), 4)
+
+
 async def test_a_duplicate_is_known_after_its_event_is_purged(store: Store) -> None:
     first = await accepted(store, arrival(text="one"))
     assert await store.purge(events=at(DAY), quarantine=None, seen=None)

@@ -48,6 +48,8 @@ from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.readers import Readers
 from router.store.sqlite.reserve import Reserve
+from router.store.sqlite.rows import micros
+from router.store.sqlite.sweep import Sweep
 from router.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ class SqliteStore(Store):
             waiting=waiting,
         )
         self._key: keys.SeenKey
+        self._sweep = Sweep()
         #: Something was removed, and a copy of it may still be in the log.
         self._remains = False
 
@@ -278,10 +281,16 @@ class SqliteStore(Store):
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
+        def find(connection: sqlite3.Connection, before: datetime) -> Sequence[Mapping[str, int]]:
+            largest = self.reserve.within(putting_right.LARGEST_PURGE)
+            return self._sweep.next(connection, before=micros(before), limit=limit, largest=largest)
+
+        old = [] if events is None or limit <= 0 else await self.readers.read(partial(find, before=events))
+
         def remove(connection: sqlite3.Connection) -> Purged:
             largest = self.reserve.within(putting_right.LARGEST_PURGE)
             purged = putting_right.purge(
-                connection, events=events, quarantine=quarantine, seen=seen, limit=limit, largest=largest
+                connection, events=old, quarantine=quarantine, seen=seen, limit=limit, largest=largest
             )
             self._remains = self._remains or bool(purged)
             return purged

@@ -106,6 +106,11 @@ class Writer:
 
     # --- on the event loop ---
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the thread."""
+        return len(self._queue)
+
     async def start(self) -> None:
         """Start the thread, which opens the database; raises what opening raised."""
         self._thread.start()
@@ -133,7 +138,7 @@ class Writer:
             factor = 1 if intake else 2
             full = len(self._queue) >= factor * self._limit
             if full or (self._queue and self._queued_bytes + weight > factor * LARGEST_QUEUE_BYTES):
-                message = f"{len(self._queue)} writes are waiting for the disk; try again in a moment"
+                message = f"{self.waiting} writes are waiting for the disk; try again in a moment"
                 raise StoreBusy(message)
             self._queue.append(write)
             self._queued_bytes += weight
