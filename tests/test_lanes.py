@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
+from router import breaker
 from router.alarm import Alarm
 from router.attempt import OpenSink
 from router.delivery import Delivered, LaneState, Refused, Retry
@@ -299,8 +300,8 @@ async def test_a_lane_that_is_down_gives_up_on_what_is_too_old(bench: Bench) -> 
     assert line.reason.startswith("gave up")
 
 
-async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens(bench: Bench) -> None:
-    """It would be down for ever, and an alarm with it: there is nothing that a probe could be made of."""
+async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens_and_has_proved_nothing(bench: Bench) -> None:
+    """It would be down for ever: there is nothing that a probe could be made of."""
     puppet = Puppet(always=raising(DOWN))
     lane = await bench.lane(puppet)
     await bench.call("s")
@@ -311,9 +312,39 @@ async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens(bench: Bench)
     bench.clock.advance(120)
     await bench.quiet()
     assert (lane.row.state, (await bench.store.lanes())["s"].state) == (LaneState.OPEN, LaneState.OPEN)
+    assert lane.row.unproven
+    assert (await bench.store.lanes())["s"].unproven
     await bench.call()
     await bench.quiet()
     assert lane.row.state is LaneState.PROBING, "and the next one finds out"
+
+
+async def test_what_a_never_rule_refuses_says_nothing_about_the_far_side(bench: Bench) -> None:
+    puppet = Puppet([raising(DOWN)])
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await bench.quiet()
+    lane._forbidding = lambda _: "works council"
+    bench.clock.advance(2)
+    await bench.quiet()
+    await bench.until_states("dead")
+    await bench.quiet()
+    assert len(puppet.given) == 1
+    assert (lane.row.state, lane.row.reason) == (LaneState.OPEN, breaker.UNTRIED)
+
+
+async def test_a_lane_that_is_resumed_is_proved_by_the_first_that_it_delivers(bench: Bench) -> None:
+    lane = await bench.lane(Puppet([raising(Rejected("no"))]))
+    await lane.resume()
+    assert not lane.row.unproven, "it was open"
+    await lane.pause()
+    await lane.resume()
+    for proved in (False, True):
+        assert lane.row.unproven
+        await bench.call()
+        await bench.quiet()
+        assert lane.row.unproven is not proved
+    assert not (await bench.store.lanes())["s"].unproven
 
 
 async def test_a_lane_that_is_down_stays_so_while_what_it_owes_is_not_due(bench: Bench) -> None:
