@@ -138,6 +138,7 @@ class Alarms:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - a bug in here must not cost a call
                 self._log.error("alarms.failed", exc_info=error)
+                self._metrics.alarms_failed()
             await pause(self._clock, LOOK_EVERY)
 
     async def look(self) -> None:

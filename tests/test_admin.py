@@ -46,10 +46,15 @@ routes:
 
 
 @asynccontextmanager
-async def administered(folder: Path, text: str = FILE) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
+async def administered(
+    folder: Path, text: str = FILE, clock: ManualClock | None = None
+) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
     file = folder / "routes.yaml"
     file.write_text(text, encoding="utf-8")
-    async with running(load(file, {})) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
+    async with (
+        running(load(file, {}), clock=clock) as router,
+        aiohttp.ClientSession(f"http://{router.admin}") as client,
+    ):
         yield router, client
 
 
@@ -350,7 +355,9 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
     kept = await router.inbox.accept("sipgate", written.encode(), content_type='application/json; name="Brückner"')
     path = f"{API}/quarantine/{kept.quarantine_id}"  # type: ignore[union-attr]
     shown = await get(client, path)
-    assert shown["outline"] == {"json": {"anrufer": "<text, 13 characters>", "dauer": "<integer, 2 digits>"}}
+    assert shown["outline"] == {
+        "json": {"<key 1, 7 characters>": "<text, 13 characters>", "<key 2, 5 characters>": "<integer, 2 digits>"}
+    }
     assert (shown["source"], shown["content_type"], shown["size"]) == ("sipgate", "application/json", 42)
     assert "Brückner" not in str(shown)
     with structlog.testing.capture_logs() as logs:
@@ -580,6 +587,28 @@ async def test_an_answer_about_readiness_counts_for_two_seconds() -> None:
     assert store.checks == 2
 
 
+async def test_who_asks_with_a_wrong_token_is_counted_and_told_of_once_a_minute(tmp_path: Path) -> None:
+    text = FILE.replace('admin: {listen: "127.0.0.1:0"', f'admin: {{listen: "127.0.0.1:0", tokens: {{anna: {TOKEN}x}}')
+    good, clock = {"Authorization": f"Bearer {TOKEN}x"}, ManualClock()
+    async with administered(tmp_path, text, clock) as (_, client):
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                for _ in range(5):
+                    await get(client, f"{API}/events", 401, Authorization="Bearer wrong")
+                await get(client, f"{API}/events", 403, Host="evil.example", **good)
+                clock.advance(timedelta(minutes=1))
+            await get(client, f"{API}/events", 200, **good)
+            await get(client, f"{API}/events/nix", 404, **good)
+        async with client.get("/metrics", headers=good) as answer:
+            shown = await answer.text()
+    told = [{key: line[key] for key in line if key != "log_level"} for line in logs]
+    assert told == [{"event": "stranger.refused", "listener": "admin", "network": "127.0.0.0/24", "status": 401}] * 2
+    assert 'aftercall_admin_refused_total{status="401"} 10.0' in shown
+    assert 'aftercall_admin_refused_total{status="403"} 2.0' in shown
+    assert 'aftercall_admin_refused_total{status="429"} 0.0' in shown
+    assert "wrong" not in str(logs)
+
+
 @pytest.mark.case("LOG-06")
 async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_nothing_into_it(
     admin: Administered,
@@ -589,7 +618,8 @@ async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_not
     with structlog.testing.capture_logs() as logs:
         statuses = [(await client.post(path, headers={"Host": "evil.example"})).status for _ in range(330)]
     assert statuses == [403] * 300 + [429] * 30
-    assert [line["event"] for line in logs] == ["admin.refused"] * 300 + ["stranger.slowed_down"]
+    events = [line["event"] for line in logs]
+    assert events == ["stranger.refused"] + ["admin.refused"] * 300 + ["stranger.slowed_down"]
     assert "4915228817386" not in str(logs)
     with structlog.testing.capture_logs() as logs:
         await post(client, path, status=404)
