@@ -35,7 +35,7 @@ from router.config import load
 from router.delivery import DeliveryState, LaneState
 from router.lanes import LAST_WORD
 from router.metrics import ORPHANED
-from router.testing import ManualClock
+from router.testing import Answer, FakeEndpoint, ManualClock
 from support import NOON
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -452,6 +452,27 @@ def test_two_backups_of_one_day_have_names_of_their_own_that_are_cleared_away() 
     done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=True)
     assert re.fullmatch(r"/b/aftercall-\d{4}-\d\d-\d\d-\d{6}\.tar\n", done.stdout)
     assert fnmatch(Path(done.stdout.strip()).name, re.findall(r"-name (\S+)", unit)[0])
+
+
+async def test_a_backup_that_was_made_pings_whoever_waits_for_it_and_one_that_failed_does_not(tmp_path: Path) -> None:
+    backup = (DEPLOY / "aftercall-backup.service").read_text(encoding="utf-8")
+    assert re.findall(r"^On\w+=.*$", backup, re.MULTILINE) == ["OnSuccess=aftercall-backup-ping.service"]
+    ping = (DEPLOY / "aftercall-backup-ping.service").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ExecStart=(.*)$", ping, re.MULTILINE)
+    (file,) = re.findall(r"^LoadCredential=ping:(\S+)$", ping, re.MULTILINE)
+    assert f"ConditionPathExists={file}\n" in ping
+    operations = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    ((written, there),) = re.findall(r"echo '(url = .*)' >(\S+)\)$", operations, re.MULTILINE)
+    assert there == file
+    if not Path(command.split()[0]).exists():
+        pytest.skip("there is no curl here")
+    async with FakeEndpoint() as waiting:
+        (tmp_path / "ping").write_text(re.sub(r"https://[^\"]+", waiting.url(), written), encoding="utf-8")
+        for status, is_fine in ((200, True), (404, False)):
+            waiting.answer(Answer(status=status))
+            told = await asyncio.create_subprocess_shell(f"exec {command}", env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+            assert (await told.wait() == 0) is is_fine
+        assert len(waiting.requests) == 2
 
 
 def test_the_service_is_exposed_to_little() -> None:
