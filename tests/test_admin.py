@@ -25,6 +25,7 @@ from router.config import load
 from router.errors import ConfigError, StoreBusy
 from router.fakes import ManualClock
 from router.outline import outline
+from router.testing import Answer, FakeEndpoint
 from support import EXAMPLE, body, threads_of, until, until_awaited
 
 TOKEN = "0123456789abcdefghijklmn"
@@ -265,6 +266,59 @@ async def test_metrics_are_prometheus_text_without_a_label_from_a_call(admin: Ad
     assert 'aftercall_events{sum="events"} 1.0' in text
     for word in ("Sales", "+49", "call_example", "Angebot"):
         assert word not in text
+
+
+@pytest.mark.case("LOG-03")
+async def test_log_03_however_many_names_calls_and_far_sides_bring_there_are_no_more_figures_and_no_line_has_one(
+    tmp_path: Path,
+) -> None:
+    """Names that would end a label, a line or a terminal's, and a far side that repeats them."""
+    hostile = (
+        'Kanarie"} 1\nevil{x="',
+        "Kanarie\r\n\x1b[31m",
+        "Kanarie\u202e",
+        "Kanarie %s {0} ${HOME}",
+        "Kanarie" * 99,
+    )
+
+    async def figures(client: aiohttp.ClientSession) -> tuple[set[str], str]:
+        async with client.get("/metrics") as answer:
+            text = await answer.text()
+        return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}, text
+
+    async with FakeEndpoint() as far:
+        far.answer(Answer(status=400, body=f"Kanarie {hostile[0]}".encode()))
+        webhook = f'kind: webhook, url: "{far.url()}", allow_networks: [127.0.0.0/8]'
+        text = FILE.replace('kind: webhook, url: "http://127.0.0.1:9/", allow_networks: [127.0.0.0/8]', webhook)
+        async with administered(tmp_path, text) as (router, client):
+
+            async def settled(calls: int) -> tuple[set[str], str]:
+                """The figures when so many calls are delivered to one sink and dead to the other."""
+
+                async def done() -> bool:
+                    states = (await router.store.summary()).deliveries
+                    return (states["delivered"], states["dead"]) == (calls, calls)
+
+                await until_awaited(done)
+                return await figures(client)
+
+            with structlog.testing.capture_logs() as logs:
+                for number in range(25):
+                    name = f"{hostile[number % 5]} {number}"
+                    channel = {"id": f"Kanarie-{number}", "name": name}
+                    call = body(f"Kanarie-{number}", channel=channel, summary=f"Rechnung {name}", Kanarie=name)
+                    await router.inbox.accept("sipgate", call)
+                    if number == 0:
+                        await router.inbox.accept("sipgate", b'{"Kanarie": "0"}')
+                        before, _ = await settled(1)
+                await router.inbox.accept("sipgate", b'{"Kanarie": "1"}')
+                after, shown = await settled(25)
+    assert len(far.requests) == 25
+    assert after == before
+    assert "Kanarie" not in shown
+    assert "evil" not in shown
+    assert len([line for line in logs if line["event"] == "delivery.attempted"]) == 50
+    assert "Kanarie" not in str(logs)
 
 
 async def test_health_says_what_is_wrong_only_here(admin: Administered) -> None:

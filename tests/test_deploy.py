@@ -470,7 +470,9 @@ async def test_a_backup_that_was_made_pings_whoever_waits_for_it_and_one_that_fa
         (tmp_path / "ping").write_text(re.sub(r"https://[^\"]+", waiting.url(), written), encoding="utf-8")
         for status, is_fine in ((200, True), (404, False)):
             waiting.answer(Answer(status=status))
-            told = await asyncio.create_subprocess_shell(f"exec {command}", env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+            told = await asyncio.create_subprocess_shell(
+                f"exec {command}", env={"CREDENTIALS_DIRECTORY": str(tmp_path)}
+            )
             assert (await told.wait() == 0) is is_fine
         assert len(waiting.requests) == 2
 
