@@ -45,8 +45,10 @@ class Alarm:
     since: datetime
     #: How many there are, of what can be counted.
     count: int = 1
-    #: Since when all is well again.
+    #: Since when all is well again, or nobody looks any more.
     cleared: datetime | None = None
+    #: It ended because what it is about is not looked at any more: nobody knows whether it is well.
+    unwatched: bool = False
 
     @property
     def key(self) -> str:

@@ -134,7 +134,15 @@ async def running(
         )
         reload.observers.append(alarms.reloaded)
         operations = Operations(
-            ways, store=store, reload=reload, alarms=alarms, metrics=metrics, clock=clock, log=log, holding=hold
+            ways,
+            store=store,
+            reload=reload,
+            alarms=alarms,
+            metrics=metrics,
+            clock=clock,
+            log=log,
+            timeline=timeline,
+            holding=hold,
         )
         inbox = Inbox(ways, store=store, clock=clock, log=log, metrics=metrics)
 

@@ -18,6 +18,7 @@ from router.formats import body as bodies
 from router.ids import new_id
 from router.metrics import ORPHANED, Stored
 from router.store.base import Wanted
+from router.timeline import Since, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
@@ -73,6 +74,7 @@ class Operations:
         alarms: Alarms,
         clock: Clock,
         log: FilteringBoundLogger,
+        timeline: Timeline | None = None,
         holding: bool = False,
     ) -> None:
         self.store = store
@@ -80,7 +82,8 @@ class Operations:
         self.holding = holding
         self._ways = ways
         self._reload = reload
-        self._metrics = metrics
+        self.figures = metrics
+        self._since = Since(timeline or Timeline())
         self._alarms = alarms
         self.clock = clock
         self.log = log
@@ -119,12 +122,11 @@ class Operations:
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Everything for a scrape, and its content type."""
-        return self._metrics.show(
+        return self.figures.show(
             stored=await self._stored(),
             effort=self.store.effort,
             ready=not await self.trouble(),
             holding=self.holding,
-            now=self.clock.now(),
             accept=accept,
         )
 
@@ -138,12 +140,17 @@ class Operations:
             return Stored(
                 summary=await self.store.summary(),
                 backlog=await self.store.backlog(),
-                oldest=await self.store.oldest(),
+                oldest={sink: self._waited(sink, at) for sink, at in (await self.store.oldest()).items()},
                 lanes={line.sink: line.state for line in await self.lanes()},
                 room=room,
             )
         except StoreError:
             return None
+
+    def _waited(self, sink: str, accepted_at: datetime) -> timedelta:
+        """How long it waits, however the clock was set meanwhile."""
+        now = self.clock.now()
+        return now - self._since.of(sink, accepted_at, now)
 
     async def event(self, event_id: str) -> tuple[StoredEvent, tuple[DeliveryLine, ...]]:
         """One event with its deliveries. Raises `Unknown`."""

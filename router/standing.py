@@ -1,6 +1,7 @@
 """Which alarms stand, and what of them has to be told: once when something is wrong, once when it is well. Pure.
 
-Whoever looks hands in everything that is wrong at the moment; how that was found is not known here. An alarm that stood
+Whoever looks hands in everything that is wrong at the moment, and what nobody can look at any more: of that nobody is
+told that it is well, only that it is over. How all that was found is not known here. An alarm that stood
 before a restart stands after it, if it is handed in as it was.
 """
 
@@ -85,11 +86,14 @@ class Standing:
         alarm = replace(alarm, since=min(self.alarm.since, alarm.since)) if same else alarm
         return replace(self, alarm=alarm, told=told)
 
-    def gone(self, now: datetime) -> Standing | None:
-        """It is not wrong; None where that can be forgotten."""
+    def gone(self, now: datetime, unwatched: Alarm | None = None) -> Standing | None:
+        """It is not wrong, or not looked at any more (and then as it is); None where that can be forgotten."""
         if not self.known and not self.quiet(OVER if self.worried else QUIET, now):
             return None
-        return self if self.alarm.cleared else replace(self, alarm=replace(self.alarm, cleared=now))
+        if self.alarm.cleared:
+            return self
+        count = self.alarm.count if unwatched is None else unwatched.count
+        return replace(self, alarm=replace(self.alarm, cleared=now, unwatched=unwatched is not None, count=count))
 
     def taken(self, sink: str, alarm: Alarm) -> Standing:
         """A sink took what was told, now or earlier."""
@@ -116,15 +120,16 @@ class Register:
         """What is wrong, told or not, the most urgent first."""
         return _by_urgency(one.alarm for one in self.standing.values() if one.alarm.cleared is None)
 
-    def looked(self, wrong: Iterable[Alarm], now: datetime) -> Register:
-        """After a look that found all this wrong, and nothing else."""
+    def looked(self, wrong: Iterable[Alarm], now: datetime, unwatched: Iterable[Alarm] = ()) -> Register:
+        """After a look that found all this wrong, did not look at that, and found nothing else."""
+        unseen = {key_of(alarm): alarm for alarm in unwatched}
         found = {key_of(alarm): alarm for alarm in wrong}
         after = {
             key: self.standing[key].found(alarm) if key in self.standing else Standing(alarm)
             for key, alarm in found.items()
         }
         for key, before in self.standing.items():
-            if key not in found and (gone := before.gone(now)):
+            if key not in found and (gone := before.gone(now, unseen.get(key))):
                 after[key] = gone
         return replace(self, standing=after)
 
