@@ -131,6 +131,11 @@ class RouterProcess:
         async with asyncio.timeout(30):
             return await self.process.wait()
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     async def asked(self, what: str) -> dict[str, Any]:
         """What the admin API says to that."""
         url = f"http://127.0.0.1:{self.admin}/api/v1/{what}"

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 import oracle
+from farside import file_name
 from oracle import Answered
 from process import TOKEN
 from router.failpoints import VARIABLE, Failpoint
@@ -239,7 +240,7 @@ async def test_in_an_archive_rename_the_file_is_whole_stays_the_only_one_and_the
     await start(played, Failpoint.IN_ARCHIVE_RENAME)
     await played.post(CALL)
     await killed(played)
-    name = f"{oracle.MAILED}/{CALL}.json"
+    name = f"{oracle.MAILED}/{file_name(CALL, 1)}"
     left = played.archive.files()
     assert left[name] == oracle.body(CALL)
     assert sorted(path.rpartition(".")[2] for path in left) == ["json", "tmp"]
