@@ -39,7 +39,7 @@ async def killed_again_and_again(played: Scene) -> None:
     await played.a_new_call_arrives("after-all")
 
 
-@pytest.mark.timeout(extent(300, 7200))
+@pytest.mark.timeout(extent(600, 7200))
 @pytest.mark.case("DUR-01", "DED-01", "DED-06")
 async def test_what_was_acknowledged_arrives_although_the_router_is_killed_under_load(tmp_path: Path) -> None:
     async with scene(tmp_path, slowness=0.03, fails=True) as played:
