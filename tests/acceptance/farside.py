@@ -142,7 +142,10 @@ class Archive:
         return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
 
     def arrived(self, keys: dict[str, str]) -> list[Arrival]:
-        """A file has no key; that of its path's delivery is given. What no delivery wrote has none."""
+        """A file has no key; that of its path's delivery is given, so that `one_key` says nothing of an archive.
+
+        What no delivery wrote has its path for a key, and is heard of by that.
+        """
         return [_arrival("archive", keys.get(path, path), content) for path, content in self.files().items()]
 
     def has(self, channel: str, call: str) -> bool:

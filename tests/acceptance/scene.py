@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -127,22 +126,11 @@ class Scene:
                 if asyncio.get_running_loop().time() >= end:
                     return
 
-    async def all(self, what: str) -> list[dict[str, Any]]:
-        """All lines of a list of the admin API."""
-        found: list[dict[str, Any]] = []
-        after = ""
-        while True:
-            page = await self.router.asked(f"{what}?limit=500{after}")
-            found += page["items"]
-            if page["next"] is None:
-                return found
-            after = f"&after={page['next']}"
-
     async def story(self, *deaths: str) -> Story:
         """What happened, once nothing is owed any more."""
         summary = await self.router.settled()
-        events, deliveries = await self.all("events"), await self.all("deliveries")
-        quarantined = {line["id"]: await self._digest(line["id"]) for line in await self.all("quarantine")}
+        events, deliveries = await self.router.all("events"), await self.router.all("deliveries")
+        quarantined = {line["id"]: await self._digest(line["id"]) for line in await self.router.all("quarantine")}
         paths = {one["id"]: f"{one['channel_name']}/{file_name(one['call_id'], one['revision'])}" for one in events}
         keys = {paths[line["event_id"]]: line["id"] for line in deliveries if line["sink"] == "archive"}
         arrived = [*self.web.arrived, *self.moody.arrived, *self.mail.arrived, *self.archive.arrived(keys)]

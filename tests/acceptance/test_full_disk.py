@@ -176,6 +176,7 @@ async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp
             assert receiver.calls.keys() == on.calls.kept
             assert summary["deliveries"]["delivered"] == len(on.calls.kept) == summary["deliveries"]["dead"]
             assert summary["events"] == len(on.calls.kept), "of what was refused nothing is kept"
+            assert await on.router.lost() == 0
             assert not list(sums(summary))
             assert await on.figure('aftercall_store_bytes{file="reserve"}') < RESERVE * MIB, "it lived from the reserve"
             assert await on.alarms() >= {"disk"}
@@ -255,7 +256,8 @@ async def test_without_any_reserve_left_what_happened_is_written_down_when_there
             on.disk.hog.unlink()
             await on.lanes("resume", "far")
             await on.calls.until_taken(on.client)
-            await on.router.settled()
+            await on.router.settled(within=120)  # longer than a claim lasts
+            assert await on.router.lost() == 0, "what could not be written down was given up"
             assert '"event": "log.lost"' in on.said()
             assert full, "the test has shown nothing"
             kept = on.disk.outside / "data" / "alarms.json"
@@ -282,7 +284,8 @@ async def test_an_archive_on_a_full_disk_waits_and_loses_nothing(tmp_path: Path)
             await eventually(held)
             assert "No space left on device" in (await on.router.lanes())["archive"]["reason"]
             on.disk.hog.unlink()
-            summary = await on.router.settled()
+            summary = await on.router.settled(within=120)
+            assert await on.router.lost() == 0
             assert await on.router.stop() == 0
         written = [json.loads(file.read_bytes())["call"]["id"] for file in archive.rglob("*") if file.is_file()]
     assert summary["deliveries"]["dead"] == 0
