@@ -269,7 +269,7 @@ class Writer:
             for write in taken:
                 self._do(connection, write)
             taken = self._take(batch)
-        if any(write.intake for write in batch.writes):
+        if batch.weight:  # what only asks or settles has none
             reached(Failpoint.BEFORE_COMMIT)
         began = time.perf_counter()
         connection.execute(SQL["commit"])
