@@ -16,6 +16,6 @@ def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
 
 
-def pytest_report_header() -> str:
-    """What a failure of a test with dice is seen again by."""
-    return f"AFTERCALL_SEED={SEED}"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With -q, too: what a failure of a test with dice is seen again by. `extent` says what of it is."""
+    terminalreporter.write_line(f"AFTERCALL_SEED={SEED}")

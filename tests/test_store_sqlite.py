@@ -419,7 +419,6 @@ async def test_every_connection_has_every_safeguard(store: SqliteStore) -> None:
     assert first == second == SAFE | {"query_only": 1}
 
 
-@pytest.mark.case("DUR-09")
 async def test_the_readers_cannot_write(store: SqliteStore) -> None:
     with pytest.raises(StoreError, match="SQLITE_READONLY"):
         await store.readers.read(lambda connection: connection.execute(SQL["check"]))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from router.delivery import Delivery, DeliveryState
 from router.errors import QuarantineFull
 from router.event import CALL, Event
-from router.failpoints import Failpoint, reached
 from router.ids import new_id
 from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Quarantined
 from router.store.sqlite.queries import SQL
@@ -98,7 +97,6 @@ class Acceptance:
             found = connection.execute(SQL["followed"], {**self.row, "revision": revision})
             follows = {row["sink"]: row["remote_id"] for row in found}
         claims = self._claims(ids, owed, sequence, revision, follows)
-        reached(Failpoint.BEFORE_COMMIT)
         return Accepted(self.event_id, sequence, revision, len(owed), claims)
 
     def _count_channel(self, connection: sqlite3.Connection, *, new_call: bool) -> None:

@@ -1,0 +1,40 @@
+"""What has to be prompt: within five seconds, beside those in which it only waited for a processor.
+
+So a machine that is busy with other things makes nothing late, and what waits, sleeps or works for too long is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+PROMPT: Final = 5.0
+
+
+def waited(pid: int) -> float:
+    """Seconds that the threads of a process were ready to run and another one did; 0 where the system does not tell."""
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            total += int((thread / "schedstat").read_text().split()[1])
+    return total / 1e9
+
+
+@dataclass
+class Prompt:
+    """Something that begins now, in a process that is started now, and is seen by this one."""
+
+    began: float = field(default_factory=time.monotonic)
+    _waited: float = field(default_factory=lambda: waited(os.getpid()))
+
+    def check(self, what: str, pid: int) -> None:
+        """It is done now, and was prompt."""
+        took = time.monotonic() - self.began
+        busy = waited(pid) + waited(os.getpid()) - self._waited
+        assert took <= PROMPT + busy, (
+            f"{what} after {took:.1f} s, of which {busy:.1f} s were spent waiting for a processor"
+        )
