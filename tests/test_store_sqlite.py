@@ -1493,7 +1493,7 @@ async def test_an_event_that_is_owed_again_after_it_was_looked_at_stays(path: Pa
     async with opened(path) as store:
         event_id = (await accepted(store, arrival(owed=()))).event_id
         owe = partial(
-            putting_right.route_again, event_id=event_id, routes=["all"], rules="r", owed=[Owed("screen")], now=at(9)
+            putting_right.route_again, event_id=event_id, routes=["all"], rules="r", owed=[Owed("screen")], now=NOW
         )
         async with busy_with(store, owe):
             (task,) = await started(store.purge(events=at(DAY), quarantine=None, seen=None))
