@@ -157,14 +157,20 @@ class Alarms:
         for alarm in told:
             event = "alarm.raised" if alarm.cleared is None else "alarm.ended" if alarm.unwatched else "alarm.cleared"
             self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)
-            self._telling.tell(alarm, to)
+            standing = self._register.standing[key_of(alarm)]
+            self._telling.forget(alarm)
+            self._telling.tell(alarm, [sink for sink in to if standing.concerns(sink)])
         self._tell_again(to, now)
         self._metrics.alarmed(Counter(alarm.cause for alarm in self.active))
         self._telling.go()
         await self._keep()
 
     def _taken(self, sink: str, alarm: Alarm) -> None:
+        """A sink took this; where that was over by then, it has to hear that, too."""
         self._register = self._register.taken(sink, alarm)
+        standing = self._register.standing.get(key_of(alarm))
+        if standing and standing.told and alarm.cleared is None and standing.told.cleared and standing.lacks(sink):
+            self._telling.tell(standing.told, [sink])
 
     def _tell_again(self, to: Iterable[str], now: datetime) -> None:
         """What a sink has not taken, and what waits for it no longer: at the start, after a reload, and every hour."""

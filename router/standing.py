@@ -15,8 +15,10 @@ from typing import Final
 
 from router.alarm import Alarm, Cause
 
-#: Nothing about the same thing is told twice within this time, however often it comes and goes.
+#: Nothing about the same thing is told twice within this time, however often it comes and goes; of what somebody does
+#: by hand it is not long: that may be wrong once more, in another way.
 QUIET: Final = timedelta(minutes=10)
+_QUIET_BY_HAND: Final = timedelta(minutes=1)
 #: How many are told in an hour; the others wait, or are over before their turn comes. Each of the urgent causes has as
 #: many for itself: no lot of others keeps it waiting.
 MOST: Final = 20
@@ -54,13 +56,17 @@ class Standing:
         """Whether those who are told believe that it is wrong."""
         return self.told is not None and self.told.cleared is None
 
+    def concerns(self, sink: str) -> bool:
+        """Whether this sink is to be told how it is now: who never heard that it is wrong need not know that it is well."""
+        return self.alarm.cleared is None or sink in self.worried
+
     def quiet(self, span: timedelta, now: datetime) -> bool:
         """Whether it was told within this time. A clock that is set back ends the wait: it would never end otherwise."""
         return self.told_at is not None and timedelta(0) <= now - self.told_at < span
 
     def due(self, now: datetime) -> bool:
         """Whether it has to be told."""
-        if self.quiet(QUIET, now):
+        if self.quiet(_QUIET_BY_HAND if self.alarm.cause is Cause.RELOAD else QUIET, now):
             return False
         if self.told is None or not self.known:
             return self.alarm.cleared is None
@@ -76,11 +82,8 @@ class Standing:
         return sink in self.worried
 
     def found(self, alarm: Alarm) -> Standing:
-        """It is (still, or again) wrong: since it was first, as long as nobody was told that it was well.
-
-        Where there are fewer, more than that are more.
-        """
-        same, told = self.alarm.cleared is None or self.known, self.told
+        """It is still wrong, since it was first; or again, since now. Where there are fewer, more than that are more."""
+        same, told = self.alarm.cleared is None, self.told
         if told is not None and told.cleared is None and alarm.count < told.count:
             told = replace(told, count=alarm.count)
         alarm = replace(alarm, since=min(self.alarm.since, alarm.since)) if same else alarm

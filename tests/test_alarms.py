@@ -349,7 +349,7 @@ async def test_plg_01_an_alarm_that_never_ends_is_an_alarm_also_when_its_sink_is
     assert (bench.folder / "asked").read_text().split() == ["reload"]
 
 
-async def test_later_news_takes_the_place_of_earlier(bench: Bench) -> None:
+async def test_a_sink_that_never_heard_that_it_is_wrong_is_not_told_that_it_is_well(bench: Bench) -> None:
     bench.it.answer(Answer(status=500), Answer())
     async with bench.running() as router:
         router.alarms.note(Cause.RELOAD, "routes.yaml")
@@ -357,11 +357,25 @@ async def test_later_news_takes_the_place_of_earlier(bench: Bench) -> None:
         await bench.it.received()
         router.alarms.well(Cause.RELOAD, "routes.yaml")
         await bench.look(router, HOUR)
-        await bench.it.received(2)
         await bench.ops.received(2)
         await bench.look(router, HOUR)
-    kinds = [kind for kind, _, _ in said(bench.it)]
-    assert (kinds[0], kinds[-1], kinds.count("cleared")) == ("raised", "cleared", 1)
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router, HOUR)
+        await bench.it.received(2)
+        await bench.ops.received(3)
+    assert [kind for kind, _, _ in said(bench.it)] == ["raised", "raised"]
+    assert [kind for kind, _, _ in said(bench.ops)] == ["raised", "cleared", "raised"]
+
+
+async def test_a_second_refusal_is_not_kept_back_for_long(bench: Bench) -> None:
+    async with bench.running() as router:
+        for _ in range(2):
+            router.alarms.note(Cause.RELOAD, "routes.yaml")
+            await bench.look(router, 2 * MINUTE)
+            router.alarms.well(Cause.RELOAD, "routes.yaml")
+            await bench.look(router, 2 * MINUTE)
+        await bench.it.received(4)
+    assert [kind for kind, _, _ in said(bench.it)] == ["raised", "cleared", "raised", "cleared"]
 
 
 async def test_a_lane_that_is_down_and_what_waits_for_it(bench: Bench) -> None:
