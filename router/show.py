@@ -128,7 +128,23 @@ def reload_state(state: dict[str, Any]) -> str:
     if state["reason"] is not None:
         lines.append(f"  ! the reload at {local_time(state['refused_at'])} was refused, and changed nothing:")
         lines += [f"    {one_line(line)}" for line in state["reason"].splitlines()]
+    lines += [f"  the reload changed {line}" for line in _changes(state["changes"])]
+    lines += [f"  ! {one_line(warning)}" for warning in state["warnings"][:_MOST_NAMES]]
+    if more := state["warnings"][_MOST_NAMES:]:
+        lines.append(f"  ! … and {len(more)} more; `aftercall check` shows all")
     return "\n".join([*lines, *_restart(state["restart"])])
+
+
+def _changes(changes: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """What a reload changed, a line for each key: how many names, and which."""
+    for key, one in changes.items():
+        parts = [
+            f"{len(one[what])} {what}: {_listed(map(repr, one[what][:_MOST_NAMES]))}"
+            + (f" and {len(one[what]) - _MOST_NAMES} more" if len(one[what]) > _MOST_NAMES else "")
+            for what in ("added", "changed", "gone")
+            if one[what]
+        ]
+        yield f"{one_line(key)}: {'; '.join([*parts, *(['others in another order'] if one['moved'] else [])])}"
 
 
 def reloaded(answer: dict[str, Any]) -> str:
@@ -139,6 +155,7 @@ def reloaded(answer: dict[str, Any]) -> str:
     for sink, count in answer["gone"].items():
         waiting = f"{count} deliveries wait for it, until it is back or they are ended" if count else "nothing waits"
         lines.append(f"  sink {one_line(sink)} is gone: {waiting}")
+    lines += [f"  {line}" for line in _changes(answer["rules"])]
     return "\n".join([*lines, *_restart(answer["restart"])])
 
 

@@ -351,6 +351,25 @@ def test_what_waits_for_a_restart_is_said_by_reload_and_status(served: Path) -> 
     assert "! after a restart only: server.max_body" in aftercall("status", cwd=served)
 
 
+def test_rules_that_went_with_their_file_are_named_by_reload_and_status(served: Path) -> None:
+    (served / "rules.d").mkdir()
+    rules = served / "rules.d" / "sales.yaml"
+    rules.write_text("routes: [{name: sales summary, to: screen}, {name: other, to: screen}]\n")
+    file = served / "routes.yaml"
+    file.write_text("include: rules.d/*.yaml\n" + file.read_text())
+    added = "routes: 2 added: 'sales summary', 'other'\n"
+    assert added in aftercall("reload", cwd=served)
+    said = aftercall("status", cwd=served)
+    assert f"the reload changed {added}" in said
+    assert "no file fits" not in said
+    rules.unlink()
+    gone = "routes: 2 gone: 'sales summary', 'other'\n"
+    assert gone in aftercall("reload", cwd=served)
+    said = aftercall("status", cwd=served)
+    assert gone in said
+    assert "  ! routes.yaml:1:10: include: no file fits this" in said
+
+
 def test_with_a_mistake_in_the_rules_commands_ask_the_running_router_all_the_same(served: Path) -> None:
     aftercall("send", "call.json", cwd=served)
     file = served / "routes.yaml"
@@ -489,7 +508,10 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("berlin")
 def test_status_has_one_clock() -> None:
-    state = {"loaded_at": "2026-03-10T08:15:00Z", "refused_at": "2026-03-10T09:15:00Z", "reason": "x", "restart": []}
+    state = {
+        "loaded_at": "2026-03-10T08:15:00Z", "refused_at": "2026-03-10T09:15:00Z", "reason": "x",
+        "restart": [], "warnings": [], "changes": {},
+    }  # fmt: skip
     shown = reload_state(state)
     assert shown.startswith("configuration of 2026-03-10 09:15:00\n")
     assert "the reload at 2026-03-10 10:15:00 was refused" in shown
