@@ -317,6 +317,9 @@ async def test_what_waits_for_a_renamed_sink_is_ended_and_goes_to_the_new_one(tm
         for n in range(2):
             await router.inbox.accept("sipgate", body(f"call-{n}"))
     async with administered(tmp_path, FILE.replace("archive", "library")) as (router, client):
+        lanes = {lane["sink"]: lane for lane in (await get(client, f"{API}/lanes"))["items"]}
+        assert (lanes["library"]["state"], lanes["archive"]["state"]) == ("open", "orphaned")
+        assert lanes["archive"]["reason"].startswith("paused, and will be when it is back; no sink of this name")
         where = {"sink": "archive"}
         orphaned = {"where": where, "orphaned": True, "reason": "renamed"}
         assert (await post(client, f"{API}/deliveries/end", orphaned))["done"] == 2
