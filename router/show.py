@@ -94,14 +94,16 @@ def _findings(conditions: Iterable[dict[str, Any]], depth: int) -> Iterable[str]
         yield from _findings(found.get("conditions", ()), depth + 1)
 
 
-def receipt_text(receipt: dict[str, Any], deliveries: Sequence[dict[str, Any]]) -> str:
+def receipt_text(
+    receipt: dict[str, Any], deliveries: Sequence[dict[str, Any]], lanes: Iterable[dict[str, Any]] = ()
+) -> str:
     """What became of a call that was sent."""
     if "quarantined" in receipt:
         return f"kept in quarantine as {receipt['quarantined']}: {one_line(receipt['reason'])}"
     if receipt.get("duplicate"):
         return f"a duplicate of event {receipt['event']}: nothing is sent again"
     head = f"kept as event {receipt['event']}, revision {receipt['revision']}, {receipt['deliveries']} deliveries"
-    return "\n".join([head, delivery_rows(deliveries)]) if deliveries else head
+    return "\n".join([head, delivery_rows(deliveries, lanes)]) if deliveries else head
 
 
 def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str:
@@ -190,13 +192,20 @@ def event_rows(items: Iterable[dict[str, Any]]) -> str:
     return columns(("EVENT", "RECEIVED", "SOURCE", "DIRECTION", "CHANNEL", "REVISION", "ROUTED", "ROUTES"), rows)
 
 
-def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
-    """Deliveries, a line each."""
-    rows = (
-        (line["id"], line["sink"], line["state"], line["attempt"], local_time(line["settled_at"] or line["due"]),
-         line["recipient"], line["reason"])
-        for line in items
-    )  # fmt: skip
+def delivery_rows(items: Iterable[dict[str, Any]], lanes: Iterable[dict[str, Any]] = ()) -> str:
+    """Deliveries, a line each; what is pending also says where its lane keeps it waiting."""
+    by_sink = {lane["sink"]: lane for lane in lanes}
+    rows = []
+    for line in items:
+        when, why = line["settled_at"] or line["due"], line["reason"]
+        lane = by_sink.get(line["sink"]) if line["state"] == "pending" else None
+        if lane is not None and (lane["state"] != "open" or lane["reason"]):
+            waits = "waits" if lane["state"] == "open" else f"waits for its lane, which is {lane['state']}"
+            when = lane["next_at"]
+            why = "; ".join(filter(None, (why, f"{waits}: {lane['reason']}" if lane["reason"] else waits)))
+        rows.append(
+            (line["id"], line["sink"], line["state"], line["attempt"], local_time(when), line["recipient"], why)
+        )
     return columns(("DELIVERY", "SINK", "STATE", "ATTEMPT", "SETTLED OR DUE", "RECIPIENT", "REASON"), rows)
 
 

@@ -293,7 +293,7 @@ def test_a_text_that_is_no_map_is_refused(complaints: Complaints, text: str, exp
 
 def test_a_variable_that_is_not_set_is_named(complaints: Complaints) -> None:
     assert complaints('language: "${SPRACHE}"\n') == [
-        "1:11: language: the variable SPRACHE is not set: export it, or write '${SPRACHE:-default}'"
+        "1:11: language: the variable SPRACHE is not set: export it, or keep it in a file: '${file:/path}'"
     ]
 
 
