@@ -390,7 +390,7 @@ def test_with_a_mistake_in_the_rules_commands_ask_the_running_router_all_the_sam
         said = aftercall(*command, cwd=served, expect=1 if command == ["reload"] else 0)
         assert (f"{first} (a warning)\n" in said) is (command != ["reload"]), command
         assert ("answered 422" in said) is (command == ["reload"])
-        assert said.count(first) == 1, "what made it fail is said once, and is no warning"
+        assert said.count(first.partition(" (installed")[0]) == 1, "what made it fail is said once, and is no warning"
     assert (served / "all.tar").exists()
 
 
@@ -525,18 +525,18 @@ def test_status_has_one_clock() -> None:
 @pytest.mark.parametrize(
     ("lane", "said"),
     [
-        ({"state": "open", "reason": None, "next_at": None}, "2026-03-10 09:15:00  nobody@  429 Too Many Requests"),
+        ({"state": "open", "reason": None, "next_at": None}, "2026-03-10 09:15:00  nobody@    429 Too Many Requests"),
         (
             {"state": "probing", "reason": "connection refused", "next_at": "2026-03-10T09:15:00Z"},
-            "2026-03-10 10:15:00  nobody@  429 Too Many Requests; waits for its lane, which is probing: connection refused",
+            "2026-03-10 10:15:00  nobody@    429 Too Many Requests; waits for its lane, which is probing: connection refused",
         ),
         (
             {"state": "paused", "reason": None, "next_at": None},
-            "                     nobody@  429 Too Many Requests; waits for its lane, which is paused",
+            "                     nobody@    429 Too Many Requests; waits for its lane, which is paused",
         ),
         (
             {"state": "open", "reason": "the router sends nothing (serve --hold)", "next_at": None},
-            "                     nobody@  429 Too Many Requests; waits: the router sends nothing (serve --hold)",
+            "                     nobody@    429 Too Many Requests; waits: the router sends nothing (serve --hold)",
         ),
     ],
     ids=["open", "probing", "paused", "held"],
@@ -549,7 +549,7 @@ def test_what_waits_for_its_lane_says_so(lane: dict[str, object], said: str) -> 
     }  # fmt: skip
     waiting, other = delivery_rows([line, line | {"sink": "other"}], [{"sink": "crm", **lane}]).splitlines()[1:]
     assert waiting.endswith(f"pending  1        {said}")
-    assert other.endswith("2026-03-10 09:15:00  nobody@  429 Too Many Requests")
+    assert other.endswith("2026-03-10 09:15:00  nobody@    429 Too Many Requests")
     assert "waits" not in delivery_rows([line | {"state": "dead"}], [{"sink": "crm", **lane}])
 
 
