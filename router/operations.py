@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router import formats
 from router.config.suggest import did_you_mean
-from router.delivery import ENDED
+from router.delivery import ENDED, LaneState
 from router.errors import StoreError, Unknown, Unreadable
 from router.event import Event, plain
 from router.facts import Facts
@@ -203,11 +203,12 @@ class Operations:
         """Every configured sink, and every other one that something is still owed to."""
         backlog = await self.store.backlog()
         owed = {sink for sink, states in backlog.items() if states.get("pending", 0) or states.get("claimed", 0)}
-        return [
-            self._line(sink, backlog.get(sink, {})) for sink in [*self.by_sink, *sorted(owed - self.by_sink.keys())]
-        ]
+        orphans = sorted(owed - self.by_sink.keys())
+        former = await self.store.lanes() if orphans else {}
+        return [self._line(sink, backlog.get(sink, {}), former.get(sink)) for sink in [*self.by_sink, *orphans]]
 
-    def _line(self, sink: str, states: Mapping[str, int]) -> LaneLine:
+    def _line(self, sink: str, states: Mapping[str, int], former: LaneRow | None = None) -> LaneLine:
+        """`former`: how the lane of a sink stood when that was still configured."""
         lane = self.by_sink.get(sink)
         row = lane.row if lane else None
         return LaneLine(
@@ -220,7 +221,7 @@ class Operations:
             ended=states.get(ENDED, 0),
             since=row.since if row else None,
             next_at=row.next_at if row else None,
-            reason=self._reason(row) if row else _ORPHANED,
+            reason=self._reason(row) if row else _orphaned(former),
         )
 
     @property
@@ -260,6 +261,13 @@ class Operations:
             message = f"there is no sink {sink!r}; configured are: {', '.join(self.by_sink)}"
             raise Unknown(message)
         return self.by_sink[sink]
+
+
+def _orphaned(former: LaneRow | None) -> str:
+    """Why nothing goes out; also what would still keep it when the sink is back."""
+    if former is None or former.state not in (LaneState.PAUSED, LaneState.DISABLED):
+        return _ORPHANED
+    return f"{former.state}, and will be when it is back; {_ORPHANED}"
 
 
 async def _some(page: Awaitable[Page[Any]]) -> bool:

@@ -6,9 +6,9 @@ A name that is not here is refused: a misspelled filter would mean everything.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from router.delivery import DeliveryState
 from router.event import Direction
@@ -153,18 +153,30 @@ class ToMany(Paged):
     """To a page of what fits; ask again with `next` for the others."""
 
     dry_run: bool = Field(default=False, strict=True, description="Only count.")
+    all: bool = Field(default=False, strict=True, description="All of them, where `where` says nothing else.")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        """Nothing at all does not mean everything: a script whose filter came out empty would not have meant that."""
+        if not (self.all or getattr(self, "orphaned", False) or self._where().noted()):
+            message = 'say which: by a filter in "where", or "all": true'
+            raise ValueError(message)
+        return self
+
+    def _where(self) -> OfTimes:
+        where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
+        return where
 
     def noted(self) -> dict[str, Any]:
         """What the log's line about it has: which, and what else was asked for. A reason is not logged."""
-        where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
-        named = {name: getattr(self, name, None) or None for name in ("sink", "ended", "orphaned", "dry_run")}
-        return {"where": where.noted(), **named}
+        named = {name: getattr(self, name, None) or None for name in ("all", "sink", "ended", "orphaned", "dry_run")}
+        return {"where": self._where().noted(), **named}
 
 
 class ReplayMany(ToMany):
     """Dead letters, owed again."""
 
-    where: OfDeliveries = Field(description="Which dead letters; {} is all of them.")
+    where: OfDeliveries = Field(description="Which dead letters; {} goes with `all`.")
     sink: str | None = Field(None, description="To this sink instead of the old ones.")
     ended: bool = Field(default=False, strict=True, description="Those that were ended, instead of the others.")
 
@@ -172,7 +184,7 @@ class ReplayMany(ToMany):
 class EndMany(ToMany, End):
     """Pending deliveries or dead letters, about which nothing more is to be done."""
 
-    where: OfDeliveries = Field(description="Which deliveries; {} is all.")
+    where: OfDeliveries = Field(description="Which deliveries; {} goes with `all` or `orphaned`.")
     dead: bool = Field(default=False, strict=True, description="Dead letters instead of pending deliveries.")
     orphaned: bool = Field(default=False, strict=True, description="Only those whose sink is configured no longer.")
 
@@ -180,16 +192,16 @@ class EndMany(ToMany, End):
 class RouteMany(ToMany):
     """Events, routed again."""
 
-    where: OfEvents = Field(description="Which events; {} is all.")
+    where: OfEvents = Field(description="Which events; {} goes with `all`.")
 
 
 class EndBodies(ToMany, End):
     """Quarantined bodies, about which nothing is to be done."""
 
-    where: OfTimes = Field(description="Which bodies; {} is all.")
+    where: OfTimes = Field(description="Which bodies; {} goes with `all`.")
 
 
 class ReadMany(ToMany):
     """Quarantined bodies, read again."""
 
-    where: OfTimes = Field(description="Which bodies; {} is all that nobody has ended.")
+    where: OfTimes = Field(description="Which bodies that nobody has ended; {} goes with `all`.")

@@ -304,8 +304,8 @@ def test_overrides_of_the_guide_are_of_a_service_that_there_is() -> None:
     assert CliRunner().invoke(cli, [*command, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("block", [0, 2], ids=["systemd", "docker"])
-async def test_a_backup_is_restored_as_the_guide_says(block: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["systemd", "docker", "by hand"])
+async def test_a_backup_is_restored_as_the_guides_say(way: str, tmp_path: Path) -> None:
     """Beside what was there, and without the archive going anywhere."""
     data, kept = tmp_path / "data", tmp_path / "kept.tar"
     file = tmp_path / "routes.yaml"
@@ -319,18 +319,24 @@ async def test_a_backup_is_restored_as_the_guide_says(block: int, tmp_path: Path
     (data / "archive").mkdir()
     back_up(load(file, {}), kept)
     (data / "aftercall.db").write_bytes(b"damaged")
-    commands = fenced("Restore")[block]
-    if inside := re.search(r"-ec '(.*?)'", commands, re.DOTALL):
-        script = inside[1].replace("/data", str(data))
+    systemd, _, docker, *_ = fenced("Restore")
+    old = data / "old"
+    if way == "by hand":
+        page = (Path(__file__).parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+        (script,) = re.findall(r"^mkdir -m 700 data\.old.*?-C data$", page, re.MULTILINE | re.DOTALL)
+        script, old = re.sub(r"\S+\.tar", str(kept), script), tmp_path / "data.old"
+    elif way == "docker":
+        (inside,) = re.findall(r"-ec '(.*?)'", docker, re.DOTALL)
+        script = inside.replace("/data", str(data))
     else:
-        script = re.findall(r"^cd .*?chown[^\n]*", commands, re.MULTILINE | re.DOTALL)[0]
+        script = re.findall(r"^cd .*?chown[^\n]*", systemd, re.MULTILINE | re.DOTALL)[0]
         script = re.sub(r"&&\s+chown.*", "", script).replace("/var/lib/aftercall", str(data))
         script = re.sub(r"/var/backups/\S+", str(kept), script)
     for expected in (0, 1):  # a second time does nothing: what was put aside is still there
         with kept.open("rb") as unpacked:
             shell = await asyncio.create_subprocess_exec("sh", "-ec", script, stdin=unpacked, cwd=tmp_path)
             assert await shell.wait() == expected
-    assert (data / "old" / "aftercall.db").read_bytes() == b"damaged"
+    assert (old / "aftercall.db").read_bytes() == b"damaged"
     assert (data / "archive").is_dir()
     async with running(load(file, {}), hold=True) as router:
         assert (await router.store.summary()).received == 0

@@ -16,11 +16,11 @@ import structlog
 from certificates import authority
 from router import reload as reloading
 from router.app import Router, running
-from router.config import Files, load
+from router.config import Differs, Files, load
 from router.delivery import DeliveryState
 from router.errors import ConfigError, StoreError
 from router.fakes import ManualClock
-from router.reload import ReloadState, without_restart
+from router.reload import Reloaded, ReloadState, without_restart
 from router.store.base import Accepted
 from support import body, until, until_awaited
 
@@ -489,10 +489,85 @@ async def test_included_files_are_watched_too(tmp_path: Path, watched: tuple[Rou
     await looked(router, clock, 2)
     assert router.reload.state.reason is not None
     assert router.reload.state.reason.startswith("rules.d/b.yaml:1:9: always: unknown sink 'nobody'")
+    (tmp_path / "rules.d" / "b.yaml").write_text("always: b\n")
+    (tmp_path / "rules.d" / "c.yaml").write_text("never: [{name: c, when: {caller: anonymous}, to: b}]\n")
+    await looked(router, clock, 2)
+    assert router.reload.state.reason is None
     (tmp_path / "rules.d" / "b.yaml").unlink()
     await looked(router, clock, 2)
+    assert router.reload.state.reason is None, "one of several went"
+    assert router.reload.state.changes == {"always": Differs(gone=("b",))}
     assert await sinks_of(router, "one") == {"a"}
-    assert router.reload.state.reason is None
+
+
+async def test_a_folder_of_rules_that_vanishes_takes_none_of_them_away_until_somebody_says_so(
+    tmp_path: Path, watched: tuple[Router, ManualClock]
+) -> None:
+    router, clock = watched
+    (tmp_path / "rules.d").mkdir()
+    (tmp_path / "rules.d" / "b.yaml").write_text("always: b\n")
+    write(tmp_path, FILES + "always: a\ninclude: rules.d/*.yaml\n")
+    await looked(router, clock, 2)
+    (tmp_path / "rules.d").rename(tmp_path / "rules.e")
+    await looked(router, clock, 4)
+    assert await sinks_of(router, "moved") == {"a", "b"}
+    assert router.reload.state.reason is not None
+    assert (
+        "no file fits rules.d/*.yaml any more; what stood in rules.d/b.yaml stays in force"
+        in router.reload.state.reason
+    )
+    write(tmp_path, FILES + "always: a\ninclude: rules.d/*.yaml\n# also with another change\n")
+    await looked(router, clock, 2)
+    assert await sinks_of(router, "changed") == {"a", "b"}
+    (tmp_path / "rules.e").rename(tmp_path / "rules.d")
+    await looked(router, clock, 2)
+    assert router.reload.state.reason is None, "it is back"
+    (tmp_path / "rules.d" / "b.yaml").unlink()
+    with structlog.testing.capture_logs() as logs:
+        done = await router.reload.reload()
+    assert await sinks_of(router, "asked") == {"a"}
+    assert done.rules == router.reload.state.changes == {"always": Differs(gone=("b",))}
+    assert [entry["rules"] for entry in logs if entry["event"] == "config.reloaded"] == [{"always": {"gone": ["b"]}}]
+    (warning,) = router.reload.state.warnings
+    assert "include: no file fits this" in warning
+    write(tmp_path, FILES + "always: a\n")
+    await looked(router, clock, 2)
+    assert router.reload.state.warnings == ()
+
+
+async def reloaded(router: Router) -> Reloaded:
+    """Once the reading before it is over to the last."""
+    await until(lambda: not router.reload.reading)
+    return await router.reload.reload()
+
+
+async def test_a_reload_counts_what_changed_in_the_rules(tmp_path: Path) -> None:
+    before = FILES + (
+        "words: {w: x, v: y}\nalways: a\nroutes:\n- {name: one, to: a}\n- {name: two, to: a}\n- {name: three, to: b}\n"
+    )
+    after = FILES + (
+        "words: {w: x, v: z}\notherwise: b\nroutes:\n- {name: three, to: b}\n- {name: two, when: {text: $w}, to: a}\n"
+        "- {name: four, to: a}\nnever: [{name: n, to: all}]\n"
+    )
+    async with routing(tmp_path, before) as router:
+        assert (await reloaded(router)).rules == {}
+        write(tmp_path, after)
+        assert (await reloaded(router)).rules == {
+            "words": Differs(changed=("v",)),
+            "always": Differs(gone=("a",)),
+            "otherwise": Differs(added=("b",)),
+            "never": Differs(added=("n",)),
+            "routes": Differs(added=("four",), changed=("two",), gone=("one",), moved=True),
+        }
+        other = HEAD.replace("{s: {", f"{{t: {{token: {OTHER}}}, s: {{")
+        write(tmp_path, after.replace("a: {kind: file, root: a}", "a: {kind: file, root: c}"), other)
+        assert (await reloaded(router)).rules == {"sources": Differs(added=("t",))}
+        assert router.reload.state.changes == {"sinks": Differs(changed=("a",)), "sources": Differs(added=("t",))}
+
+
+async def test_warnings_of_the_start_are_those_of_what_is_in_force(tmp_path: Path) -> None:
+    async with routing(tmp_path, FILES + "include: rules.d/*.yaml\n") as router:
+        assert [warning.split(": ", 1)[0] for warning in router.reload.state.warnings] == ["routes.yaml:5:10"]
 
 
 async def test_a_secret_in_a_file_is_watched_too(tmp_path: Path, watched: tuple[Router, ManualClock]) -> None:

@@ -22,6 +22,7 @@ from router import pem, registry
 from router.clock import SystemClock
 from router.config.alarms import Alarms
 from router.config.compile import Compiler
+from router.config.differs import Written, written
 from router.config.document import Document, Invalid, Problem, Steps, read
 from router.config.files import Files
 from router.config.include import including
@@ -78,6 +79,8 @@ class Config:
     kinds: Mapping[str, Kind]
     #: The local plugin files, as they are named.
     plugins: tuple[str, ...]
+    #: For comparing with another: see `differs`.
+    written: Written
     #: What it was read from.
     files: Files
     warnings: tuple[Problem, ...]
@@ -220,6 +223,7 @@ class _Loader:
             hours=hours,
             kinds=kinds or {},
             plugins=settings.plugins,
+            written=written(settings),
             files=self.files,
             warnings=tuple(sorted(set(self.warnings), key=self._order)),
         )
