@@ -18,12 +18,15 @@ class Apart:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: threading.Thread | None = None
+        self._busy = False
 
     @property
     def busy(self) -> bool:
-        """Whether the last one still runs, also where nobody waits for it any more."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether the last one has not told its outcome yet, also where nobody waits for it any more.
+
+        Not whether its thread is alive: that is over a moment after who waited for the outcome goes on.
+        """
+        return self._busy
 
     async def run(self, function: Callable[[], T]) -> T:
         """What the function gives or raises, SystemExit and all. Cancelling stops the waiting, and not the function."""
@@ -31,6 +34,7 @@ class Apart:
         done: asyncio.Future[_Outcome[T]] = loop.create_future()
 
         def tell(outcome: _Outcome[T]) -> None:
+            self._busy = False
             if not done.done():
                 done.set_result(outcome)
 
@@ -43,8 +47,8 @@ class Apart:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(tell, outcome)
 
-        self._thread = threading.Thread(target=work, name=self._name, daemon=True)
-        self._thread.start()
+        threading.Thread(target=work, name=self._name, daemon=True).start()
+        self._busy = True
         return (await done).value()
 
 

@@ -173,6 +173,11 @@ class Metrics:
             for outcome in ("delivered", "retry", "refused"):
                 self._attempts.labels(sink, outcome)
 
+    def gone(self, sink: str) -> None:
+        """A sink is configured no longer, and nothing of it goes on: its series end."""
+        for counted in (self._attempts, self._attempt_seconds, self._delivered_seconds, self._blocked):
+            counted.remove_by_labels({"sink": sink})
+
     def reload_refused(self) -> None:
         """The last reload was refused."""
         self._reload_failed.set(1)

@@ -38,6 +38,12 @@ def _written(given: object) -> object:
 #: Filters whose values may be a person's: the log says that they were set, and not to what.
 _OF_A_CALL: Final = frozenset({"channel", "reason"})
 
+#: Characters of a text: what is longer is no name, and no reason that anybody reads.
+_LONGEST: Final = 1000
+Text = Annotated[str, Field(max_length=_LONGEST)]
+#: What `next` is: an id, in which some characters may be damaged.
+Key = Annotated[str, Field(pattern=r"^.{8}-.{4}-.{4}-.{4}-.{12}$")]
+
 Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
@@ -50,7 +56,7 @@ class Question(BaseModel):
 class Paged(Question):
     """A page of a list."""
 
-    after: str | None = Field(None, description="Where the page before ended: its `next`.")
+    after: Key | None = Field(None, description="Where the page before ended: its `next`.")
     limit: int = Field(50, ge=1, le=MOST, description="Lines of the page, at most.")
 
 
@@ -59,7 +65,7 @@ class OfTimes(Question):
 
     since: Time | None = Field(None, description="Received (deliveries: accepted) then or later.")
     until: Time | None = Field(None, description="Received (deliveries: accepted) before then.")
-    source: str | None = Field(None, description="Came in at this source.")
+    source: Text | None = Field(None, description="Came in at this source.")
 
     def wanted(self) -> Wanted:
         """For the store."""
@@ -76,10 +82,10 @@ class OfTimes(Question):
 class OfCalls(OfTimes):
     """Which lines, by the call."""
 
-    channel: str | None = Field(None, description="The channel's id, or its name.")
+    channel: Text | None = Field(None, description="The channel's id, or its name.")
     direction: Direction | None = Field(None, description="Which way the call went.")
-    route: str | None = Field(None, description="This route fired.")
-    sink: str | None = Field(None, description="Is or was owed to this sink.")
+    route: Text | None = Field(None, description="This route fired.")
+    sink: Text | None = Field(None, description="Is or was owed to this sink.")
 
 
 class OfEvents(OfCalls):
@@ -91,7 +97,7 @@ class OfEvents(OfCalls):
 class OfDeliveries(OfCalls):
     """Which deliveries."""
 
-    reason: str | None = Field(None, description="Its reason holds this, in small letters or capitals.")
+    reason: Text | None = Field(None, description="Its reason holds this, in small letters or capitals.")
 
 
 class OfDeadLetters(OfDeliveries):
@@ -114,7 +120,7 @@ class DeliveriesAsked(OfDeadLetters, Paged):
     """A page of deliveries."""
 
     state: DeliveryState | None = Field(None, description="Is in this state.")
-    event: str | None = Field(None, description="Of the event with this id.")
+    event: Text | None = Field(None, description="Of the event with this id.")
 
 
 class BodiesAsked(OfBodies, Paged):
@@ -132,19 +138,19 @@ class Looking(Question):
 class Explaining(Question):
     """How to explain a call."""
 
-    source: str | None = Field(None, description="As if it came in here; left out: the first source.")
+    source: Text | None = Field(None, description="As if it came in here; left out: the first source.")
 
 
 class Replay(Question):
     """A dead letter, owed again."""
 
-    sink: str | None = Field(None, description="To this sink instead of the old one.")
+    sink: Text | None = Field(None, description="To this sink instead of the old one.")
 
 
 class End(Question):
     """A delivery or a body, about which nothing more is to be done."""
 
-    reason: Annotated[str, AfterValidator(_said)] = Field(
+    reason: Annotated[Text, AfterValidator(_said)] = Field(
         description="Why; shown with it.", json_schema_extra={"pattern": r"\S"}
     )
 
@@ -177,7 +183,7 @@ class ReplayMany(ToMany):
     """Dead letters, owed again."""
 
     where: OfDeliveries = Field(description="Which dead letters; {} goes with `all`.")
-    sink: str | None = Field(None, description="To this sink instead of the old ones.")
+    sink: Text | None = Field(None, description="To this sink instead of the old ones.")
     ended: bool = Field(default=False, strict=True, description="Those that were ended, instead of the others.")
 
 

@@ -102,6 +102,8 @@ class Reload:
         self._asked = asyncio.Event()
         #: One after the other; the second of two reads what is there by then.
         self._turn = asyncio.Lock()
+        #: A reload was refused because of the one before, and not because of what the files say.
+        self._owed = False
         #: Plugins check their own part, and may hang.
         self._reading = Apart("aftercall-reload")
         metrics.reloaded(self.state.loaded_at, ways.now.config.sources, ways.now.lanes)
@@ -116,14 +118,15 @@ class Reload:
         self._asked.set()
 
     async def watch(self) -> NoReturn:
-        """Reload when asked to, and when a file has changed and is at rest."""
+        """Reload when asked to, when a file has changed and is at rest, and when what was in the way is over."""
         before: object | None = None
         while True:
             await self._clock.wait(self._asked, self._clock.now() + LOOK_EVERY)
             asked = self._asked.is_set()
             self._asked.clear()
             changed = await asyncio.to_thread(self._files.changed)
-            if asked or (changed is not None and changed == before):
+            at_rest = changed is not None and changed == before
+            if asked or (not self.reading if self._owed else at_rest):
                 with suppress(AftercallError):  # it was reported
                     await self.reload(asked=asked)
                 changed = None
@@ -152,8 +155,13 @@ class Reload:
     async def _reload(self, *, asked: bool) -> Reloaded:
         before, at = self._ways.now, self._clock.now()
         if self.reading:
-            message = "the last reading of the configuration still hangs, in a plugin's own check; restart the router"
+            self._owed = True
+            message = (
+                "the reading of the configuration before this one is not over; it may hang in a plugin's own check. "
+                "The files are read once that ends; restart the router if it does not"
+            )
             raise ConfigError(message)
+        self._owed = False
         self._files = Files()
         try:
             async with asyncio.timeout(LOAD_DEADLINE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from router.errors import ConfigError, StoreError
 from router.fakes import ManualClock
 from router.reload import Reloaded, ReloadState, without_restart
 from router.store.base import Accepted
+from router.threads import Threads
 from support import body, until, until_awaited
 
 TOKEN, OTHER = "0123456789abcdefghijklmn", "zyxwvutsrqponmlkjihgfedc"
@@ -257,7 +259,7 @@ async def test_a_check_that_hangs_is_left_behind_and_the_next_reload_does_not_wa
         with pytest.raises(ConfigError, match="takes longer than"):
             await router.reload.reload()
         for _ in range(2):
-            with pytest.raises(ConfigError, match="still hangs"):
+            with pytest.raises(ConfigError, match="is not over"):
                 await router.reload.reload()
         assert await sinks_of(router, "c") == {"bell"}
         sys.modules["aftercall_local.0.bell"].checking.set()
@@ -305,6 +307,89 @@ async def test_two_reloads_at_once_come_one_after_the_other(tmp_path: Path, happ
         assert (first.changed, second.changed) == (("a",), ())
         await until(lambda: len(happened()) == 3)
         assert happened() == ["open a a", "open a b", "close a a"]
+
+
+async def test_nothing_is_left_of_a_sink_that_is_gone_and_idle(tmp_path: Path) -> None:
+    threads = Threads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with routing(tmp_path, FILES + "always: [a, b]\n", threads=threads) as router:
+        await accepted(router)
+        await delivered(router, 2)
+
+        async def figures() -> set[str]:
+            async with aiohttp.ClientSession(f"http://{router.admin}") as client, client.get("/metrics") as answer:
+                return {line for line in (await answer.text()).splitlines() if 'sink="b"' in line}
+
+        def named() -> list[str]:
+            return [thread.name for thread in threading.enumerate() if thread.name.startswith("aftercall-b")]
+
+        assert named()
+        assert {line.partition("{")[0] for line in await figures()} >= {
+            "aftercall_attempts_total", "aftercall_attempt_seconds_count", "aftercall_delivered_seconds_count",
+        }  # fmt: skip
+        write(tmp_path, "sinks: {a: {kind: file, root: a}}\nalways: a\n")
+        await router.reload.reload()
+        await until(lambda: not named())
+        left = {line.partition("{")[0] for line in await figures()}
+        assert left <= {"aftercall_backlog", "aftercall_dead_letters", "aftercall_oldest_pending_seconds"}, left
+        write(tmp_path, FILES + "always: [a, b]\n")
+        await router.reload.reload()
+        await accepted(router, "again")
+        await delivered(router, 4)
+        assert any(line.startswith("aftercall_attempts_total") for line in await figures())
+
+
+async def test_who_asks_whether_it_is_ready_is_told_of_a_refused_reload(tmp_path: Path) -> None:
+    """It works on by the last good rules, so it is ready all the same. Nothing of the file is told: no token is asked for."""
+    async with routing(tmp_path, FILES) as router, aiohttp.ClientSession() as client:
+        write(tmp_path, "always: a-secret-name\n")
+        with pytest.raises(ConfigError):
+            await router.reload.reload()
+        async with client.get(f"http://{router.admin}/readyz") as answer:
+            said = await answer.json()
+            assert (answer.status, said["ready"]) == (200, True)
+            assert [line.partition(":")[0] for line in said["trouble"]] == ["configuration"]
+            assert "a-secret-name" not in str(said)
+        async with client.get(f"http://{router.ingest}/readyz") as answer:
+            assert answer.status == 200
+        write(tmp_path, FILES)
+        await router.reload.reload()
+        async with client.get(f"http://{router.admin}/readyz") as answer:
+            assert (await answer.json())["trouble"] == []
+
+
+async def test_of_many_reloads_at_once_none_is_told_that_another_hangs(tmp_path: Path) -> None:
+    """The outcome of a reading is known a moment before its thread has ended."""
+    async with routing(tmp_path, FILES) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
+        for _ in range(50):
+            async with client.post("/api/v1/reload") as first, client.post("/api/v1/reload") as second:
+                assert (first.status, second.status) == (200, 200)
+            await asyncio.gather(*(router.reload.reload() for _ in range(4)))
+        assert router.reload.state.reason is None
+
+
+async def test_a_reload_that_another_was_in_the_way_of_is_made_up_for(
+    tmp_path: Path, happened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "LOAD_DEADLINE", 0.05)
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell, tone: TONE}}\nalways: bell\n"
+    clock = ManualClock()
+    async with routing(tmp_path, bell, clock=clock) as router:
+        write(tmp_path, bell.replace("TONE", "hang"))
+        with pytest.raises(ConfigError, match="takes longer than"):
+            await router.reload.reload()
+        monkeypatch.undo()
+        write(tmp_path, bell.replace("TONE", "b"))
+        with structlog.testing.capture_logs() as logs:
+            await looked(router, clock, 6)
+        assert [entry["event"] for entry in logs].count("config.refused") == 1, "it is said once"
+        assert router.reload.state.reason is not None
+        sys.modules["aftercall_local.0.bell"].checking.set()
+        await until(lambda: not router.reload.reading)
+        await looked(router, clock)
+        assert router.reload.state.reason is None
+        assert await sinks_of(router, "c") == {"bell"}
+        assert router.config.sinks["bell"].tone == "b"  # type: ignore[attr-defined]
 
 
 async def test_a_reload_waits_until_what_the_last_one_left_behind_is_over(tmp_path: Path, happened: Any) -> None:
