@@ -96,6 +96,8 @@ class Alarms:
         self._store_failed: datetime | None = None
         self._since = Since(timeline)
         self._listening = Listening(self._since)
+        #: What was told before the restart is known: until then nothing may be told, nor be kept in its place.
+        self._remembers = False
         self._written: bytes | None = None
         self._looking = asyncio.Lock()
 
@@ -132,7 +134,6 @@ class Alarms:
 
     async def watch(self) -> NoReturn:
         """Look every 15 seconds."""
-        await self._remember()
         while True:
             try:
                 await self.look()
@@ -144,6 +145,9 @@ class Alarms:
     async def look(self) -> None:
         """Find what is wrong, and have told what is to be told. One look at a time: the later one counts."""
         async with self._looking:
+            if not self._remembers:
+                await self._remember()
+                self._remembers = True
             await self._look()
 
     async def _look(self) -> None:
@@ -185,7 +189,8 @@ class Alarms:
     async def stop(self) -> None:
         """Tell nothing more."""
         await self._telling.stop()
-        await self._keep()
+        if self._remembers:
+            await self._keep()
 
     def _of_lanes(self, force: InForce, now: datetime) -> Iterator[Alarm]:
         rows = [lane.row for lane in force.lanes.values()]

@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from router.alarm import Cause
+from router.alarms import Alarms
 from router.app import Router, running
 from router.behalf import Behalf
 from router.config import load
@@ -174,6 +175,25 @@ async def test_a_restart_tells_nothing_twice_and_what_is_over_by_then(bench: Ben
     *raised, cleared = said(bench.it)
     assert sorted(raised) == [("raised", "quarantine", ""), ("raised", "reload", "routes.yaml")]
     assert cleared == ("cleared", "reload", "routes.yaml")
+
+
+async def test_a_router_that_stops_before_it_has_looked_forgets_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.running() as router:
+        await router.inbox.accept("s", b"{")
+        await bench.look(router)
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Alarms, "_remember", never)
+        async with bench.running():
+            pass
+    async with bench.running() as router:
+        await bench.look(router, HOUR)
+    assert said(bench.it) == [("raised", "quarantine", "")]
 
 
 async def test_what_nobody_has_heard_is_told_after_a_restart(bench: Bench) -> None:
