@@ -145,6 +145,7 @@ async def on_a_disk(folder: Path, size: int = SIZE) -> AsyncIterator[OnADisk]:
         yield OnADisk(disk, router, Calls(router.url), client)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.case("DUR-06")
 async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp_path: Path) -> None:
     async with (
@@ -192,6 +193,7 @@ async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp
     assert not receiver.calls.keys() & on.calls.refused
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.case("DUR-06")
 async def test_dur_06_a_router_killed_on_a_full_disk_starts_on_it_and_a_purge_lets_calls_in_again(
     tmp_path: Path,
@@ -235,6 +237,7 @@ async def test_dur_06_a_router_killed_on_a_full_disk_starts_on_it_and_a_purge_le
     assert receiver.calls.keys() == on.calls.kept
 
 
+@pytest.mark.timeout(300)
 async def test_without_any_reserve_left_what_happened_is_written_down_when_there_is_room(tmp_path: Path) -> None:
     """A hungry program takes what is given up. The log and the alarms have no room either; nothing of it costs a call."""
     async with Receiver().listening() as receiver, on_a_disk(tmp_path) as on:
@@ -266,6 +269,7 @@ async def test_without_any_reserve_left_what_happened_is_written_down_when_there
     assert receiver.calls.keys() == on.calls.kept
 
 
+@pytest.mark.timeout(300)
 async def test_an_archive_on_a_full_disk_waits_and_loses_nothing(tmp_path: Path) -> None:
     async with on_a_disk(tmp_path) as on:
         archive = on.disk.outside / "archive"
