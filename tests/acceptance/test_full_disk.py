@@ -260,13 +260,38 @@ async def test_without_any_reserve_left_what_happened_is_written_down_when_there
             await on.lanes("resume", "far")
             await on.calls.until_taken(on.client)
             await on.router.settled(within=120)  # longer than a claim lasts
-            assert await on.router.lost() == 0, "what could not be written down was given up"
             assert '"event": "log.lost"' in on.said()
             assert full, "the test has shown nothing"
             kept = on.disk.outside / "data" / "alarms.json"
             assert not kept.exists() or json.loads(kept.read_text()) is not None, "all of it or nothing"
             assert await on.router.stop() == 0
     assert receiver.calls.keys() == on.calls.kept
+
+
+@pytest.mark.timeout(300)
+async def test_what_sinks_said_while_nothing_could_be_written_is_not_forgotten(tmp_path: Path) -> None:
+    said = asyncio.Event()
+    async with Receiver(hanging=said).listening() as receiver, on_a_disk(tmp_path) as on:
+        on.configure(f"  far: {receiver.sink}\n", "far")
+        async with on.router.running():
+            await on.reserved()
+            for _ in range(3):
+                assert await on.calls.post(on.client) == 202
+            file = on.disk.outside / "data" / "reserve"
+            file.unlink()
+            file.mkdir()
+            on.disk.fill()
+            said.set()
+
+            async def could_not_be_written() -> bool:
+                return "lane.store_failed" in on.said()
+
+            await eventually(could_not_be_written)
+            on.disk.hog.unlink()
+            await on.router.settled(within=120)  # longer than a claim lasts
+            assert await on.router.lost() == 0, "what could not be written down was given up"
+            assert await on.router.stop() == 0
+    assert receiver.calls == dict.fromkeys(on.calls.kept, 1)
 
 
 @pytest.mark.timeout(300)
