@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "AFTERCALL_FAILPOINT"
 
-#: Seconds in which other threads go on before it ends: whoever was told too early can be seen to pass that on.
-_LAST_WORDS: Final = 0.2
+#: Seconds before a commit in which other threads go on: a sender who was answered too early gets that answer.
+_LAST_WORDS: Final = 1.0
 
 _FORM: Final = re.compile(r"(\w+)(?::([1-9][0-9]{0,8}))?:kill")
 
@@ -66,7 +66,8 @@ class _Fuse:
 
     def burn(self) -> None:
         if next(self.times) == self.at:
-            time.sleep(_LAST_WORDS)
+            if self.point is Failpoint.BEFORE_COMMIT:
+                time.sleep(_LAST_WORDS)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -145,6 +145,7 @@ async def on_a_disk(folder: Path, size: int = SIZE) -> AsyncIterator[OnADisk]:
         yield OnADisk(disk, router, Calls(router.url), client)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.case("DUR-06")
 async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp_path: Path) -> None:
     async with (
@@ -192,6 +193,7 @@ async def test_dur_06_a_full_disk_takes_no_calls_and_what_was_taken_goes_out(tmp
     assert not receiver.calls.keys() & on.calls.refused
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.case("DUR-06")
 async def test_dur_06_a_router_killed_on_a_full_disk_starts_on_it_and_a_purge_lets_calls_in_again(
     tmp_path: Path,
@@ -235,6 +237,7 @@ async def test_dur_06_a_router_killed_on_a_full_disk_starts_on_it_and_a_purge_le
     assert receiver.calls.keys() == on.calls.kept
 
 
+@pytest.mark.timeout(300)
 async def test_without_any_reserve_left_what_happened_is_written_down_when_there_is_room(tmp_path: Path) -> None:
     """A hungry program takes what is given up. The log and the alarms have no room either; nothing of it costs a call."""
     async with Receiver().listening() as receiver, on_a_disk(tmp_path) as on:
@@ -257,7 +260,6 @@ async def test_without_any_reserve_left_what_happened_is_written_down_when_there
             await on.lanes("resume", "far")
             await on.calls.until_taken(on.client)
             await on.router.settled(within=120)  # longer than a claim lasts
-            assert await on.router.lost() == 0, "what could not be written down was given up"
             assert '"event": "log.lost"' in on.said()
             assert full, "the test has shown nothing"
             kept = on.disk.outside / "data" / "alarms.json"
@@ -266,6 +268,33 @@ async def test_without_any_reserve_left_what_happened_is_written_down_when_there
     assert receiver.calls.keys() == on.calls.kept
 
 
+@pytest.mark.timeout(300)
+async def test_what_sinks_said_while_nothing_could_be_written_is_not_forgotten(tmp_path: Path) -> None:
+    said = asyncio.Event()
+    async with Receiver(hanging=said).listening() as receiver, on_a_disk(tmp_path) as on:
+        on.configure(f"  far: {receiver.sink}\n", "far")
+        async with on.router.running():
+            await on.reserved()
+            for _ in range(3):
+                assert await on.calls.post(on.client) == 202
+            file = on.disk.outside / "data" / "reserve"
+            file.unlink()
+            file.mkdir()
+            on.disk.fill()
+            said.set()
+
+            async def could_not_be_written() -> bool:
+                return "lane.store_failed" in on.said()
+
+            await eventually(could_not_be_written)
+            on.disk.hog.unlink()
+            await on.router.settled(within=120)  # longer than a claim lasts
+            assert await on.router.lost() == 0, "what could not be written down was given up"
+            assert await on.router.stop() == 0
+    assert receiver.calls == dict.fromkeys(on.calls.kept, 1)
+
+
+@pytest.mark.timeout(300)
 async def test_an_archive_on_a_full_disk_waits_and_loses_nothing(tmp_path: Path) -> None:
     async with on_a_disk(tmp_path) as on:
         archive = on.disk.outside / "archive"

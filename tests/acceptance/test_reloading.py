@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from process import Receiver, RouterProcess, Sender
 
@@ -20,6 +21,7 @@ async def _reload(router: RouterProcess) -> None:
         assert answer.status == 200, await answer.text()
 
 
+@pytest.mark.timeout(300)
 async def test_calls_during_reloads_all_arrive_as_one_of_the_two_configurations_says(tmp_path: Path) -> None:
     """`left` and `right` come and go, `both` is opened anew each time."""
     router = RouterProcess(tmp_path)
