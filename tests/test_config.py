@@ -1248,7 +1248,10 @@ def test_every_sink_with_a_bad_file_is_reported_with_the_place_of_its_key(tmp_pa
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"chain": '"${file:key.pem}"'}, "sinks.out.sign.certificates: '${file:key.pem}' has no certificate in PEM; it"),
+        (
+            {"chain": '"${file:key.pem}"'},
+            "sinks.out.sign.certificates: '${file:key.pem}' has no certificate in PEM; it",
+        ),
         ({"key": '"${file:chain.pem}"'}, "sinks.out.sign.key: there is no private key"),
         ({"ca": '"${file:key.pem}"'}, "sinks.hook.ca_file: '${file:key.pem}' is the content of a file; write its path"),
         ({"chain": "key.pem", "key": "chain.pem"}, "sinks.out.sign.key: there is no private key"),
