@@ -30,7 +30,8 @@ async def killed_again_and_again(played: Scene) -> None:
         if number % 3:
             await played.start()
             await played.a_new_call_arrives(f"after-{number}")
-            await played.adds_up_for(moments.uniform(0, LONGEST_LIFE))
+            await played.adds_up()
+            await asyncio.sleep(moments.uniform(0, LONGEST_LIFE))
         else:
             await played.router.launch()
             await asyncio.sleep(moments.uniform(0, LONGEST_START))
