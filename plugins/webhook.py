@@ -156,8 +156,7 @@ class Webhook:
 
     async def alarm(self, alarm: Alarm) -> None:
         """Post it as JSON, as a receiver of Standard Webhooks tells one type from another."""
-        kind = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
-        said = {"type": kind, "timestamp": alarm.cleared or alarm.since, "data": alarm}
+        said = {"type": f"alarm.{alarm.kind}", "timestamp": alarm.cleared or alarm.since, "data": alarm}
         await self._post(alarm.key, exact_json(said), "application/json")
 
     async def _post(self, key: str, body: bytes, content_type: str) -> None:

@@ -51,6 +51,11 @@ class Alarm:
     unwatched: bool = False
 
     @property
+    def kind(self) -> str:
+        """Whether it is raised, cleared, or ended without anybody knowing that all is well."""
+        return "raised" if self.cleared is None else "ended" if self.unwatched else "cleared"
+
+    @property
     def key(self) -> str:
         """The same over all attempts to tell this: receivers that honour it see it once."""
         said = (self.cause, self.subject, self.since.isoformat(), self.count, self.cleared and self.cleared.isoformat())

@@ -159,8 +159,7 @@ class Alarms:
         self._register = register.told(told, now)
         to = () if self._hold else self._ways.now.config.alarms.to
         for alarm in told:
-            event = "alarm.raised" if alarm.cleared is None else "alarm.ended" if alarm.unwatched else "alarm.cleared"
-            self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)
+            self._log.warning(f"alarm.{alarm.kind}", cause=alarm.cause, subject=alarm.subject, count=alarm.count)
             standing = self._register.standing[key_of(alarm)]
             self._telling.forget(alarm)
             self._telling.tell(alarm, [sink for sink in to if standing.concerns(sink)])

@@ -51,8 +51,8 @@ def alarm_notice(alarm: Alarm, wording: Wording) -> Notice:
         title = f"{head['raised']}: {words.wrong}".format(subject=subject, count=alarm.count)
         lines = [head["since"].format(since), words.advice.format(subject=subject)]
     else:
-        kind, said = ("ended", _ENDED[wording.language][alarm.cause]) if alarm.unwatched else ("cleared", words.well)
-        title = f"{head[kind]}: {said}".format(subject=subject, count=alarm.count)
+        said = _ENDED[wording.language][alarm.cause] if alarm.unwatched else words.well
+        title = f"{head[alarm.kind]}: {said}".format(subject=subject, count=alarm.count)
         lines = [head["span"].format(since, wording.date(alarm.cleared))]
     return Notice(
         title,
