@@ -136,8 +136,9 @@ class _Sender:
             if self.load.rate is None:
                 await asyncio.sleep(_PAUSE)
                 continue
-            await asyncio.sleep(max(began + self.made / self.load.rate - time.monotonic(), 0))
-            self.offer(self.make())
+            due = began + self.made / self.load.rate
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+            self.offer(self.make(due))
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 while self.unanswered:  # noqa: ASYNC110 - nothing here is to cost time for each call
@@ -147,8 +148,9 @@ class _Sender:
     def going(self) -> bool:
         return self.made < self.load.calls and not self.load.ended
 
-    def make(self) -> _Call:
-        number, due = self.made, time.monotonic_ns()
+    def make(self, at: float | None = None) -> _Call:
+        """The next one, due at that time: also where the sender comes to it late, what waited has waited."""
+        number, due = self.made, time.monotonic_ns() if at is None else round(at * 1e9)
         self.made += 1
         self.unanswered += 1
         return _Call(number, due, self.head + body(number, due))

@@ -2,7 +2,7 @@
 
 `make soak`, or `python bench/soak.py [--calls 1000000] [--rate 300] [--write docs/performance.md]`. A line every few
 seconds, and at the end a table by tenths of the run. It exits with 3 where a call that was acknowledged did not reach
-both sinks, or where the store does not add up.
+both sinks, where the store does not add up, and where memory, the database or its log grew. Times are only shown.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ _SINKS = 2
 #: Seconds that the last deliveries may take.
 _PATIENCE = 300
 _LARGEST_LOG = 64 * 2**20
+#: The last tenth may have so many times what the second had, once everything is purged that is old by then (`seen`).
+_GROWTH = 1.25
+_SETTLED = 60.0
+#: MiB of the WAL: four times the size at which the router moves it, whoever waits.
+_LARGEST_WAL = 64
 _MIB = 2**20
 
 
@@ -185,6 +190,24 @@ def tenths(samples: list[Sample], calls: int) -> list[Stretch]:
     return [Stretch(samples[first : last + 1]) for first, last in pairwise(ends) if last > first]
 
 
+def growth(samples: list[Sample], calls: int) -> Iterator[str]:
+    """What did not stay as it is. A run that is over before anything was purged for a while says nothing of that."""
+    found = tenths(samples, calls)
+    second, last = found[min(1, len(found) - 1)], found[-1]
+    if second.samples[0].at > _SETTLED:
+        for what, before, after in (
+            ("memory", second.memory, last.memory),
+            ("the database", second.most("database"), last.most("database")),
+        ):
+            if after > before * _GROWTH:
+                yield f"{what} grew from {before:.0f} MiB in the second tenth to {after:.0f} MiB in the last"
+    else:
+        print(f"Too short to judge growth: the second tenth began within {_SETTLED:g} s.")
+    largest = max(sample.log for sample in samples)
+    if largest > _LARGEST_WAL:
+        yield f"the WAL grew to {largest:.0f} MiB; {_LARGEST_WAL} are its bound"
+
+
 def report(samples: list[Sample], calls: int, rate: float) -> str:
     found = tenths(samples, calls)
     rows = ((f"{at}", *one.cells()) for at, one in enumerate(found, 1))
@@ -218,9 +241,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         samples, wrong, warnings = soaked(Path(folder), given.calls, given.rate, given.every)
     text = report(samples, given.calls, given.rate)
+    wrong += growth(samples, given.calls)
     text += (
         "\n"
-        + ("\n".join(wrong) or "Every call that was acknowledged came to both sinks, and the store adds up.")
+        + (
+            "\n".join(wrong)
+            or "Every call that was acknowledged came to both sinks, the store adds up, and nothing grew."
+        )
         + "\n"
     )
     print(text)

@@ -27,6 +27,7 @@ from router import (
     Block,
     ConfigError,
     Delivery,
+    Discreet,
     MessageSinkConfig,
     Notice,
     Rate,
@@ -60,7 +61,7 @@ def _checked(url: SecretStr) -> SecretStr:
     """As far as it can be known without the library."""
     if not _SCHEME.fullmatch(url.get_secret_value()):
         message = "is no URL of Apprise, like mailtos://… or pover://…; see https://appriseit.com/services/"
-        raise ValueError(message)
+        raise Discreet(message)
     try:
         import apprise  # noqa: F401 - whether it is there
     except ImportError:
@@ -70,7 +71,7 @@ def _checked(url: SecretStr) -> SecretStr:
             f"Apprise does not know {_scheme(url)}://, or misses something behind it; "
             "see https://appriseit.com/services/"
         )
-        raise ValueError(message)
+        raise Discreet(message, instead="is no URL that Apprise knows; see https://appriseit.com/services/")
     return url
 
 
@@ -91,7 +92,7 @@ class AppriseConfig(MessageSinkConfig):
     def check(self, folder: Path) -> datetime | None:
         """Whether the package is there. See `SinkConfig.check`."""
         if find_spec("apprise") is None:
-            raise ConfigError(_NOT_INSTALLED, at=("kind",))
+            raise ConfigError(_NOT_INSTALLED, at=("kind",), instead=_NOT_INSTALLED)
         return super().check(folder)
 
     @asynccontextmanager
@@ -100,10 +101,10 @@ class AppriseConfig(MessageSinkConfig):
         try:
             services = _services(self.url)
         except ImportError as error:
-            raise ConfigError(_NOT_INSTALLED, at=("kind",)) from error
+            raise ConfigError(_NOT_INSTALLED, at=("kind",), instead=_NOT_INSTALLED) from error
         if services is None:
             message = f"Apprise cannot use the url with {_scheme(self.url)}://"
-            raise ConfigError(message)
+            raise ConfigError(message, instead="Apprise cannot use the url")
         threads = ThreadPoolExecutor(self.concurrency, thread_name_prefix=f"apprise-{context.name}")
         try:
             yield AppriseSink(self, services, threads, context)

@@ -15,6 +15,7 @@ from pydantic import model_validator
 from router import (
     Alarm,
     Delivery,
+    Discreet,
     Event,
     PeopleSinkConfig,
     Sink,
@@ -43,7 +44,7 @@ class ConsoleConfig(PeopleSinkConfig):
     def _fits(self) -> ConsoleConfig:
         if "send" in self.model_fields_set and not self.content:
             message = "`send` goes with `content: true`; the line has nothing of what was said"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
     @asynccontextmanager

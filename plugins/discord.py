@@ -16,6 +16,7 @@ from router import (
     Alarm,
     Block,
     Delivery,
+    Discreet,
     Document,
     HttpAnswer,
     HttpClient,
@@ -75,7 +76,7 @@ class DiscordConfig(MessageSinkConfig, HttpSinkConfig):
         check_url(self.url, self.allow_networks)
         if not _ADDRESS.fullmatch(urlsplit(self.url.get_secret_value()).path):
             message = "`url` is no webhook of Discord; it looks like https://discord.com/api/webhooks/123/token"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ from router import (
     Alarm,
     Block,
     Delivery,
+    Discreet,
     Event,
     FilePath,
     Login,
@@ -92,7 +93,7 @@ def _subject(text: str) -> str:
     if text.strip().casefold() in _SUBJECTS:
         return text.strip().casefold()
     if "{{" not in text and "{%" not in text:
-        raise ValueError("says the same for every call; write call, headline or a template with {{ … }}")
+        raise Discreet("says the same for every call; write call, headline or a template with {{ … }}")
     check_line(text)
     return text
 
@@ -140,24 +141,24 @@ class EmailConfig(MessageSinkConfig):
     def _as_elsewhere(cls, given: Any) -> Any:
         for key, advice in _ELSEWHERE.items():
             if isinstance(given, dict) and key in given:
-                raise ValueError(advice)
+                raise Discreet(advice)
         return given
 
     @model_validator(mode="after")
     def _fits(self) -> EmailConfig:
         if self.tls == "none" and self.server.scheme == "smtps":
-            raise ValueError("`tls: none` goes with smtp://; smtps:// is TLS")
+            raise Discreet("`tls: none` goes with smtp://; smtps:// is TLS")
         if self.password is not None and self.token_file is not None:
-            raise ValueError("`password` and `token_file` are both there; write one of them")
+            raise Discreet("`password` and `token_file` are both there; write one of them")
         secret = self.password is not None or self.token_file is not None
         if secret is not bool(self.server.user):
-            raise ValueError("a login takes a user in `server` (smtps://user@host) and a `password` or `token_file`")
+            raise Discreet("a login takes a user in `server` (smtps://user@host) and a `password` or `token_file`")
         if self.tls == "none" and secret and not self.server.is_loopback:
-            raise ValueError("`tls: none` would send the password in the clear; leave one of them out")
+            raise Discreet("`tls: none` would send the password in the clear; leave one of them out")
         if len(self.recipients()) > _MOST_RECIPIENTS:
-            raise ValueError(f"`to`, `cc` and `bcc` are more than {_MOST_RECIPIENTS}; write a mailing list's address")
+            raise Discreet(f"`to`, `cc` and `bcc` are more than {_MOST_RECIPIENTS}; write a mailing list's address")
         if "received" in self.attach and self.numbers is Numbers.MASKED:
-            raise ValueError("`attach: received` has all numbers in it; leave out `numbers: masked`, or attach `vcon`")
+            raise Discreet("`attach: received` has all numbers in it; leave out `numbers: masked`, or attach `vcon`")
         self.sender()
         return self
 
@@ -166,7 +167,7 @@ class EmailConfig(MessageSinkConfig):
         try:
             return self.from_ or mailbox(self.server.user)
         except ValueError:
-            raise ValueError("the user in `server` is no mailbox, so write who the mail comes from as `from`") from None
+            raise Discreet("the user in `server` is no mailbox, so write who the mail comes from as `from`") from None
 
     def recipients(self) -> tuple[str, ...]:
         """Every address once, in the order in which they are written."""

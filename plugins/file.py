@@ -17,6 +17,7 @@ from pydantic import AfterValidator, model_validator
 
 from router import (
     Delivery,
+    Discreet,
     Event,
     FilePath,
     FileTree,
@@ -67,13 +68,13 @@ def _path(path: str) -> str:
     pieces = path.split("/")
     if {"", ".", ".."} & {piece.strip() for piece in pieces} or len(pieces) > _MOST_PIECES:
         message = f"is not 1 to {_MOST_PIECES} names with a / in between, of which none is empty, `.` or `..`"
-        raise ValueError(message)
+        raise Discreet(message)
     for piece in pieces:
         try:
             check_template(piece, _values)
         except ValueError as error:
-            message = f"has {piece!r}: {error}; each piece between slashes is a template of its own"
-            raise ValueError(message) from None
+            own = "each piece between slashes is a template of its own"
+            raise Discreet(f"has {piece!r}: {error}; {own}", instead=f"cannot be filled; {own}") from None
     return path
 
 
@@ -96,10 +97,10 @@ class FileConfig(SinkConfig):
     def _fits(self) -> FileConfig:
         if self.format == "received" and (self.send is not None or self.numbers is Numbers.MASKED):
             message = "`send` and `numbers: masked` go with every other `format`: a received body stays as it is"
-            raise ValueError(message)
+            raise Discreet(message)
         if self.format != "vcon" and self.sign is not None:
             message = "`sign` goes with `format: vcon`"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
     def check(self, folder: Path) -> datetime | None:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from router import (
     Alarm,
     Delivery,
+    Discreet,
     HttpAnswer,
     HttpClient,
     HttpSinkConfig,
@@ -64,7 +65,7 @@ class MattermostConfig(MessageSinkConfig, HttpSinkConfig):
         check_url(self.url, self.allow_networks)
         if not re.search(r"/hooks/\w+/?$", urlsplit(self.url.get_secret_value()).path):
             message = "`url` is no incoming webhook; it looks like https://chat.example.com/hooks/abc"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
     @asynccontextmanager

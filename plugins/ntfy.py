@@ -19,6 +19,7 @@ from router import (
     Alarm,
     Block,
     Delivery,
+    Discreet,
     HttpAnswer,
     HttpClient,
     HttpSinkConfig,
@@ -63,14 +64,14 @@ _NO_ADDRESS: Final = (
 def _topic(topic: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[-_A-Za-z0-9]{1,64}", topic.get_secret_value()):
         message = "is no topic of ntfy: 1 to 64 letters (A to Z), digits, - and _"
-        raise ValueError(message)
+        raise Discreet(message)
     return topic
 
 
 def _token(secret: SecretStr) -> SecretStr:
     if not re.fullmatch(r"tk_[A-Za-z0-9]+", secret.get_secret_value()):
         message = "is no access token of ntfy, which begins with tk_; a password goes with a `user` into `password`"
-        raise ValueError(message)
+        raise Discreet(message)
     return secret
 
 
@@ -128,7 +129,7 @@ class NtfyConfig(MessageSinkConfig, HttpSinkConfig):
                 "or more, best random ones, or reserve the topic there and write a `token`"
             )
         if problem:
-            raise ValueError(problem)
+            raise Discreet(problem)
         if "rate" not in self.model_fields_set and not public:
             object.__setattr__(self, "rate", None)  # it is frozen from here on
         return self

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, SecretStr, model_validator
 from router import (
     Alarm,
     Delivery,
+    Discreet,
     Document,
     HttpAnswer,
     HttpClient,
@@ -95,7 +96,7 @@ def _token(token: SecretStr) -> SecretStr:
     found = re.match(r"(?:xoxe\.)?(xoxp|xapp|xoxe|xoxa|xoxc|xoxs)-", token.get_secret_value())
     what = f"begins with {found[1]}-, and is not the token of the app's bot" if found else "is no token of a Slack app"
     message = f"{what}; that begins with xoxb-, and Slack shows it under OAuth & Permissions as Bot User OAuth Token"
-    raise ValueError(message)
+    raise Discreet(message)
 
 
 def _channel(channel: str) -> str:
@@ -104,7 +105,7 @@ def _channel(channel: str) -> str:
     message = (
         'is no channel; write its id like C0123ABCD (at the bottom of its details), or its name in quotes: "#sales"'
     )
-    raise ValueError(message)
+    raise Discreet(message)
 
 
 def _webhook(url: SecretStr) -> SecretStr:
@@ -118,11 +119,11 @@ def _webhook(url: SecretStr) -> SecretStr:
         message = "starts a workflow, which takes no messages; make an incoming webhook instead"
     elif parts.scheme.lower() == "http" and re.fullmatch(r"/services/[^/]+/[^/]+/[^/]+/?", parts.path):
         message = "begins with http://, where a webhook of Slack begins with https://"
-        raise ValueError(message)
+        raise Discreet(message)
     else:
         message = f"is no webhook but a page of {host}; make an incoming webhook"
     message += ", whose URL is like https://hooks.slack.com/services/T…/B…/…"
-    raise ValueError(message)
+    raise Discreet(message, instead=message.replace(f"a page of {host}", "a page"))
 
 
 class SlackConfig(MessageSinkConfig, HttpSinkConfig):
@@ -159,7 +160,7 @@ class SlackConfig(MessageSinkConfig, HttpSinkConfig):
         elif "updates" in self.model_fields_set and self.revisions is not Revisions.MARK:
             message = "`updates` goes with `revisions: mark`"
         if message:
-            raise ValueError(message)
+            raise Discreet(message)
         check_url(self.endpoint(), self.allow_networks)
         return self
 

@@ -16,6 +16,7 @@ from router import (
     Alarm,
     Block,
     Delivery,
+    Discreet,
     HttpAnswer,
     HttpClient,
     HttpSinkConfig,
@@ -68,13 +69,13 @@ class TeamsConfig(MessageSinkConfig, HttpSinkConfig):
         host = url.hostname or ""
         if _CONNECTOR.fullmatch(host):
             message = f"`url` is that of an Office 365 connector ({host}), which Microsoft has retired; {_HOW}"
-            raise ValueError(message)
+            raise Discreet(message, instead=message.replace(f" ({host})", ""))
         if _LINK.fullmatch(host):
             message = f"`url` is a link to a channel or a page of Teams ({host}), which takes no messages; {_HOW}"
-            raise ValueError(message)
+            raise Discreet(message, instead=message.replace(f" ({host})", ""))
         if _WORKFLOW.fullmatch(host) and not parse_qs(url.query).get("sig"):
             message = "`url` has no `sig=…`: copy all of it, and let `Anyone` trigger the workflow"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
     @asynccontextmanager

@@ -19,6 +19,7 @@ from router import (
     Alarm,
     Block,
     Delivery,
+    Discreet,
     Document,
     HttpAnswer,
     HttpClient,
@@ -58,7 +59,7 @@ _NO_CHAT: Final = (
 def _token(token: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}", token.get_secret_value()):
         message = "is no token of a bot, which looks like 123456789:AAF…; @BotFather shows it"
-        raise ValueError(message)
+        raise Discreet(message)
     return token
 
 

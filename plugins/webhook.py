@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from router import (
     Alarm,
     Delivery,
+    Discreet,
     Event,
     HttpClient,
     HttpSinkConfig,
@@ -63,7 +64,7 @@ def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
             message = f"{name!r} is there twice; case does not count in names of headers"
         else:
             continue
-        raise ValueError(message)
+        raise Discreet(message)
     return headers
 
 
@@ -94,16 +95,16 @@ class WebhookConfig(HttpSinkConfig):
         check_url(self.url, self.allow_networks)
         if self.body == "received" and self.send is not None:
             message = "`send` goes with `body: event` or `vcon`; a received body is sent whole, or not at all"
-            raise ValueError(message)
+            raise Discreet(message)
         if self.body == "received" and self.numbers is Numbers.MASKED:
             message = "`numbers: masked` goes with `body: event` or `vcon`; a received body keeps its numbers"
-            raise ValueError(message)
+            raise Discreet(message)
         if self.body != "vcon" and self.sign is not None:
             message = "`sign` goes with `body: vcon`; what signs each request is `secret`"
-            raise ValueError(message)
+            raise Discreet(message)
         if self.secret is not None and self.secrets is not None:
             message = "`secret` and `secrets` are both there; write one of them"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
     def check(self, folder: Path) -> datetime | None:
@@ -155,8 +156,7 @@ class Webhook:
 
     async def alarm(self, alarm: Alarm) -> None:
         """Post it as JSON, as a receiver of Standard Webhooks tells one type from another."""
-        kind = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
-        said = {"type": kind, "timestamp": alarm.cleared or alarm.since, "data": alarm}
+        said = {"type": f"alarm.{alarm.kind}", "timestamp": alarm.cleared or alarm.since, "data": alarm}
         await self._post(alarm.key, exact_json(said), "application/json")
 
     async def _post(self, key: str, body: bytes, content_type: str) -> None:

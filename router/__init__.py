@@ -4,7 +4,7 @@ from router.alarm import Alarm, Cause
 from router.audio import strip_audio, without_audio
 from router.blockkit import slack_blocks, slack_escaped
 from router.delivery import Delivery
-from router.errors import ConfigError, Rejected, Unavailable
+from router.errors import ConfigError, Discreet, Rejected, Unavailable
 from router.event import Event, other_party, plain
 from router.excerpt import as_json, exact_json, outgoing
 from router.files import FileTree
@@ -56,6 +56,7 @@ __all__ = [
     "Cause",
     "ConfigError",
     "Delivery",
+    "Discreet",
     "Document",
     "Duration",
     "Event",

@@ -55,7 +55,7 @@ def replay(
         raise click.UsageError(message)
     remote = reach.router()
     if not delivery_ids:
-        body = {"where": where, "sink": to, "ended": ended, "dry_run": dry_run}
+        body = {"where": where, "all": everything, "sink": to, "ended": ended, "dry_run": dry_run}
         _do_many(remote, ("deliveries", "replay"), body, "replayed", as_json=as_json)
     for delivery_id in delivery_ids:
         answer = remote.post("deliveries", delivery_id, "replay", shape={"delivery": str}, body={"sink": to})
@@ -83,7 +83,14 @@ def end(
     _refuse_both(delivery_ids, everything or orphaned or where, dry=dry_run)
     remote = reach.router()
     if not delivery_ids:
-        body = {"where": where, "reason": why, "dead": dead, "orphaned": orphaned, "dry_run": dry_run}
+        body = {
+            "where": where,
+            "all": everything,
+            "reason": why,
+            "dead": dead,
+            "orphaned": orphaned,
+            "dry_run": dry_run,
+        }
         _do_many(remote, ("deliveries", "end"), body, "ended", as_json=as_json)
     for delivery_id in delivery_ids:
         answer = remote.post("deliveries", delivery_id, "end", shape={"state": str}, body={"reason": why})
@@ -106,7 +113,11 @@ def route(
     if not event_ids:
         of_routing = {"routed": "unrouted"} if unrouted else {}
         _do_many(
-            remote, ("events", "route"), {"where": where | of_routing, "dry_run": dry_run}, "routed", as_json=as_json
+            remote,
+            ("events", "route"),
+            {"where": where | of_routing, "all": everything, "dry_run": dry_run},
+            "routed",
+            as_json=as_json,
         )
     for event_id in event_ids:
         answer = remote.post("events", event_id, "route", shape={"sinks": list[str]})
@@ -150,14 +161,20 @@ def quarantine(
     elif action is None:
         _show_bodies(lines_of(remote, "quarantine", limit=limit, **where), as_json=as_json)
     elif action == "end" and not body_ids:
-        body = {"where": where, "reason": why, "dry_run": dry_run}
+        body = {"where": where, "all": everything, "reason": why, "dry_run": dry_run}
         _do_many(remote, ("quarantine", "end"), body, "ended", as_json=as_json)
     elif action == "end":
         for body_id in body_ids:
             answer = remote.post("quarantine", body_id, "end", shape={"ended": str}, body={"reason": why})
             _say(answer, f"{body_id} is ended", as_json=as_json)
     elif not body_ids:
-        _do_many(remote, ("quarantine", "replay"), {"where": where, "dry_run": dry_run}, "read", as_json=as_json)
+        _do_many(
+            remote,
+            ("quarantine", "replay"),
+            {"where": where, "all": everything, "dry_run": dry_run},
+            "read",
+            as_json=as_json,
+        )
     else:
         _read_again(remote, body_ids, as_json=as_json)
 
@@ -209,7 +226,7 @@ def reload(*, reach: Reach, as_json: bool) -> None:
     """Put in force what routes.yaml says now. A mistake in it changes nothing."""
     from router.show import reloaded
 
-    answer = reach.router().post("reload", shape={"gone": dict, "restart": list[str]})
+    answer = reach.router(warned=False).post("reload", shape={"gone": dict, "restart": list[str]})
     _say(answer, reloaded(answer), as_json=as_json)
 
 

@@ -58,6 +58,8 @@ class AdminApi:
         self._log = log
         #: A browser page or a script with an old token asks often; nobody guesses a token at this pace.
         self._strangers = Strangers(allowed=300)
+        #: The first time in a minute is worth a line in the log.
+        self._noticed = Strangers(allowed=0)
 
     @property
     def _admin(self) -> Admin:
@@ -87,8 +89,11 @@ class AdminApi:
             if refusal is None:
                 who = self._who(request)
                 refusal = self._unauthorized(request, who)
-            if refusal is not None and (slow := self._slowed_down(request)) is not None:
-                return slow
+            if refusal is not None:
+                slow = self._turned_away(request, refusal.status)
+                self._operations.figures.admin_refused(refusal.status if slow is None else slow.status)
+                if slow is not None:
+                    return slow
             response = refusal or await handler(request)
         except web.HTTPException as error:
             response = _error(error.status, _CODES.get(error.status, "bad_request"), error.reason)
@@ -154,12 +159,15 @@ class AdminApi:
         ]
         return fitting[0] if fitting and scheme.casefold() == "bearer" else None
 
-    def _slowed_down(self, request: web.Request) -> web.Response | None:
-        """Who was refused too often; told once a minute, so that nobody fills the log."""
-        over = self._strangers.wrong(request.remote or "", self._operations.clock.now())
+    def _turned_away(self, request: web.Request, status: int) -> web.Response | None:
+        """What is answered to who was refused too often; each address is told once a minute, so that nobody fills the log."""
+        remote, now = request.remote or "", self._operations.clock.now()
+        address = proxies.parsed(remote)
+        network = None if address is None else proxies.network_of(address)
+        if self._noticed.wrong(remote, now) == 1:
+            self._log.warning("stranger.refused", listener="admin", network=network, status=status)
+        over = self._strangers.wrong(remote, now)
         if over == 1:
-            address = proxies.parsed(request.remote or "")
-            network = None if address is None else proxies.network_of(address)
             self._log.warning("stranger.slowed_down", listener="admin", network=network)
         if not over:
             return None

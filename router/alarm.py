@@ -45,8 +45,15 @@ class Alarm:
     since: datetime
     #: How many there are, of what can be counted.
     count: int = 1
-    #: Since when all is well again.
+    #: Since when all is well again, or nobody looks any more.
     cleared: datetime | None = None
+    #: It ended because what it is about is not looked at any more: nobody knows whether it is well.
+    unwatched: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Whether it is raised, cleared, or ended without anybody knowing that all is well."""
+        return "raised" if self.cleared is None else "ended" if self.unwatched else "cleared"
 
     @property
     def key(self) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -20,11 +20,10 @@ from router import symptoms
 from router.alarm import Alarm, Cause
 from router.clock import pause
 from router.errors import StoreError, StoreFull
+from router.listening import Listening
 from router.standing import Key, Register, Standing, key_of
 from router.store.sqlite import folder
-from router.symptoms import Quiet
 from router.telling import Telling
-from router.text import name_key
 from router.timeline import Since
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from router.metrics import Metrics
     from router.reload import ReloadState
     from router.stall import Stall
-    from router.store.base import ChannelLine, Store
+    from router.store.base import Store
     from router.timeline import Timeline
     from router.ways import InForce, Ways
 
@@ -51,7 +50,17 @@ _PATIENCE: Final = 30.0
 _STORED: Final = frozenset(
     {Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.QUARANTINE_FULL, Cause.SILENT, Cause.DISK}
 )
-_KEPT: Final = TypeAdapter(tuple[Standing, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What outlives a restart."""
+
+    standing: tuple[Standing, ...] = ()
+    listening: Mapping[str, datetime] = field(default_factory=dict)
+
+
+_KEPT: Final = TypeAdapter(_Kept)
 
 
 class Alarms:
@@ -86,7 +95,9 @@ class Alarms:
         self._stalls: deque[tuple[datetime, str]] = deque()
         self._store_failed: datetime | None = None
         self._since = Since(timeline)
-        self._began = clock.now()
+        self._listening = Listening(self._since)
+        #: What was told before the restart is known: until then nothing may be told, nor be kept in its place.
+        self._remembers = False
         self._written: bytes | None = None
         self._looking = asyncio.Lock()
 
@@ -123,38 +134,46 @@ class Alarms:
 
     async def watch(self) -> NoReturn:
         """Look every 15 seconds."""
-        await self._remember()
         while True:
             try:
                 await self.look()
             except Exception as error:  # noqa: BLE001 - a bug in here must not cost a call
                 self._log.error("alarms.failed", exc_info=error)
+                self._metrics.alarms_failed()
             await pause(self._clock, LOOK_EVERY)
 
     async def look(self) -> None:
         """Find what is wrong, and have told what is to be told. One look at a time: the later one counts."""
         async with self._looking:
+            if not self._remembers:
+                await self._remember()
+                self._remembers = True
             await self._look()
 
     async def _look(self) -> None:
         force, now = self._ways.now, self._clock.now()
         wrong = [*self._noted.values(), *self._of_lanes(force, now), *self._of_the_loop(now)]
-        wrong += await self._of_the_store(force, now)
-        register = self._register.looked(wrong, now)
+        stored, unwatched = await self._of_the_store(force, now)
+        register = self._register.looked([*wrong, *stored], now, unwatched)
         told = register.due(now)
         self._register = register.told(told, now)
         to = () if self._hold else self._ways.now.config.alarms.to
         for alarm in told:
-            event = "alarm.raised" if alarm.cleared is None else "alarm.cleared"
-            self._log.warning(event, cause=alarm.cause, subject=alarm.subject, count=alarm.count)
-            self._telling.tell(alarm, to)
+            self._log.warning(f"alarm.{alarm.kind}", cause=alarm.cause, subject=alarm.subject, count=alarm.count)
+            standing = self._register.standing[key_of(alarm)]
+            self._telling.forget(alarm)
+            self._telling.tell(alarm, [sink for sink in to if standing.concerns(sink)])
         self._tell_again(to, now)
         self._metrics.alarmed(Counter(alarm.cause for alarm in self.active))
         self._telling.go()
         await self._keep()
 
     def _taken(self, sink: str, alarm: Alarm) -> None:
+        """A sink took this; where that was over by then, it has to hear that, too."""
         self._register = self._register.taken(sink, alarm)
+        standing = self._register.standing.get(key_of(alarm))
+        if standing and standing.told and alarm.cleared is None and standing.told.cleared and standing.lacks(sink):
+            self._telling.tell(standing.told, [sink])
 
     def _tell_again(self, to: Iterable[str], now: datetime) -> None:
         """What a sink has not taken, and what waits for it no longer: at the start, after a reload, and every hour."""
@@ -169,7 +188,8 @@ class Alarms:
     async def stop(self) -> None:
         """Tell nothing more."""
         await self._telling.stop()
-        await self._keep()
+        if self._remembers:
+            await self._keep()
 
     def _of_lanes(self, force: InForce, now: datetime) -> Iterator[Alarm]:
         rows = [lane.row for lane in force.lanes.values()]
@@ -183,7 +203,8 @@ class Alarms:
             self._stalls.popleft()
         yield from symptoms.blocked(self._stalls)
 
-    async def _of_the_store(self, force: InForce, now: datetime) -> list[Alarm]:
+    async def _of_the_store(self, force: InForce, now: datetime) -> tuple[list[Alarm], list[Alarm]]:
+        """What is wrong, and what stands and is not looked at any more."""
         failed = False
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -191,16 +212,16 @@ class Alarms:
                     await self._store.check()
                 except StoreFull:  # what is stored can be looked at all the same
                     failed = True
-                found = await self._stored(force, now)
+                found, unwatched = await self._stored(force, now)
         except (StoreError, TimeoutError):
             failed = True
-            found = [alarm for alarm in self.active if alarm.cause in _STORED]
+            found, unwatched = [alarm for alarm in self.active if _is_stored(alarm, force)], []
         self._store_failed = min(self._store_failed or now, now) if failed else None  # the clock may be set back
         if self._store_failed is not None and now - self._store_failed >= _STORE_AFTER:
             found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
-        return found
+        return found, unwatched
 
-    async def _stored(self, force: InForce, now: datetime) -> list[Alarm]:
+    async def _stored(self, force: InForce, now: datetime) -> tuple[list[Alarm], list[Alarm]]:
         """What the store knows. Raises `StoreError`."""
         store, rules, config = self._store, force.config.alarms, force.config
         backlog, room = await store.backlog(), await store.room()
@@ -216,15 +237,16 @@ class Alarms:
         ]
         if room is not None:
             found += symptoms.disk(room.free, max(rules.disk_free, config.reserve), self.active, now)
-        if rules.silent_after:
-            channels = await store.channels()
-            watched = []
-            for name, longest in rules.silent_after.items():
-                heard = await store.heard(name) if name in config.sources else _heard(name, channels)
-                heard = heard and self._since.of((Cause.SILENT, name), heard, now)
-                watched.append(Quiet(name, longest, heard))
-            found += symptoms.silent(watched, config.hours, self._began, now)
-        return found
+        listened = await self._listening.look(config, store, now)
+        found += symptoms.silent(listened, self.active, config.hours, now)
+        unwatched = symptoms.unwatched(
+            self.active,
+            sinks=force.lanes,
+            listened={one.subject for one in listened},
+            file=config.file.name,
+            backlog=backlog,
+        )
+        return found, list(unwatched)
 
     # --- what is kept ---
 
@@ -237,10 +259,12 @@ class Alarms:
         except (OSError, ValidationError) as error:
             self._log.warning("alarms.forgotten", reason=type(error).__name__)
             return
-        self._register = Register({key_of(one.alarm): one.remembered() for one in kept})
+        self._register = Register({key_of(one.alarm): one.remembered() for one in kept.standing})
+        self._listening.remember(kept.listening)
 
     async def _keep(self) -> None:
-        content = _KEPT.dump_json(tuple(self._register.standing.values()))
+        kept = _Kept(tuple(self._register.standing.values()), self._listening.to_keep(self.active))
+        content = _KEPT.dump_json(kept)
         if content == self._written:
             return
         try:
@@ -251,7 +275,6 @@ class Alarms:
             self._written = content
 
 
-def _heard(name: str, channels: Iterable[ChannelLine]) -> datetime | None:
-    """When a call came last on the channel of this name or id."""
-    key = name_key(name)
-    return max((line.last_at for line in channels if line.id == name or name_key(line.name or "") == key), default=None)
+def _is_stored(alarm: Alarm, force: InForce) -> bool:
+    """Whether only the store knows of it; also what waits for a sink that is gone."""
+    return alarm.cause in _STORED or (alarm.cause is Cause.DOWN and alarm.subject not in force.lanes)

@@ -152,7 +152,7 @@ class Explained(TypedDict):
 
 
 class Ready(TypedDict):
-    """Whether a call could be stored now, and why not."""
+    """Whether a call could be stored now, and what is wrong; a refused reload is no reason not to take calls."""
 
     ready: bool
     trouble: list[str]

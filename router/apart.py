@@ -18,21 +18,23 @@ class Apart:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        #: What runs: what it is told apart by.
-        self._running: object = None
+        self._busy = False
 
     @property
     def busy(self) -> bool:
-        """Whether the last one still runs, also where nobody waits for it any more."""
-        return self._running is not None
+        """Whether the last one has not told its outcome yet, also where nobody waits for it any more.
+
+        Not whether its thread is alive: that is over a moment after who waited for the outcome goes on.
+        """
+        return self._busy
 
     async def run(self, function: Callable[[], T]) -> T:
         """What the function gives or raises, SystemExit and all. Cancelling stops the waiting, and not the function."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_Outcome[T]] = loop.create_future()
-        mine = self._running = object()
 
         def tell(outcome: _Outcome[T]) -> None:
+            self._busy = False
             if not done.done():
                 done.set_result(outcome)
 
@@ -42,12 +44,11 @@ class Apart:
                 outcome.result = function()
             except BaseException as error:  # noqa: BLE001 - it is for who waits
                 outcome.error = error
-            if self._running is mine:  # from here on, though the thread takes another moment to end
-                self._running = None
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(tell, outcome)
 
         threading.Thread(target=work, name=self._name, daemon=True).start()
+        self._busy = True
         return (await done).value()
 
 

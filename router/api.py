@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 _API: Final = "/api/v1"
 
+#: Who asks whether the router is ready needs no token, so the reason is not told.
+_REFUSED: Final = (
+    "configuration: the last reload was refused, and the one before is in force; `aftercall status` says why"
+)
+
 
 class Api:
     """The handlers, over what the router can do."""
@@ -68,9 +73,10 @@ class Api:
         return Said(b"")
 
     async def readyz(self, _: Asked) -> Said:
-        """Say whether a call could be stored now, and why not."""
+        """Say whether a call could be stored now, and what is wrong: why not, or that what the files say is not in force."""
         trouble = await self._operations.trouble()
-        answer = {"ready": not trouble, "trouble": trouble, "holding": self._operations.holding}
+        refused = [] if self._operations.reload_state.reason is None else [_REFUSED]
+        answer = {"ready": not trouble, "trouble": trouble + refused, "holding": self._operations.holding}
         return Said(answer, 503 if trouble else 200)
 
     async def metrics(self, asked: Asked) -> Said:

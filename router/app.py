@@ -92,12 +92,13 @@ async def running(
     grace: float = GRACE,
     environ: Mapping[str, str] = os.environ,
     hold: bool = False,
+    threads: Threads | None = None,
 ) -> AsyncIterator[Router]:
     """A router, for as long as the context lasts; leaving it stops gracefully. With `hold` it sends nothing.
 
     Order: what was left behind goes on before anything comes in; at the end nothing comes in before what is in
-    flight is finished or released. `environ` fills `${…}` at reloads. Raises `ConfigError` and `StoreInUse` with what
-    to do.
+    flight is finished or released. `threads` are those of the loop, if they are its own. `environ` fills `${…}` at
+    reloads. Raises `ConfigError` and `StoreInUse` with what to do.
     """
     clock = clock or SystemClock()
     log = log or logger()
@@ -109,7 +110,16 @@ async def running(
         await store.make_ready(now=clock.now())
         _tell_what_was_made(log, config, store=fresh, tokens=unmade, hold=hold)
         timeline = Timeline()
-        ways = Ways(store=store, clock=clock, log=log, metrics=metrics, grace=grace, timeline=timeline, hold=hold)
+        ways = Ways(
+            store=store,
+            clock=clock,
+            log=log,
+            metrics=metrics,
+            grace=grace,
+            timeline=timeline,
+            hold=hold,
+            on_gone=lambda sink: None if threads is None else threads.release(sink),
+        )
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
         watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log, file=config.data / "clock.json")
@@ -135,7 +145,15 @@ async def running(
         )
         reload.observers.append(alarms.reloaded)
         operations = Operations(
-            ways, store=store, reload=reload, alarms=alarms, metrics=metrics, clock=clock, log=log, holding=hold
+            ways,
+            store=store,
+            reload=reload,
+            alarms=alarms,
+            metrics=metrics,
+            clock=clock,
+            log=log,
+            timeline=timeline,
+            holding=hold,
         )
         inbox = Inbox(ways, store=store, clock=clock, log=log, metrics=metrics)
 
@@ -185,7 +203,7 @@ async def serve(config: Config, *, hold: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what was just read need not be read again
-    async with running(config, hold=hold) as router:
+    async with running(config, hold=hold, threads=threads) as router:
         loop.add_signal_handler(signal.SIGHUP, router.reload.ask)
         await stop.wait()
         # A second signal means it.

@@ -10,6 +10,7 @@ import click
 from router.options import (
     ITEMS,
     asking,
+    lanes_of,
     limit_option,
     lines_of,
     of_calls,
@@ -19,7 +20,7 @@ from router.options import (
 
 if TYPE_CHECKING:
     from router.options import Reach
-    from router.remote import Answer
+    from router.remote import Answer, Remote
 
 
 @asking
@@ -85,7 +86,7 @@ def deliveries(
     if delivery_id:
         print_json(remote.get("deliveries", delivery_id, shape={"delivery": dict}))
         return
-    _show_deliveries(lines_of(remote, "deliveries", limit=limit, state=state, **where), as_json=as_json)
+    _show_deliveries(remote, lines_of(remote, "deliveries", limit=limit, state=state, **where), as_json=as_json)
 
 
 @asking
@@ -96,7 +97,7 @@ def dead(*, reach: Reach, as_json: bool, limit: int, ended: bool, where: dict[st
     """List the newest dead letters that nobody has ended, with the reason of each."""
     remote = reach.router()
     kind = {"state": "dead", "ended": str(ended).lower()}
-    _show_deliveries(lines_of(remote, "deliveries", limit=limit, **kind, **where), as_json=as_json)
+    _show_deliveries(remote, lines_of(remote, "deliveries", limit=limit, **kind, **where), as_json=as_json)
 
 
 @asking
@@ -127,13 +128,13 @@ def show_body(answer: Answer, *, full: bool) -> None:
         click.echo(body, nl=False)
 
 
-def _show_deliveries(answer: dict[str, Any], *, as_json: bool) -> None:
+def _show_deliveries(remote: Remote, answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
     from router.show import delivery_rows
 
-    click.echo(delivery_rows(answer["items"]))
+    click.echo(delivery_rows(answer["items"], lanes_of(remote, answer["items"])))
 
 
 #: Every command of this module.

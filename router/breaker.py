@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from router import retry
 from router.delivery import Delivered, LaneRow, LaneState, Outcome, Refused, Retry
+
+#: Why a lane is open, where nothing was delivered since.
+RESUMED: Final = "resumed by an operator; nothing was delivered since"
+REFUSED: Final = "it answers, and has refused what it was sent; nothing was delivered since it was down"
+UNTRIED: Final = "nothing was left to probe with; nothing was delivered since it was down"
 
 
 def after(row: LaneRow, outcome: Outcome, now: datetime, *, probe: bool) -> LaneRow | None:
     """The lane's new row; None where it stays as it is.
 
     Only a probe opens a lane that is down: what was begun before it went down proves nothing. What an attempt finds
-    out never undoes what an operator said: a lane that is paused or disabled stays so.
+    out never undoes what an operator said: a lane that is paused or disabled stays so. That it takes deliveries again
+    is proved by the first that it takes, and by nothing else.
     """
     match outcome:
         case Retry(reason, retry_after, whole_lane=True) if row.state is LaneState.OPEN:
@@ -21,8 +28,10 @@ def after(row: LaneRow, outcome: Outcome, now: datetime, *, probe: bool) -> Lane
             return probing(row, row.failures + 1, retry_after, reason, now)
         case Refused(reason, whole_lane=True) if row.state in (LaneState.OPEN, LaneState.PROBING):
             return moved(row, LaneState.DISABLED, now, reason=reason)
-        case Delivered() | Refused() if row.state is LaneState.PROBING and probe:
+        case Delivered() if row.unproven or (row.state is LaneState.PROBING and probe):
             return moved(row, LaneState.OPEN, now)
+        case Refused() if row.state is LaneState.PROBING and probe:
+            return moved(row, LaneState.OPEN, now, reason=REFUSED)
         case _:
             return None
 

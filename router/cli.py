@@ -26,6 +26,7 @@ from router.options import (
     json_option,
     known,
     known_source,
+    lanes_of,
     load_config,
     print_json,
     reaching,
@@ -235,7 +236,7 @@ def send(*, call: Any, reach: Reach, source: str | None, new: bool, wait: float,
         return
     from router.show import receipt_text
 
-    click.echo(receipt_text(receipt, deliveries))
+    click.echo(receipt_text(receipt, deliveries, lanes_of(router, deliveries)))
 
 
 def _renewed(body: bytes) -> bytes:

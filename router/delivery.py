@@ -132,5 +132,11 @@ class LaneRow:
     #: While probing: when the next probe is due, and how many have failed.
     next_at: datetime | None = None
     failures: int = 0
+    #: Why it is in this state; of an open lane: why it was opened, as long as no delivery has proved it right.
     reason: str | None = None
     since: datetime | None = None
+
+    @property
+    def unproven(self) -> bool:
+        """It was opened, and nothing was delivered since."""
+        return self.state is LaneState.OPEN and self.reason is not None

@@ -24,13 +24,32 @@ class AftercallError(Exception):
 class ConfigError(AftercallError, ValueError):
     """The configuration is wrong; the message says where and what to do.
 
-    `at` is the key of the sink that it is about, and those below that: ("sign", "key").
+    `at` is the key of the sink that it is about, and those below that: ("sign", "key"). `instead` says it without a
+    word of the configuration: see `Discreet`.
     """
 
-    def __init__(self, message: str | None = None, *, at: Sequence[str] = ()) -> None:
+    def __init__(self, message: str | None = None, *, at: Sequence[str] = (), instead: str | None = None) -> None:
         super().__init__(f"{'.'.join(at)}: {message}" if at else message)
         self.message = message or str(self)
         self.at = tuple(at)
+        self.instead = instead
+
+    def discreetly(self) -> str:
+        """Where it is, and what is wrong as far as that can be said without a word of the configuration."""
+        said = self.instead or "is wrong; why is not said, since it could show what `${…}` was filled with"
+        return f"{'.'.join(self.at)}: {said}" if self.at else said
+
+
+class Discreet(ValueError):
+    """What is wrong with a setting, in words that quote nothing of it.
+
+    What `${…}` fills in is a secret more often than not. So where it had a part in a value, the text of a validator's
+    error is shown only where it is this one. `instead` is what is said then, where the text itself quotes something.
+    """
+
+    def __init__(self, message: str, *, instead: str | None = None) -> None:
+        super().__init__(message)
+        self.instead = message if instead is None else instead
 
 
 class PluginError(AftercallError, ImportError):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 VARIABLE: Final = "AFTERCALL_FAILPOINT"
+
+#: Seconds before a commit in which other threads go on: a sender who was answered too early gets that answer.
+_LAST_WORDS: Final = 1.0
 
 _FORM: Final = re.compile(r"(\w+)(?::([1-9][0-9]{0,8}))?:kill")
 
@@ -62,6 +66,8 @@ class _Fuse:
 
     def burn(self) -> None:
         if next(self.times) == self.at:
+            if self.point is Failpoint.BEFORE_COMMIT:
+                time.sleep(_LAST_WORDS)
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -71,8 +71,8 @@ class FileTree:
             async with asyncio.timeout(_PATIENCE):
                 await self._run(_make_root, self.root)
         except NotADirectoryError:
-            message = f"{self.root} is a file, or lies below one; name a folder"
-            raise ConfigError(message) from None
+            message = "is a file, or lies below one; name a folder"
+            raise ConfigError(f"{self.root} {message}", instead=f"the root {message}") from None
         except TimeoutError:
             return f"no answer within {_PATIENCE:g} s"
         except OSError as error:

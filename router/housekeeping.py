@@ -49,7 +49,8 @@ class Housekeeping:
         """Remove what was kept long enough, at the start and every minute."""
         while True:
             try:
-                while await self.purge():
+                now = self._clock.now()
+                while await self.purge(now):
                     await pause(self._clock, _PURGE_PAUSE)
             except StoreError as error:
                 self._log.warning("housekeeping.store_failed", chore="purge", reason=str(error))
@@ -71,11 +72,14 @@ class Housekeeping:
         for sink in taken.sinks & lanes.keys():
             lanes[sink].wake()
 
-    async def purge(self) -> bool:
-        """Remove one portion of what was kept long enough; whether there was any. What comes next has its room then."""
+    async def purge(self, now: datetime | None = None) -> bool:
+        """Remove one portion of what was kept long enough at some time, or is now; whether there was any.
+
+        What comes next has its room then.
+        """
         await self.look()
         await self._store.make_ready(now=self._clock.now())
-        now, timeline = self._clock.now(), self._watch.timeline
+        now, timeline = now or self._clock.now(), self._watch.timeline
 
         def before(kept: timedelta | None) -> datetime | None:
             return None if kept is None else timeline.ago(kept, now)

@@ -36,7 +36,7 @@ class VconSigning(Setting):
         try:
             return _signer(self._key(folder), self._chain(folder))
         except ImportError as error:
-            raise ConfigError(pem.NOT_INSTALLED, at=("sign",)) from error
+            raise ConfigError(pem.NOT_INSTALLED, at=("sign",), instead=pem.NOT_INSTALLED) from error
 
     def files(self) -> tuple[Path, ...]:
         """Those that are named, of the two. See `SinkConfig.files`."""
@@ -54,13 +54,13 @@ class VconSigning(Setting):
         try:
             return pem.private_key(self.key.get_secret_value(), folder)
         except ConfigError as error:
-            raise ConfigError(error.message, at=("sign", "key")) from error
+            raise ConfigError(error.message, at=("sign", "key"), instead=error.instead) from error
 
     def _chain(self, folder: Path) -> list[Any]:
         try:
             return pem.certificates(self.certificates, folder)
         except ConfigError as error:
-            raise ConfigError(error.message, at=("sign", "certificates")) from error
+            raise ConfigError(error.message, at=("sign", "certificates"), instead=error.instead) from error
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,10 +102,10 @@ def _signer(key: Any, chain: list[Any]) -> Signer:
             algorithm, sign = "ES256", _es256(key)
         case _:
             message = f"neither an RSA key of {_SHORTEST_RSA} bits at least nor one of the curve P-256"
-            raise ConfigError(message, at=("sign", "key"))
+            raise ConfigError(message, at=("sign", "key"), instead=message)
     if chain[0].public_key() != key.public_key():
         message = "the first certificate is not that of the key; put the key's own first, then those above it"
-        raise ConfigError(message, at=("sign", "certificates"))
+        raise ConfigError(message, at=("sign", "certificates"), instead=message)
     expires = min(one.not_valid_after_utc for one in chain)
     return Signer(algorithm, tuple(one.public_bytes(Encoding.DER) for one in chain), expires, sign)
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, assert_never
 
 import re2  # type: ignore[import-untyped]  # google-re2 ships no types
 
+from router.errors import Discreet
 from router.text import JOINED_PARTS, Fold, FoldedText, collapsed, is_glue, is_mark, wildcards
 
 
@@ -79,7 +80,7 @@ def keyword(
     """
     own, exceptions = _given(source, fold), tuple(exceptions)
     if exceptions and match in {Match.SUBSTRING, Match.REGEX}:
-        raise ValueError(
+        raise Discreet(
             f"`except` is about whole words and has no meaning with match: {match}; use word, prefix or glob"
         )
     refused = tuple(_Glob.of(exception, _given(exception, fold)) for exception in exceptions)
@@ -102,8 +103,9 @@ def _given(source: str, fold: Fold) -> FoldedText:
     own = FoldedText(source, fold)
     if not own.folded.strip():
         what = "has nothing that can be seen" if source.strip() else "is empty"
-        raise ValueError(
-            f"the keyword {source!r} {what}, so it would match everything or nothing; write a word or take it out"
+        raise Discreet(
+            f"the keyword {source!r} {what}, so it would match everything or nothing; write a word or take it out",
+            instead=f"{what}, so it would match everything or nothing; write a word or take it out",
         )
     return own
 
@@ -127,8 +129,9 @@ class _Words:
     def of(cls, source: str, own: FoldedText, refused: tuple[_Glob, ...], *, may_go_on: bool) -> _Words:
         tokens = tuple(own.tokens)
         if not tokens:
-            raise ValueError(
-                f"the keyword {source!r} only separates words; write match: substring to look for it as it stands"
+            raise Discreet(
+                f"the keyword {source!r} only separates words; write match: substring to look for it as it stands",
+                instead="only separates words; write match: substring to look for it as it stands",
             )
         may_go_on = may_go_on and tokens[-1][0].isalnum()
         groups = list(_groups(len(tokens), own.chains))
@@ -235,13 +238,15 @@ class _Glob:
     def of(cls, source: str, own: FoldedText, refused: tuple[_Glob, ...] = ()) -> _Glob:
         words = own.folded.split()
         if len(words) > 1:
-            raise ValueError(
-                f"the glob {source!r} is looked for inside of one word and has white space; write one glob a word"
+            raise Discreet(
+                f"the glob {source!r} is looked for inside of one word and has white space; write one glob a word",
+                instead="is a glob, which is looked for inside of one word, and has white space; write one glob a word",
             )
         pattern = "".join(char for char in words[0] if char in "*?" or not is_glue(char))
         if not pattern:
-            raise ValueError(
-                f"the glob {source!r} has neither letters nor * or ?; write match: substring to look for it"
+            raise Discreet(
+                f"the glob {source!r} has neither letters nor * or ?; write match: substring to look for it",
+                instead="is a glob that has neither letters nor * or ?; write match: substring to look for it",
             )
         literal = max(re.split(r"[*?]", pattern), key=len)
         return cls(pattern, wildcards(pattern).match, literal, refused)
@@ -281,7 +286,7 @@ class _Regex:
         try:
             written = _compiled(_spelled(source, Fold.EXACT), fold)
         except re2.error as error:
-            raise ValueError(_complaint(source, error.args[0].decode(errors="replace"))) from error
+            raise _no_regex(source, error.args[0].decode(errors="replace")) from error
         if fold is Fold.EXACT:
             return cls(written, None)
         try:
@@ -308,13 +313,16 @@ def _compiled(pattern: str, fold: Fold) -> Any:
     return re2.compile(pattern, options)
 
 
-def _complaint(source: str, error: str) -> str:
-    message = f"the regex {source!r} is none that RE2 knows: {error}"
+def _no_regex(source: str, error: str) -> Discreet:
+    advice = "its syntax is described at https://github.com/google/re2/wiki/Syntax"
     if re.search(r"operator: \(\?<?[=!]", error):
-        return f"{message}; RE2 has no look-around: write two keywords, one of them under none"
+        advice = "RE2 has no look-around: write two keywords, one of them under none"
     if re.search(r"escape sequence: \\[1-9]", error):
-        return f"{message}; RE2 has no backreferences: write out what may repeat"
-    return f"{message}; its syntax is described at https://github.com/google/re2/wiki/Syntax"
+        advice = "RE2 has no backreferences: write out what may repeat"
+    return Discreet(
+        f"the regex {source!r} is none that RE2 knows: {error}; {advice}",
+        instead=f"is no regex that RE2 knows; {advice}",
+    )
 
 
 #: Where a regex has letters beyond ASCII: by themselves, and in a set of characters.

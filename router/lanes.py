@@ -232,7 +232,8 @@ class Lane:
 
     async def resume(self) -> None:
         """Go on, also after the far side said that it is gone. Raises `StoreError`."""
-        await self._move(LaneState.OPEN)
+        if self.row.state is not LaneState.OPEN:
+            await self._move(LaneState.OPEN, breaker.RESUMED)
 
     async def run(self) -> None:
         """Until `stop`: then it ends by itself, and what it is claiming just then is released."""
@@ -353,14 +354,15 @@ class Lane:
     async def _attempt(self, claim: Claim, way: OpenSink, *, probe: bool) -> None:
         try:
             began = self._clock.now()
-            if (rule := self._forbidding(claim.delivery)) is not None:
+            rule = self._forbidding(claim.delivery)
+            if rule is not None:
                 outcome: Outcome = Refused(f"the never rule {rule!r} keeps this call from here")
             else:
                 with on_behalf_of(self.name, way.kind):
                     outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
             settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
-            # What was found out through a sink that is replaced says nothing about the new one.
-            if settled is not None and way.sink is self._way.sink:
+            # What a rule decided, or was found out through a sink that is replaced, says nothing about the far side.
+            if settled is not None and rule is None and way.sink is self._way.sink:
                 await self._follow(outcome, settled.now, probe=probe)
             if settled is None or isinstance(settled.decision, Again):
                 self.wake()  # there is a new time at which something is due
@@ -398,7 +400,7 @@ class Lane:
         """What was owed is ended or given up: whether the far side is back, the next delivery finds out."""
         async with self._changing:
             if self.row.state is LaneState.PROBING:
-                await self._set(breaker.moved(self.row, LaneState.OPEN, self._clock.now()))
+                await self._set(breaker.moved(self.row, LaneState.OPEN, self._clock.now(), reason=breaker.UNTRIED))
 
     async def _move(self, state: LaneState, reason: str | None = None) -> None:
         async with self._changing:

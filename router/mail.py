@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field
 from yarl import URL
 
-from router.errors import Rejected
+from router.errors import Discreet, Rejected
 from router.html import html_page
 from router.markup import Document, plain_text
 from router.scalars import OneOrSeveral
@@ -57,7 +57,7 @@ def mailbox(text: str) -> str:
     )
     if not usable:
         shown = cut(one_line(text), _LONGEST_NAME)
-        raise ValueError(f"{shown!r} is no mailbox; {_instead(text)}")
+        raise Discreet(f"{shown!r} is no mailbox; {_instead(text)}", instead=f"is no mailbox; {_instead(text)}")
     if "," in name:
         name = f'"{name}"'
     return f"{name} <{local}@{domain}>" if name else f"{local}@{domain}"

@@ -22,6 +22,7 @@ from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote
 
+from router.errors import Discreet
 from router.text import collapsed, one_line, readable
 
 
@@ -217,7 +218,7 @@ def _link(written: str) -> str | None:
     if not _LEADS_SOMEWHERE.match(written):
         shown = written.partition(_OPEN)[0]
         message = f"the link {shown!r} has to begin with https:// or http:// and a host written out, mailto: or tel:"
-        raise ValueError(message)
+        raise Discreet(message, instead=message.replace(f" {shown!r}", ""))
     scheme, _, rest = written.partition(":")
     safe = "" if rest.startswith("//") else "+@"
     url = re.sub(_VALUE, lambda value: quote(one_line(value[0][1:-1].replace(_BREAK, " ")), safe=safe), rest)

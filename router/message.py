@@ -19,7 +19,7 @@ from pydantic import AfterValidator
 
 from router.alarm import Alarm
 from router.delivery import Delivery
-from router.errors import Rejected
+from router.errors import Discreet, Rejected
 from router.event import Event, other_party, plain
 from router.excerpt import outgoing
 from router.fitting import MARK
@@ -28,6 +28,7 @@ from router.notice import Notice, alarm_notice
 from router.people import Wording
 from router.sample import bare_event, hostile_event, sample_event
 from router.sink import Part, PeopleSinkConfig, Revisions, SinkContext, Template
+from router.templates import NOT_FILLED
 from router.text import cut, one_line
 
 #: Characters of a call that templates are given, of its transcript last; and of one text.
@@ -124,8 +125,9 @@ def _look_at_names(template: Template, source: str) -> None:
     known = _values(sample_event(), (), Wording("de", "UTC"), sample_event().received_at, updated=False)
     for name in sorted({name.partition(".")[0] for name in template.names} - known.keys() - _FUNCTIONS):
         where = lines_of(rf"\b{re.escape(name)}\b", source)
-        message = f"template: {where}there is no {name}; there is {', '.join(known)}"
-        raise ValueError(message)
+        known_names = f"; there is {', '.join(known)}"
+        message = f"template: {where}there is no {name}{known_names}"
+        raise Discreet(message, instead=f"template: {where}there is no such name{known_names}")
 
 
 def check_line(source: str) -> None:
@@ -142,7 +144,7 @@ def check_line(source: str) -> None:
         try:
             template.render(**values)
         except Rejected as error:
-            raise ValueError(str(error)) from None
+            raise Discreet(str(error), instead=getattr(error, "instead", NOT_FILLED)) from None
 
 
 def _checked(source: str) -> str:
@@ -151,7 +153,7 @@ def _checked(source: str) -> str:
 
     if "{{" not in source and "{%" not in source:
         message = "template: nothing of a call is in it; write {{ title }} into it, or name a file as ${file:sales.md}"
-        raise ValueError(message)
+        raise Discreet(message)
     template = Renderer(ZoneInfo("UTC")).compile_message(source)
     _look_at_names(template, source)
     for values in _samples():
@@ -160,10 +162,14 @@ def _checked(source: str) -> str:
         except Rejected as error:
             link = re.match(r"template: the link '([^']+)'", str(error))
             where = lines_of(re.escape(f"]({link[1]}"), source) if link else ""
-            raise ValueError(str(error).replace("template: ", f"template: {where}", 1)) from None
+            message = str(error).replace("template: ", f"template: {where}", 1)
+            instead = f"template: {where}the link has to begin with https:// or http:// and a host written out, mailto: or tel:"
+            if not link:
+                instead = getattr(error, "instead", NOT_FILLED).replace("template: ", f"template: {where}", 1)
+            raise Discreet(message, instead=instead) from None
         if not document:
             message = "template: says nothing about a call of which only the time is known; write {{ title }} into it"
-            raise ValueError(message)
+            raise Discreet(message)
     return source
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 ORPHANED: Final = "orphaned"
 #: The statuses of requests that keep nothing: see `server`.
 _REFUSALS: Final = (400, 404, 408, 413, 429, 503)
+#: The statuses of requests to the admin listener from somebody who may not ask: see `admin`.
+_ADMIN_REFUSALS: Final = (401, 403, 429)
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 
@@ -40,11 +43,14 @@ _LAG: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What the store says of itself at one time. `lanes` has the state of each, `backlog` counts by sink and state."""
+    """What the store says of itself at one time.
+
+    `lanes` has the state of each, `backlog` counts by sink and state, `oldest` is for how long each sink's waits.
+    """
 
     summary: Summary
     backlog: Mapping[str, Mapping[str, int]]
-    oldest: Mapping[str, datetime]
+    oldest: Mapping[str, timedelta]
     lanes: Mapping[str, str]
     room: Room | None
 
@@ -68,6 +74,10 @@ class Metrics:
         )
         self._refused = Counter(
             "aftercall_requests_refused", "Requests to the ingest listener that kept nothing, by status.", ["status"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._admin_refused = Counter(
+            "aftercall_admin_refused", "Requests to the admin listener that were refused, by status.", ["status"],
             registry=self.registry,
         )  # fmt: skip
         self._accept_seconds = Histogram(
@@ -125,6 +135,9 @@ class Metrics:
             "aftercall_alarms", "What is wrong with the router itself, by cause.", ["cause"], registry=self.registry
         )
         self.alarmed({})
+        self._looks_failed = Counter(
+            "aftercall_alarms_failed", "Times that nobody could look for alarms, for a bug.", registry=self.registry
+        )
         build = Gauge(
             "aftercall_build_info", "1; the labels say what runs.", ["version", "python"], registry=self.registry
         )
@@ -149,6 +162,8 @@ class Metrics:
         self._reloaded.set(at.timestamp())
         for status in _REFUSALS:
             self._refused.labels(str(status))
+        for status in _ADMIN_REFUSALS:
+            self._admin_refused.labels(str(status))
         for source in sources:
             for result in ("event", "duplicate", "quarantined"):
                 self._received.labels(source, result)
@@ -157,6 +172,11 @@ class Metrics:
             self._blocked.labels(sink)
             for outcome in ("delivered", "retry", "refused"):
                 self._attempts.labels(sink, outcome)
+
+    def gone(self, sink: str) -> None:
+        """A sink is configured no longer, and nothing of it goes on: its series end."""
+        for counted in (self._attempts, self._attempt_seconds, self._delivered_seconds, self._blocked):
+            counted.remove_by_labels({"sink": sink})
 
     def reload_refused(self) -> None:
         """The last reload was refused."""
@@ -174,6 +194,10 @@ class Metrics:
     def refused(self, status: int) -> None:
         """A request was answered with this status, and nothing was kept."""
         self._refused.labels(str(status)).inc()
+
+    def admin_refused(self, status: int) -> None:
+        """Somebody who may not ask the admin listener was answered with this status."""
+        self._admin_refused.labels(str(status)).inc()
 
     def attempted(self, sink: str, outcome: str, seconds: float, age: float | None) -> None:
         """An attempt ended; `age` is the time since acceptance where it was delivered."""
@@ -195,8 +219,12 @@ class Metrics:
         for cause in Cause:
             self._alarms.labels(cause.value).set(active.get(cause, 0))
 
+    def alarms_failed(self) -> None:
+        """A look for alarms failed."""
+        self._looks_failed.inc()
+
     def show(
-        self, *, stored: Stored | None, effort: Effort, ready: bool, holding: bool, now: datetime, accept: str
+        self, *, stored: Stored | None, effort: Effort, ready: bool, holding: bool, accept: str
     ) -> tuple[bytes, str]:
         """Everything as text for a scrape, and its content type. `stored` None: the store cannot be asked."""
         self._ready.set(ready)
@@ -208,11 +236,11 @@ class Metrics:
         ):  # fmt: skip
             gauge.clear()
         if stored is not None:
-            self._set(stored, now)
+            self._set(stored)
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
-    def _set(self, stored: Stored, now: datetime) -> None:
+    def _set(self, stored: Stored) -> None:
         for name in ("received", "events", "duplicates", "quarantined", "purged", "routed", "unmatched", "unrouted"):
             self._sums.labels(name).set(getattr(stored.summary, name))
         for state, count in stored.summary.deliveries.items():
@@ -221,8 +249,7 @@ class Metrics:
             states = stored.backlog.get(sink, {})
             self._backlog.labels(sink).set(states.get("pending", 0) + states.get("claimed", 0))
             self._dead.labels(sink).set(unended(states))
-            accepted_at = stored.oldest.get(sink, now)
-            self._oldest.labels(sink).set(max((now - accepted_at).total_seconds(), 0))
+            self._oldest.labels(sink).set(stored.oldest.get(sink, timedelta(0)).total_seconds())
         for sink, state in stored.lanes.items():
             for known in (*LaneState, ORPHANED):
                 self._lane.labels(sink, known).set(known == state)

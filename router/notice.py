@@ -51,7 +51,8 @@ def alarm_notice(alarm: Alarm, wording: Wording) -> Notice:
         title = f"{head['raised']}: {words.wrong}".format(subject=subject, count=alarm.count)
         lines = [head["since"].format(since), words.advice.format(subject=subject)]
     else:
-        title = f"{head['cleared']}: {words.well}".format(subject=subject)
+        said = _ENDED[wording.language][alarm.cause] if alarm.unwatched else words.well
+        title = f"{head[alarm.kind]}: {said}".format(subject=subject, count=alarm.count)
         lines = [head["span"].format(since, wording.date(alarm.cleared))]
     return Notice(
         title,
@@ -65,11 +66,11 @@ def alarm_notice(alarm: Alarm, wording: Wording) -> Notice:
 
 _HEADS: Final = {
     "de": {
-        "raised": "Alarm", "cleared": "Entwarnung", "since": "Seit {}.", "span": "Von {} bis {}.",
+        "raised": "Alarm", "cleared": "Entwarnung", "ended": "Alarm beendet", "since": "Seit {}.", "span": "Von {} bis {}.",
         "who": "aftercall über sich selbst",
     },
     "en": {
-        "raised": "Alarm", "cleared": "All clear", "since": "Since {}.", "span": "From {} until {}.",
+        "raised": "Alarm", "cleared": "All clear", "ended": "Alarm ended", "since": "Since {}.", "span": "From {} until {}.",
         "who": "aftercall about itself",
     },
 }  # fmt: skip
@@ -114,7 +115,7 @@ _WORDS: Final = {
         ),
         Cause.DEAD: _Words(
             "Unzustellbar an {subject}: {count}",
-            "Nichts Unzustellbares mehr an {subject}",
+            "Nichts Unzustellbares an {subject} ist mehr offen (wiederholt, beendet oder gelöscht)",
             "Welche und warum: aftercall dead; noch einmal: aftercall replay.",
         ),
         Cause.OLDEST: _Words(
@@ -124,7 +125,7 @@ _WORDS: Final = {
         ),
         Cause.QUARANTINE: _Words(
             "In Quarantäne: {count}",
-            "Die Quarantäne ist leer",
+            "In Quarantäne ist nichts mehr offen (gelesen, beendet oder gelöscht)",
             "Das konnte niemand lesen. Was und warum: aftercall quarantine.",
         ),
         Cause.SILENT: _Words(
@@ -172,7 +173,7 @@ _WORDS: Final = {
         ),
         Cause.DEAD: _Words(
             "Dead letters of {subject}: {count}",
-            "No dead letters of {subject} any more",
+            "No dead letter of {subject} is open any more (replayed, ended or purged)",
             "Which and why: aftercall dead; once more: aftercall replay.",
         ),
         Cause.OLDEST: _Words(
@@ -182,7 +183,7 @@ _WORDS: Final = {
         ),
         Cause.QUARANTINE: _Words(
             "In quarantine: {count}",
-            "The quarantine is empty",
+            "Nothing in quarantine is open any more (read, ended or purged)",
             "Nobody could read it. What and why: aftercall quarantine.",
         ),
         Cause.SILENT: _Words(
@@ -192,6 +193,20 @@ _WORDS: Final = {
         ),
     },
 }
+
+#: Where what it is about is not looked at any more: nobody says that it is well.
+_ENDED: Final = {
+    "de": dict.fromkeys(Cause, "{subject} wird nicht mehr beobachtet") | {
+        Cause.DOWN: "{subject} ist nicht mehr eingerichtet; was dafür noch wartet, ist verwaist: {count}",
+        Cause.RELOAD: "{subject} wird nicht mehr gelesen",
+        Cause.SILENT: "Ob Anrufe von {subject} kommen, wird nicht mehr beobachtet",
+    },
+    "en": dict.fromkeys(Cause, "{subject} is not watched any more") | {
+        Cause.DOWN: "{subject} is not set up any more; what still waits for it is orphaned: {count}",
+        Cause.RELOAD: "{subject} is not read any more",
+        Cause.SILENT: "Whether calls come from {subject} is not watched any more",
+    },
+}  # fmt: skip
 
 #: Where it is known who.
 _BLOCKED_BY: Final = {

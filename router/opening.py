@@ -87,11 +87,11 @@ class HeldSink:
         except TimeoutError:
             await self.close()
             message = f"did not open within {OPEN_DEADLINE:g} seconds; look at what its kind does when it opens"
-            raise ConfigError(message) from None
+            raise ConfigError(message, instead=message) from None
         except _Bug as bug:
             self._log.error("sink.failed", exc_info=bug.cause)
             message = f"cannot be opened: a bug in its kind ({type(bug.cause).__name__}); the traceback is in the log"
-            raise ConfigError(message) from None
+            raise ConfigError(message, instead=message) from None
         except asyncio.CancelledError:
             await self.close()
             raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router import formats
 from router.config.suggest import did_you_mean
-from router.delivery import ENDED
+from router.delivery import ENDED, LaneState
 from router.errors import StoreError, Unknown, Unreadable
 from router.event import Event, plain
 from router.facts import Facts
@@ -18,6 +18,7 @@ from router.formats import body as bodies
 from router.ids import new_id
 from router.metrics import ORPHANED, Stored
 from router.store.base import Wanted
+from router.timeline import Since, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
@@ -73,6 +74,7 @@ class Operations:
         alarms: Alarms,
         clock: Clock,
         log: FilteringBoundLogger,
+        timeline: Timeline | None = None,
         holding: bool = False,
     ) -> None:
         self.store = store
@@ -80,7 +82,8 @@ class Operations:
         self.holding = holding
         self._ways = ways
         self._reload = reload
-        self._metrics = metrics
+        self.figures = metrics
+        self._since = Since(timeline or Timeline())
         self._alarms = alarms
         self.clock = clock
         self.log = log
@@ -119,12 +122,11 @@ class Operations:
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Everything for a scrape, and its content type."""
-        return self._metrics.show(
+        return self.figures.show(
             stored=await self._stored(),
             effort=self.store.effort,
             ready=not await self.trouble(),
             holding=self.holding,
-            now=self.clock.now(),
             accept=accept,
         )
 
@@ -138,12 +140,17 @@ class Operations:
             return Stored(
                 summary=await self.store.summary(),
                 backlog=await self.store.backlog(),
-                oldest=await self.store.oldest(),
+                oldest={sink: self._waited(sink, at) for sink, at in (await self.store.oldest()).items()},
                 lanes={line.sink: line.state for line in await self.lanes()},
                 room=room,
             )
         except StoreError:
             return None
+
+    def _waited(self, sink: str, accepted_at: datetime) -> timedelta:
+        """How long it waits, however the clock was set meanwhile."""
+        now = self.clock.now()
+        return now - self._since.of(sink, accepted_at, now)
 
     async def event(self, event_id: str) -> tuple[StoredEvent, tuple[DeliveryLine, ...]]:
         """One event with its deliveries. Raises `Unknown`."""
@@ -196,11 +203,12 @@ class Operations:
         """Every configured sink, and every other one that something is still owed to."""
         backlog = await self.store.backlog()
         owed = {sink for sink, states in backlog.items() if states.get("pending", 0) or states.get("claimed", 0)}
-        return [
-            self._line(sink, backlog.get(sink, {})) for sink in [*self.by_sink, *sorted(owed - self.by_sink.keys())]
-        ]
+        orphans = sorted(owed - self.by_sink.keys())
+        former = await self.store.lanes() if orphans else {}
+        return [self._line(sink, backlog.get(sink, {}), former.get(sink)) for sink in [*self.by_sink, *orphans]]
 
-    def _line(self, sink: str, states: Mapping[str, int]) -> LaneLine:
+    def _line(self, sink: str, states: Mapping[str, int], former: LaneRow | None = None) -> LaneLine:
+        """`former`: how the lane of a sink stood when that was still configured."""
         lane = self.by_sink.get(sink)
         row = lane.row if lane else None
         return LaneLine(
@@ -213,7 +221,7 @@ class Operations:
             ended=states.get(ENDED, 0),
             since=row.since if row else None,
             next_at=row.next_at if row else None,
-            reason=self._reason(row) if row else _ORPHANED,
+            reason=self._reason(row) if row else _orphaned(former),
         )
 
     @property
@@ -253,6 +261,13 @@ class Operations:
             message = f"there is no sink {sink!r}; configured are: {', '.join(self.by_sink)}"
             raise Unknown(message)
         return self.by_sink[sink]
+
+
+def _orphaned(former: LaneRow | None) -> str:
+    """Why nothing goes out; also what would still keep it when the sink is back."""
+    if former is None or former.state not in (LaneState.PAUSED, LaneState.DISABLED):
+        return _ORPHANED
+    return f"{former.state}, and will be when it is back; {_ORPHANED}"
 
 
 async def _some(page: Awaitable[Page[Any]]) -> bool:

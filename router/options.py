@@ -65,19 +65,23 @@ class Reach:
     token: str | None
     name: str | None
 
-    def router(self) -> Remote:
-        """The one at `url`, or the one that runs with the configuration. Raises `AftercallError`."""
+    def router(self, *, warned: bool = True) -> Remote:
+        """The one at `url`, or the one that runs with the configuration. Raises `AftercallError`.
+
+        `warned` False: of mistakes elsewhere in the configuration the router itself will speak.
+        """
         from router.remote import Remote, local_url
 
         if self.url is None:
             try:
-                admin = known(self.file, "admin").admin
+                admin = known(self.file, "admin", warned=warned).admin
             except ConfigError as error:
                 message = (
                     f"{error}\n`--url URL` asks a running router without this file, with `--token` where it wants one"
                 )
                 raise ConfigError(message) from None
-            return Remote(local_url(admin.listen), self._token(admin))
+            hint = ": until then, `--url http://…` asks where it was"
+            return Remote(local_url(admin.listen), self._token(admin), hint=hint)
         if self.name is not None and self.token is None:
             message = "--as takes a token out of the configuration, which says nothing of --url: give --token"
             raise AftercallError(message)
@@ -196,6 +200,14 @@ def lines_of(remote: Remote, *path: str, limit: int, **query: str | None) -> dic
             return {"items": items, "next": after}
 
 
+def lanes_of(remote: Remote, deliveries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The lanes, where one of these deliveries may be waiting for its own."""
+    if not any(line["state"] == "pending" for line in deliveries):
+        return []
+    lanes: list[dict[str, Any]] = remote.get("lanes", shape=ITEMS)["items"]
+    return lanes
+
+
 def load_config(file: Path) -> Config:
     """The configuration in this file. Raises `ConfigError`."""
     from router.config import load
@@ -203,7 +215,7 @@ def load_config(file: Path) -> Config:
     return load(file)
 
 
-def known(file: Path, *keys: str) -> Known:
+def known(file: Path, *keys: str, warned: bool = True) -> Known:
     """The configuration, for a command that needs no more of it than these keys: a mistake elsewhere is a warning.
 
     Raises `ConfigError`, with all mistakes, where it is one of these that cannot be read.
@@ -219,6 +231,8 @@ def known(file: Path, *keys: str) -> Known:
                 getattr(found, key)
         except ConfigError:
             raise error from None
+        if not warned:
+            return found
         first, *more = str(error).splitlines()
         click.echo(f"{first} (a warning)", err=True)
         if more:

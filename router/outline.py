@@ -1,4 +1,4 @@
-"""The outline of a body: its keys, kinds and lengths, and nothing that anybody said. For reporting what was not read."""
+"""The outline of a body: its technical keys, kinds and lengths, and nothing that anybody said. For reporting what was not read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,35 @@ from router.errors import Unreadable
 from router.formats import body as bodies
 from router.unpacking import GZIP
 
-#: Keys of the formats that do not look like `_KEY`.
-_OUR_KEYS: Final = frozenset({
-    "$ref", "@type", "call_id", "message_id", "campaign_id", "content_hash", "created_at", "updated_at",
-    "interaction_id", "interaction_type", "lawful_basis", "must_support", "must_understand", "party_history",
-    "session_id", "sipgate_webhook", "smart_answers", "small_talk", "start_time", "end_time", "speaker_label",
-    "speaker_name", "target_dialog", "transfer_target", "action_items", "aftercall_event", "transfer-target",
-    "target-dialog", "wtf_transcription", "punctuated_word", "encrypted_key", "call_started_on", "x5c", "x5u",
-})  # fmt: skip
-#: What a programmer's key looks like; one that looks otherwise may be somebody's name or number.
-_KEY: Final = re.compile(r"[a-z][A-Za-z]{0,30}")
+#: What keys are made of in the formats that are read, and in those that others send: a key of other words may be
+#: somebody's name.
+_VOCABULARY: Final = """
+    account action additional address agent all alg alternatives amended an analysis and answer answers any app appended
+    application area array assistant at attachment attachments audio basis bcc begin body bot bridge by call callback
+    called callee caller calling calls campaign category cc channel channels chunks ciphertext city civicaddress client
+    code company confidence connected consultation contact content conversation count country created criteria critical
+    custom customer cty data date department description device dialog direction display disposition domain duration
+    email enc encoded encoding encrypted encryption end ended ending error event events extension extensions external
+    file filename files finished first flags for format from full gmlpos group handled hash header headline headlines
+    history id ids identifier if in inbound info initial input insights intent interaction internal is item items iv jumps
+    key keys kind label lang language languages last lawful length level line link list location locale mailto media
+    mediatype members message messages meta metadata method mimetype missed model models must name names not note notes
+    num number numbers object of on organization origin original originator outbound outcome output owner paragraphs
+    part participant participants parties party payload phone priority product properties protected provider
+    punctuated question questions queue rating reason received recipients recording recordings redacted ref reference
+    remote request required result results role room scenarios schema scope score segment segments sender sentences
+    sentiment sequence service session sha sign signature signatures signed sip sipgate size skill small smart source
+    speaker speakers start started starting state status stir stop subject summaries summary system tag tags talk target
+    task tasks team tel tenant text ticket time timestamp timezone title to token tokens topic topics total transaction
+    transcript transcription transcriptions transcripts transfer transferee transferor trunk type understand unprotected
+    updated uri url user users utc uuid value values vcon vendor version video voice voicemail webhook with word words wtf
+    zone
+"""
+_WORDS: Final = frozenset(_VOCABULARY.split())
+_OTHER_KEYS: Final = frozenset({"$ref", "@type", "x5c", "x5u", "k", "aftercall_event"})
+#: What a programmer's key looks like, and a word in it.
+_KEY: Final = re.compile(r"[A-Za-z]+([_\-][A-Za-z]+)*")
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _MEDIA_TYPE: Final = re.compile(r"[a-z]{1,12}/[a-z][a-z0-9.+\-]{0,60}")
 #: Digits in a row that may be a number of somebody.
 _TELLING: Final = re.compile(r"\d{5}")
@@ -96,7 +115,8 @@ class _Outlining:
 
 
 def _key(key: str, at: int) -> str:
-    return key if key in _OUR_KEYS or _KEY.fullmatch(key) else f"<key {at + 1}, {len(key)} characters>"
+    ours = _KEY.fullmatch(key) and _WORDS.issuperset(word.lower() for word in _WORD.findall(key))
+    return key if ours or key in _OTHER_KEYS else f"<key {at + 1}, {len(key)} characters>"
 
 
 def _kind(text: str) -> str:

@@ -40,7 +40,8 @@ def trust_ca_file(context: ssl.SSLContext, ca_file: Path) -> None:
         missing = getattr(error, "strerror", None) or "no file can have this name"
         cause = "there are none in PEM" if isinstance(error, ssl.SSLError) else missing
         message = f"no certificates can be read from {str(ca_file)!r}: {cause}; write the path of a PEM file"
-        raise ConfigError(message, at=("ca_file",)) from error
+        instead = f"is no file that certificates can be read from: {cause}; write the path of a PEM file"
+        raise ConfigError(message, at=("ca_file",), instead=instead) from error
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
@@ -73,13 +74,14 @@ def certificates(value: str, folder: Path) -> list[Certificate]:
     try:
         data = _content(value, folder)
     except OSError as error:
-        message = f"cannot read {_shown(value, folder)}: {error.strerror}; mend the path or its permissions"
-        raise ConfigError(message) from None
+        said = f"{error.strerror}; mend the path or its permissions"
+        message = f"cannot read {_shown(value, folder)}: {said}"
+        raise ConfigError(message, instead=f"names no file that can be read: {said}") from None
     try:
         return load_pem_x509_certificates(data)
     except ValueError:
         message = f"there is no certificate in PEM in {_shown(value, folder)}{_instead(data)}"
-        raise ConfigError(message) from None
+        raise ConfigError(message, instead=f"has no certificate in PEM{_instead(data)}") from None
 
 
 def private_key(value: str, folder: Path) -> PrivateKeyTypes:
@@ -95,7 +97,7 @@ def private_key(value: str, folder: Path) -> PrivateKeyTypes:
         message = "the key is encrypted; write one without a password, as `openssl pkey -in KEY -out PLAIN` makes it"
     except (ValueError, UnsupportedAlgorithm):
         message = "there is no private key in PEM; write its file, or its content as ${file:key.pem}"
-    raise ConfigError(message)
+    raise ConfigError(message, instead=message)
 
 
 def file(value: str) -> Path | None:

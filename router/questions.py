@@ -6,9 +6,9 @@ A name that is not here is refused: a misspelled filter would mean everything.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from router.delivery import DeliveryState
 from router.event import Direction
@@ -38,6 +38,12 @@ def _written(given: object) -> object:
 #: Filters whose values may be a person's: the log says that they were set, and not to what.
 _OF_A_CALL: Final = frozenset({"channel", "reason"})
 
+#: Characters of a text: what is longer is no name, and no reason that anybody reads.
+_LONGEST: Final = 1000
+Text = Annotated[str, Field(max_length=_LONGEST)]
+#: What `next` is: an id, in which some characters may be damaged.
+Key = Annotated[str, Field(pattern=r"^.{8}-.{4}-.{4}-.{4}-.{12}$")]
+
 Time = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
@@ -50,7 +56,7 @@ class Question(BaseModel):
 class Paged(Question):
     """A page of a list."""
 
-    after: str | None = Field(None, description="Where the page before ended: its `next`.")
+    after: Key | None = Field(None, description="Where the page before ended: its `next`.")
     limit: int = Field(50, ge=1, le=MOST, description="Lines of the page, at most.")
 
 
@@ -59,7 +65,7 @@ class OfTimes(Question):
 
     since: Time | None = Field(None, description="Received (deliveries: accepted) then or later.")
     until: Time | None = Field(None, description="Received (deliveries: accepted) before then.")
-    source: str | None = Field(None, description="Came in at this source.")
+    source: Text | None = Field(None, description="Came in at this source.")
 
     def wanted(self) -> Wanted:
         """For the store."""
@@ -76,10 +82,10 @@ class OfTimes(Question):
 class OfCalls(OfTimes):
     """Which lines, by the call."""
 
-    channel: str | None = Field(None, description="The channel's id, or its name.")
+    channel: Text | None = Field(None, description="The channel's id, or its name.")
     direction: Direction | None = Field(None, description="Which way the call went.")
-    route: str | None = Field(None, description="This route fired.")
-    sink: str | None = Field(None, description="Is or was owed to this sink.")
+    route: Text | None = Field(None, description="This route fired.")
+    sink: Text | None = Field(None, description="Is or was owed to this sink.")
 
 
 class OfEvents(OfCalls):
@@ -91,7 +97,7 @@ class OfEvents(OfCalls):
 class OfDeliveries(OfCalls):
     """Which deliveries."""
 
-    reason: str | None = Field(None, description="Its reason holds this, in small letters or capitals.")
+    reason: Text | None = Field(None, description="Its reason holds this, in small letters or capitals.")
 
 
 class OfDeadLetters(OfDeliveries):
@@ -114,7 +120,7 @@ class DeliveriesAsked(OfDeadLetters, Paged):
     """A page of deliveries."""
 
     state: DeliveryState | None = Field(None, description="Is in this state.")
-    event: str | None = Field(None, description="Of the event with this id.")
+    event: Text | None = Field(None, description="Of the event with this id.")
 
 
 class BodiesAsked(OfBodies, Paged):
@@ -132,19 +138,19 @@ class Looking(Question):
 class Explaining(Question):
     """How to explain a call."""
 
-    source: str | None = Field(None, description="As if it came in here; left out: the first source.")
+    source: Text | None = Field(None, description="As if it came in here; left out: the first source.")
 
 
 class Replay(Question):
     """A dead letter, owed again."""
 
-    sink: str | None = Field(None, description="To this sink instead of the old one.")
+    sink: Text | None = Field(None, description="To this sink instead of the old one.")
 
 
 class End(Question):
     """A delivery or a body, about which nothing more is to be done."""
 
-    reason: Annotated[str, AfterValidator(_said)] = Field(
+    reason: Annotated[Text, AfterValidator(_said)] = Field(
         description="Why; shown with it.", json_schema_extra={"pattern": r"\S"}
     )
 
@@ -153,26 +159,38 @@ class ToMany(Paged):
     """To a page of what fits; ask again with `next` for the others."""
 
     dry_run: bool = Field(default=False, strict=True, description="Only count.")
+    all: bool = Field(default=False, strict=True, description="All of them, where `where` says nothing else.")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        """Nothing at all does not mean everything: a script whose filter came out empty would not have meant that."""
+        if not (self.all or getattr(self, "orphaned", False) or self._where().noted()):
+            message = 'say which: by a filter in "where", or "all": true'
+            raise ValueError(message)
+        return self
+
+    def _where(self) -> OfTimes:
+        where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
+        return where
 
     def noted(self) -> dict[str, Any]:
         """What the log's line about it has: which, and what else was asked for. A reason is not logged."""
-        where: OfTimes = getattr(self, "where")  # noqa: B009 - each of these has one, of a type of its own
-        named = {name: getattr(self, name, None) or None for name in ("sink", "ended", "orphaned", "dry_run")}
-        return {"where": where.noted(), **named}
+        named = {name: getattr(self, name, None) or None for name in ("all", "sink", "ended", "orphaned", "dry_run")}
+        return {"where": self._where().noted(), **named}
 
 
 class ReplayMany(ToMany):
     """Dead letters, owed again."""
 
-    where: OfDeliveries = Field(description="Which dead letters; {} is all of them.")
-    sink: str | None = Field(None, description="To this sink instead of the old ones.")
+    where: OfDeliveries = Field(description="Which dead letters; {} goes with `all`.")
+    sink: Text | None = Field(None, description="To this sink instead of the old ones.")
     ended: bool = Field(default=False, strict=True, description="Those that were ended, instead of the others.")
 
 
 class EndMany(ToMany, End):
     """Pending deliveries or dead letters, about which nothing more is to be done."""
 
-    where: OfDeliveries = Field(description="Which deliveries; {} is all.")
+    where: OfDeliveries = Field(description="Which deliveries; {} goes with `all` or `orphaned`.")
     dead: bool = Field(default=False, strict=True, description="Dead letters instead of pending deliveries.")
     orphaned: bool = Field(default=False, strict=True, description="Only those whose sink is configured no longer.")
 
@@ -180,16 +198,16 @@ class EndMany(ToMany, End):
 class RouteMany(ToMany):
     """Events, routed again."""
 
-    where: OfEvents = Field(description="Which events; {} is all.")
+    where: OfEvents = Field(description="Which events; {} goes with `all`.")
 
 
 class EndBodies(ToMany, End):
     """Quarantined bodies, about which nothing is to be done."""
 
-    where: OfTimes = Field(description="Which bodies; {} is all.")
+    where: OfTimes = Field(description="Which bodies; {} goes with `all`.")
 
 
 class ReadMany(ToMany):
     """Quarantined bodies, read again."""
 
-    where: OfTimes = Field(description="Which bodies; {} is all that nobody has ended.")
+    where: OfTimes = Field(description="Which bodies that nobody has ended; {} goes with `all`.")

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.apart import Apart
 from router.attempt import is_our_cancellation
-from router.config import Files, load
+from router.config import Differs, Files, differs, load
 from router.errors import AftercallError, ConfigError
 from router.failpoints import Failpoint, reached
 from router.tokens import doors
@@ -48,6 +48,8 @@ class Reloaded:
     changed: tuple[str, ...]
     #: Sinks that are not there any more, and how many deliveries wait for each.
     gone: Mapping[str, int]
+    #: What else is different, by key of routes.yaml: sources, words and rules.
+    rules: Mapping[str, Differs]
     #: Keys whose changes count after a restart.
     restart: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -63,6 +65,10 @@ class ReloadState:
     refused_at: datetime | None = None
     reason: str | None = None
     restart: tuple[str, ...] = ()
+    #: Of what is in force.
+    warnings: tuple[str, ...] = ()
+    #: What the reload that put it in force changed, by key of routes.yaml; nothing since the start.
+    changes: Mapping[str, Differs] = field(default_factory=dict)
 
 
 class Reload:
@@ -80,7 +86,7 @@ class Reload:
         metrics: Metrics,
     ) -> None:
         """`open_doors` is given who may come in from now on; it must not wait."""
-        self.state = ReloadState(loaded_at=clock.now())
+        self.state = ReloadState(loaded_at=clock.now(), warnings=tuple(map(str, ways.now.config.warnings)))
         #: Called after each reload, whether it was refused or not.
         self.observers: list[Callable[[ReloadState], None]] = []
         #: How often the files were looked at.
@@ -96,6 +102,8 @@ class Reload:
         self._asked = asyncio.Event()
         #: One after the other; the second of two reads what is there by then.
         self._turn = asyncio.Lock()
+        #: A reload was refused because of the one before, and not because of what the files say.
+        self._owed = False
         #: Plugins check their own part, and may hang.
         self._reading = Apart("aftercall-reload")
         metrics.reloaded(self.state.loaded_at, ways.now.config.sources, ways.now.lanes)
@@ -110,25 +118,29 @@ class Reload:
         self._asked.set()
 
     async def watch(self) -> NoReturn:
-        """Reload when asked to, and when a file has changed and is at rest."""
+        """Reload when asked to, when a file has changed and is at rest, and when what was in the way is over."""
         before: object | None = None
         while True:
             await self._clock.wait(self._asked, self._clock.now() + LOOK_EVERY)
             asked = self._asked.is_set()
             self._asked.clear()
             changed = await asyncio.to_thread(self._files.changed)
-            if asked or (changed is not None and changed == before):
+            at_rest = changed is not None and changed == before
+            if asked or (not self.reading if self._owed else at_rest):
                 with suppress(AftercallError):  # it was reported
-                    await self.reload()
+                    await self.reload(asked=asked)
                 changed = None
             before = changed
             self.looks += 1
 
-    async def reload(self) -> Reloaded:
-        """Put in force what the files say now. Raises `ConfigError` or `StoreError`, and nothing is changed then."""
+    async def reload(self, *, asked: bool = True) -> Reloaded:
+        """Put in force what the files say now. Raises `ConfigError` or `StoreError`, and nothing is changed then.
+
+        `asked` False: nobody did, files have changed. Then it takes away no rules of files that are gone as a whole.
+        """
         async with self._turn:
             try:
-                return await self._reload()
+                return await self._reload(asked=asked)
             except AftercallError as error:
                 self._refused(str(error))
                 raise
@@ -140,11 +152,16 @@ class Reload:
                 self._refused(message)
                 raise ConfigError(message) from error
 
-    async def _reload(self) -> Reloaded:
+    async def _reload(self, *, asked: bool) -> Reloaded:
         before, at = self._ways.now, self._clock.now()
         if self.reading:
-            message = "the last reading of the configuration still hangs, in a plugin's own check; restart the router"
+            self._owed = True
+            message = (
+                "the reading of the configuration before this one is not over; it may hang in a plugin's own check. "
+                "The files are read once that ends; restart the router if it does not"
+            )
             raise ConfigError(message)
+        self._owed = False
         self._files = Files()
         try:
             async with asyncio.timeout(LOAD_DEADLINE):
@@ -154,6 +171,8 @@ class Reload:
         except TimeoutError:
             message = f"reading the configuration takes longer than {LOAD_DEADLINE:g} seconds; a plugin may hang"
             raise ConfigError(message) from None
+        if not asked and (emptied := read.files.emptied(before.config.files)):
+            raise ConfigError(_vanished(before.config.file.name, emptied))
         config, restart = without_restart(before.config, read)
         known = await asyncio.to_thread(doors, config)
         change = await self._ways.prepare(config)
@@ -178,13 +197,19 @@ class Reload:
             added=tuple(name for name in change.opened if name not in before.lanes),
             changed=tuple(name for name in change.opened if name in before.lanes),
             gone={name: states.get("pending", 0) + states.get("claimed", 0) for name, states in owed.items()},
+            rules=differs(before.config.written, change.config.written),
             restart=restart,
             warnings=tuple(map(str, change.config.warnings)),
         )
 
     def _report(self, done: Reloaded) -> None:
-        self.state = ReloadState(loaded_at=done.at, restart=done.restart)
-        self._log.info("config.reloaded", added=list(done.added), changed=list(done.changed), gone=list(done.gone))
+        sinks = Differs(added=done.added, changed=done.changed, gone=tuple(done.gone))
+        changes = ({"sinks": sinks} if sinks else {}) | dict(done.rules)
+        self.state = ReloadState(loaded_at=done.at, restart=done.restart, warnings=done.warnings, changes=changes)
+        rules = {key: _named(one) for key, one in done.rules.items()} or None
+        self._log.info(
+            "config.reloaded", added=list(done.added), changed=list(done.changed), gone=list(done.gone), rules=rules
+        )
         for sink, count in done.gone.items():
             if count:
                 self._log.warning("sink.gone", sink=sink, deliveries=count)
@@ -207,6 +232,25 @@ class Reload:
                 observer(self.state)
             except Exception as error:  # noqa: BLE001 - who looks on decides nothing
                 self._log.error("config.failed", exc_info=error)
+
+
+def _vanished(file: str, emptied: Mapping[str, tuple[str, ...]]) -> str:
+    """Why nothing is changed: a folder that was moved, or is being written anew, looks like this."""
+    return "\n".join(
+        f"{file}: include: no file fits {pattern} any more; what stood in {', '.join(names)} stays in force until there "
+        "is one; where it is meant to go, `aftercall reload` takes it away"
+        for pattern, names in emptied.items()
+    )
+
+
+def _named(one: Differs) -> dict[str, list[str] | bool]:
+    """For the log: what there is of it."""
+    found: dict[str, list[str] | bool] = {
+        "added": list(one.added),
+        "changed": list(one.changed),
+        "gone": list(one.gone),
+    }
+    return {name: names for name, names in ({**found, "moved": one.moved}).items() if names}
 
 
 def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:

@@ -65,7 +65,9 @@ class Answer(dict[str, Any]):
 class Remote:
     """A router's admin listener."""
 
-    def __init__(self, base: str, token: str | None = None) -> None:
+    def __init__(self, base: str, token: str | None = None, *, hint: str = "") -> None:
+        """`hint`: what to do where it cannot be reached."""
+        self._hint = hint
         self._base = base.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -80,7 +82,11 @@ class Remote:
 
     def _ask(self, method: str, path: tuple[str, ...], query: str, body: bytes | None = None) -> Answer:
         where = "/".join(quote(part, safe="") for part in ("api", "v1", *path))
-        _, answer = ask(method, f"{self._base}/{where}{query}", body, self._headers)
+        try:
+            _, answer = ask(method, f"{self._base}/{where}{query}", body, self._headers)
+        except Unreachable as error:
+            message = f"{error}{self._hint}"
+            raise Unreachable(message) from None
         return answer
 
 
@@ -108,7 +114,10 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
     except OSError as error:
         cause = getattr(error, "reason", error)
         why = getattr(cause, "strerror", None) or cause
-        message = f"no router answers at {where} ({why}); is `{NAME} serve` running with this configuration?"
+        message = (
+            f"no router answers at {where} ({why}); is `{NAME} serve` running with this configuration? Where `listen` was "
+            "changed, that counts after a restart"
+        )
         raise Unreachable(message) from None
     except (http.client.InvalidURL, ValueError):  # their texts quote it
         message = f"{where} cannot be asked: the URL or the token has a character that HTTP does not allow there"

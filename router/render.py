@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import minijinja
 
-from router.errors import Rejected
+from router.errors import Discreet, Rejected
 from router.event import EVENT_FIELDS, Channel, Number, NumberKind
 from router.markup import as_value
 from router.people import duration, written
@@ -92,11 +92,12 @@ class Renderer:
             environment.add_template(name, source)
             names = frozenset(environment.undeclared_variables_in_template(name, nested=True))
         except minijinja.TemplateError as error:
-            raise ValueError(_explained(error)) from None
+            raise Discreet(_explained(error), instead=_explained(error, discreetly=True)) from None
         for used in sorted(names):
             if wrong := _unknown(used):
-                message = f"template: {lines_of(rf'{re.escape(used)}(?![a-z_])', source)}{wrong}"
-                raise ValueError(message)
+                where = lines_of(rf"{re.escape(used)}(?![a-z_])", source)
+                known = wrong.partition("; ")[2]
+                raise Discreet(f"template: {where}{wrong}", instead=f"template: {where}there is no such name; {known}")
         return _Compiled(environment, name, source, names)
 
     def _date(self, value: str | None, form: str = "%d.%m.%Y %H:%M") -> str | None:
@@ -122,9 +123,9 @@ class _Compiled:
             message = (
                 f"template: {where}the filter `{misused.name}` cannot use what it was given; {_USAGE[misused.name]}"
             )
-            raise Rejected(message) from None
+            raise Unfillable(message, instead=message) from None
         except minijinja.TemplateError as error:
-            raise Rejected(_explained(error)) from None
+            raise Unfillable(_explained(error), instead=_explained(error, discreetly=True)) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             message = f"template: a value could not be used ({type(error).__name__})"
             raise Rejected(message) from None
@@ -142,6 +143,14 @@ _USAGE = {
     "cut": "it takes a text, and a number of characters: {{ event.summary | cut(300) }}",
     "tojson": "it takes a value of the event, like {{ event.headline | tojson }}",
 }
+
+
+class Unfillable(Rejected):
+    """A template cannot be filled; `instead` says it without a word of the template."""
+
+    def __init__(self, reason: str, *, instead: str) -> None:
+        super().__init__(reason)
+        self.instead = instead
 
 
 class _Misused(Exception):
@@ -211,10 +220,11 @@ def _unknown(name: str) -> str | None:
     return None
 
 
-def _explained(error: minijinja.TemplateError) -> str:
-    """What is wrong, without any value."""
+def _explained(error: minijinja.TemplateError, *, discreetly: bool = False) -> str:
+    """What is wrong, without any value; `discreetly`: and without a word of the template."""
     where = f"line {error.line}: " if error.line else ""
     message = error.message.partition(" (in template-")[0]
-    if error.kind not in _ABOUT_THE_TEMPLATE and error.detail and _MAY_BE_A_VALUE.search(error.detail):
+    told = error.kind in _ABOUT_THE_TEMPLATE and not discreetly
+    if error.detail and not told and (discreetly or _MAY_BE_A_VALUE.search(error.detail)):
         message = message.removesuffix(f": {error.detail}")
     return f"template: {where}{message}"

@@ -146,6 +146,8 @@ class Repairs:
             event_id=receipt.event_id,
             duplicate=not isinstance(receipt, Accepted),
         )
+        if isinstance(receipt, Accepted):
+            self._operations.figures.accepted(line.source, read.found.format)
         self._wake(read.routed.sinks if read.routed else ())
         return receipt
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer
 from pydantic_core import core_schema
 
+from router.errors import Discreet
+
 DURATION_PATTERN = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)"
 _DURATION = re.compile(DURATION_PATTERN)
 _UNITS = {
@@ -37,11 +39,11 @@ def parse_duration(value: Any) -> timedelta:
     matched = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if matched is None:
         message = "is no duration; write a number with ms, s, m, h or d, like 30s or 1.5h"
-        raise ValueError(message)
+        raise Discreet(message)
     number, unit = float(matched[1]), _UNITS[matched[2]]
     if number > _LONGEST / unit:
         message = "is longer than a century; write a shorter time"
-        raise ValueError(message)
+        raise Discreet(message)
     return number * unit
 
 
@@ -60,7 +62,7 @@ def parse_size(value: Any) -> int:
     matched = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if matched is None:
         message = f"is no size; write a whole number with {', '.join([*_BYTES][:-1])} or {[*_BYTES][-1]}, like 10 MiB"
-        raise ValueError(message)
+        raise Discreet(message)
     return int(matched[1]) * _BYTES[matched[2]]
 
 
@@ -74,7 +76,7 @@ def _path(value: Any) -> Any:
     """Where the content of a file was written instead of its path, it may be a secret."""
     if isinstance(value, str) and ("-----BEGIN" in value or len(value.splitlines()) > 1):
         message = "is the content of a file; write its path, without `${file:…}`"
-        raise ValueError(message)
+        raise Discreet(message)
     return value
 
 
@@ -88,7 +90,7 @@ class Rate:
     def __post_init__(self) -> None:
         if self.count < 1 or self.per not in _UNITS.values():
             message = "a rate is at least one in one unit of time"
-            raise ValueError(message)
+            raise Discreet(message)
 
     def __str__(self) -> str:
         return f"{self.count}/{written(self.per).lstrip('0123456789')}"
@@ -119,7 +121,7 @@ class Rate:
         matched = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
         if matched is None or int(matched[1]) == 0:
             message = "is no rate; write how many in which time, like 1/s or 100/m"
-            raise ValueError(message)
+            raise Discreet(message)
         return cls(int(matched[1]), _UNITS[matched[2]])
 
 
@@ -152,7 +154,7 @@ class Written:
 
     def _checked(self, text: str) -> str:
         if not re.fullmatch(self._pattern, text):
-            raise ValueError(self._otherwise)
+            raise Discreet(self._otherwise)
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -172,7 +174,7 @@ def between(least: timedelta, most: timedelta) -> AfterValidator:
     def check(duration: timedelta) -> timedelta:
         if not least <= duration <= most:
             message = f"is not allowed; write {written(least)} to {written(most)}"
-            raise ValueError(message)
+            raise Discreet(message)
         return duration
 
     return AfterValidator(check)

@@ -119,5 +119,6 @@ class Settling:
             self.log.warning(
                 "delivery.dead", delivery_id=delivery.id, event_id=delivery.event.id, reason=decision.reason
             )
-        age = (settlement.now - claim.accepted_at).total_seconds() if isinstance(decision, Done) else None
+        passed = self.timeline.passed(claim.accepted_at, settlement.now).total_seconds()
+        age = max(passed, 0.0) if isinstance(decision, Done) else None
         self.metrics.attempted(delivery.sink, settlement.outcome, duration, age)

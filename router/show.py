@@ -94,14 +94,16 @@ def _findings(conditions: Iterable[dict[str, Any]], depth: int) -> Iterable[str]
         yield from _findings(found.get("conditions", ()), depth + 1)
 
 
-def receipt_text(receipt: dict[str, Any], deliveries: Sequence[dict[str, Any]]) -> str:
+def receipt_text(
+    receipt: dict[str, Any], deliveries: Sequence[dict[str, Any]], lanes: Iterable[dict[str, Any]] = ()
+) -> str:
     """What became of a call that was sent."""
     if "quarantined" in receipt:
         return f"kept in quarantine as {receipt['quarantined']}: {one_line(receipt['reason'])}"
     if receipt.get("duplicate"):
         return f"a duplicate of event {receipt['event']}: nothing is sent again"
     head = f"kept as event {receipt['event']}, revision {receipt['revision']}, {receipt['deliveries']} deliveries"
-    return "\n".join([head, delivery_rows(deliveries)]) if deliveries else head
+    return "\n".join([head, delivery_rows(deliveries, lanes)]) if deliveries else head
 
 
 def status_text(summary: dict[str, Any], lanes: Iterable[dict[str, Any]]) -> str:
@@ -128,7 +130,23 @@ def reload_state(state: dict[str, Any]) -> str:
     if state["reason"] is not None:
         lines.append(f"  ! the reload at {local_time(state['refused_at'])} was refused, and changed nothing:")
         lines += [f"    {one_line(line)}" for line in state["reason"].splitlines()]
+    lines += [f"  the reload changed {line}" for line in _changes(state["changes"])]
+    lines += [f"  ! {one_line(warning)}" for warning in state["warnings"][:_MOST_NAMES]]
+    if more := state["warnings"][_MOST_NAMES:]:
+        lines.append(f"  ! … and {len(more)} more; `aftercall check` shows all")
     return "\n".join([*lines, *_restart(state["restart"])])
+
+
+def _changes(changes: dict[str, dict[str, Any]]) -> Iterable[str]:
+    """What a reload changed, a line for each key: how many names, and which."""
+    for key, one in changes.items():
+        parts = [
+            f"{len(one[what])} {what}: {_listed(map(repr, one[what][:_MOST_NAMES]))}"
+            + (f" and {len(one[what]) - _MOST_NAMES} more" if len(one[what]) > _MOST_NAMES else "")
+            for what in ("added", "changed", "gone")
+            if one[what]
+        ]
+        yield f"{one_line(key)}: {'; '.join([*parts, *(['others in another order'] if one['moved'] else [])])}"
 
 
 def reloaded(answer: dict[str, Any]) -> str:
@@ -139,6 +157,7 @@ def reloaded(answer: dict[str, Any]) -> str:
     for sink, count in answer["gone"].items():
         waiting = f"{count} deliveries wait for it, until it is back or they are ended" if count else "nothing waits"
         lines.append(f"  sink {one_line(sink)} is gone: {waiting}")
+    lines += [f"  {line}" for line in _changes(answer["rules"])]
     return "\n".join([*lines, *_restart(answer["restart"])])
 
 
@@ -173,13 +192,20 @@ def event_rows(items: Iterable[dict[str, Any]]) -> str:
     return columns(("EVENT", "RECEIVED", "SOURCE", "DIRECTION", "CHANNEL", "REVISION", "ROUTED", "ROUTES"), rows)
 
 
-def delivery_rows(items: Iterable[dict[str, Any]]) -> str:
-    """Deliveries, a line each."""
-    rows = (
-        (line["id"], line["sink"], line["state"], line["attempt"], local_time(line["settled_at"] or line["due"]),
-         line["recipient"], line["reason"])
-        for line in items
-    )  # fmt: skip
+def delivery_rows(items: Iterable[dict[str, Any]], lanes: Iterable[dict[str, Any]] = ()) -> str:
+    """Deliveries, a line each; what is pending also says where its lane keeps it waiting."""
+    by_sink = {lane["sink"]: lane for lane in lanes}
+    rows = []
+    for line in items:
+        when, why = line["settled_at"] or line["due"], line["reason"]
+        lane = by_sink.get(line["sink"]) if line["state"] == "pending" else None
+        if lane is not None and (lane["state"] != "open" or lane["reason"]):
+            waits = "waits" if lane["state"] == "open" else f"waits for its lane, which is {lane['state']}"
+            when = lane["next_at"]
+            why = "; ".join(filter(None, (why, f"{waits}: {lane['reason']}" if lane["reason"] else waits)))
+        rows.append(
+            (line["id"], line["sink"], line["state"], line["attempt"], local_time(when), line["recipient"], why)
+        )
     return columns(("DELIVERY", "SINK", "STATE", "ATTEMPT", "SETTLED OR DUE", "RECIPIENT", "REASON"), rows)
 
 

@@ -15,6 +15,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from router.errors import Discreet
+
 PREFIX: Final = "whsec_"
 #: Bytes of a secret, as the specification has it.
 _SHORTEST, _LONGEST = 24, 64
@@ -25,15 +27,15 @@ def signing_key(secret: str) -> bytes:
     """The key in `whsec_` and base64. Raises ValueError, which does not quote the secret, with how to make one."""
     if not secret.startswith(PREFIX):
         message = f"is no signing secret: it begins with {PREFIX}; {_MAKE_ONE}"
-        raise ValueError(message)
+        raise Discreet(message)
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
         message = f"is no signing secret: what follows {PREFIX} is not base64; {_MAKE_ONE}"
-        raise ValueError(message) from None
+        raise Discreet(message) from None
     if not _SHORTEST <= len(key) <= _LONGEST:
         message = f"is no signing secret: it has {len(key)} bytes, not {_SHORTEST} to {_LONGEST}; {_MAKE_ONE}"
-        raise ValueError(message)
+        raise Discreet(message)
     return key
 
 
@@ -53,7 +55,7 @@ def sign(secrets: Iterable[SecretStr], message_id: str, now: datetime, body: byt
     """
     if not message_id or "." in message_id:
         message = "the id of a message is not empty and has no dot: it would be ambiguous in what is signed"
-        raise ValueError(message)
+        raise Discreet(message)
     timestamp = str(int(now.timestamp()))
     signed = b".".join((message_id.encode(), timestamp.encode(), body))
     keys = [signing_key(secret.get_secret_value()) for secret in secrets]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pydantic_core import core_schema
 
-from router.errors import Unavailable
+from router.errors import Discreet, Unavailable
 
 _URL: Final = re.compile(r"(smtps?)://(?:(.*)@)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?", re.ASCII)
 #: Ports that are for one of the two only (RFC 8314), and what belongs there.
@@ -108,13 +108,13 @@ class MailUrl:
             return value
         found = _URL.fullmatch(value) if isinstance(value, str) else None
         if found is None or int(found[4] or 25) not in range(1, 65536):
-            raise ValueError("is no server like smtps://user@mail.example.com or smtp://user@mail.example.com:587")
+            raise Discreet("is no server like smtps://user@mail.example.com or smtp://user@mail.example.com:587")
         if ":" in (found[2] or ""):
-            raise ValueError("has a password in it; write it as `password`, and a colon of the user as %3A")
+            raise Discreet("has a password in it; write it as `password`, and a colon of the user as %3A")
         port = int(found[4]) if found[4] else None
         scheme: Literal["smtp", "smtps"] = "smtps" if found[1] == "smtps" else "smtp"
         if wrong := _PORTS.get((scheme, port or 0)):
-            raise ValueError(f"has a port of the other kind: port {port} {wrong}")
+            raise Discreet(f"has a port of the other kind: port {port} {wrong}")
         return cls(found[0], scheme, unquote(found[2] or ""), found[3].strip("[]"), port)
 
     @classmethod

@@ -1,6 +1,7 @@
 """Which alarms stand, and what of them has to be told: once when something is wrong, once when it is well. Pure.
 
-Whoever looks hands in everything that is wrong at the moment; how that was found is not known here. An alarm that stood
+Whoever looks hands in everything that is wrong at the moment, and what nobody can look at any more: of that nobody is
+told that it is well, only that it is over. How all that was found is not known here. An alarm that stood
 before a restart stands after it, if it is handed in as it was.
 """
 
@@ -14,8 +15,10 @@ from typing import Final
 
 from router.alarm import Alarm, Cause
 
-#: Nothing about the same thing is told twice within this time, however often it comes and goes.
+#: Nothing about the same thing is told twice within this time, however often it comes and goes; of what somebody does
+#: by hand it is not long: that may be wrong once more, in another way.
 QUIET: Final = timedelta(minutes=10)
+_QUIET_BY_HAND: Final = timedelta(minutes=1)
 #: How many are told in an hour; the others wait, or are over before their turn comes. Each of the urgent causes has as
 #: many for itself: no lot of others keeps it waiting.
 MOST: Final = 20
@@ -53,13 +56,17 @@ class Standing:
         """Whether those who are told believe that it is wrong."""
         return self.told is not None and self.told.cleared is None
 
+    def concerns(self, sink: str) -> bool:
+        """Whether this sink is to be told how it is now: who never heard that it is wrong need not know that it is well."""
+        return self.alarm.cleared is None or sink in self.worried
+
     def quiet(self, span: timedelta, now: datetime) -> bool:
         """Whether it was told within this time. A clock that is set back ends the wait: it would never end otherwise."""
         return self.told_at is not None and timedelta(0) <= now - self.told_at < span
 
     def due(self, now: datetime) -> bool:
         """Whether it has to be told."""
-        if self.quiet(QUIET, now):
+        if self.quiet(_QUIET_BY_HAND if self.alarm.cause is Cause.RELOAD else QUIET, now):
             return False
         if self.told is None or not self.known:
             return self.alarm.cleared is None
@@ -75,21 +82,21 @@ class Standing:
         return sink in self.worried
 
     def found(self, alarm: Alarm) -> Standing:
-        """It is (still, or again) wrong: since it was first, as long as nobody was told that it was well.
-
-        Where there are fewer, more than that are more.
-        """
-        same, told = self.alarm.cleared is None or self.known, self.told
+        """It is still wrong, since it was first; or again, since now. Where there are fewer, more than that are more."""
+        same, told = self.alarm.cleared is None, self.told
         if told is not None and told.cleared is None and alarm.count < told.count:
             told = replace(told, count=alarm.count)
         alarm = replace(alarm, since=min(self.alarm.since, alarm.since)) if same else alarm
         return replace(self, alarm=alarm, told=told)
 
-    def gone(self, now: datetime) -> Standing | None:
-        """It is not wrong; None where that can be forgotten."""
+    def gone(self, now: datetime, unwatched: Alarm | None = None) -> Standing | None:
+        """It is not wrong, or not looked at any more (and then as it is); None where that can be forgotten."""
         if not self.known and not self.quiet(OVER if self.worried else QUIET, now):
             return None
-        return self if self.alarm.cleared else replace(self, alarm=replace(self.alarm, cleared=now))
+        if self.alarm.cleared:
+            return self
+        count = self.alarm.count if unwatched is None else unwatched.count
+        return replace(self, alarm=replace(self.alarm, cleared=now, unwatched=unwatched is not None, count=count))
 
     def taken(self, sink: str, alarm: Alarm) -> Standing:
         """A sink took what was told, now or earlier."""
@@ -116,15 +123,16 @@ class Register:
         """What is wrong, told or not, the most urgent first."""
         return _by_urgency(one.alarm for one in self.standing.values() if one.alarm.cleared is None)
 
-    def looked(self, wrong: Iterable[Alarm], now: datetime) -> Register:
-        """After a look that found all this wrong, and nothing else."""
+    def looked(self, wrong: Iterable[Alarm], now: datetime, unwatched: Iterable[Alarm] = ()) -> Register:
+        """After a look that found all this wrong, did not look at that, and found nothing else."""
+        unseen = {key_of(alarm): alarm for alarm in unwatched}
         found = {key_of(alarm): alarm for alarm in wrong}
         after = {
             key: self.standing[key].found(alarm) if key in self.standing else Standing(alarm)
             for key, alarm in found.items()
         }
         for key, before in self.standing.items():
-            if key not in found and (gone := before.gone(now)):
+            if key not in found and (gone := before.gone(now, unseen.get(key))):
                 after[key] = gone
         return replace(self, standing=after)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def down(rows: Iterable[LaneRow], known: Iterable[Alarm], after: timedelta, now: datetime) -> Iterator[Alarm]:
-    """Lanes that are disabled, or were not open for so long. A pause changes nothing: nobody knows what is behind it."""
+    """Lanes that are disabled, or were not open for so long.
+
+    A pause changes nothing: nobody knows what is behind it. Nor does it that somebody opened the lane: it is well when
+    something was delivered.
+    """
     stood = {alarm.subject for alarm in known if alarm.cause is Cause.DOWN}
     for row in rows:
         since = row.since or now
@@ -25,6 +29,8 @@ def down(rows: Iterable[LaneRow], known: Iterable[Alarm], after: timedelta, now:
             case LaneState.PROBING if now - since >= after or row.sink in stood:
                 yield Alarm(cause=Cause.DOWN, subject=row.sink, since=since)
             case LaneState.PAUSED if row.sink in stood:
+                yield Alarm(cause=Cause.DOWN, subject=row.sink, since=since)
+            case LaneState.OPEN if row.sink in stood and row.unproven:
                 yield Alarm(cause=Cause.DOWN, subject=row.sink, since=since)
 
 
@@ -41,9 +47,7 @@ def oldest(
     """Sinks for which a delivery has waited for so long; how many wait. Also for those that are not configured."""
     for sink, since in accepted.items():
         if now - since >= after:
-            states = backlog.get(sink, {})
-            count = states.get("pending", 0) + states.get("claimed", 0)
-            yield Alarm(cause=Cause.OLDEST, subject=sink, since=since, count=max(count, 1))
+            yield Alarm(cause=Cause.OLDEST, subject=sink, since=since, count=max(_owed(backlog.get(sink, {})), 1))
 
 
 def quarantine(count: int, now: datetime) -> Iterator[Alarm]:
@@ -84,16 +88,42 @@ def blocked(stalls: Iterable[tuple[datetime, str]]) -> Iterator[Alarm]:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """One source or channel that should not be silent, and when something came last (None: never)."""
+    """One source or channel that should not be silent."""
 
     subject: str
     longest: timedelta
-    heard: datetime | None
+    #: When something came last, or when somebody began to listen.
+    since: datetime
+    #: Nothing came since the last look.
+    still: bool = False
 
 
-def silent(watched: Iterable[Quiet], hours: Hours, began: datetime, now: datetime) -> Iterator[Alarm]:
-    """Those of which nothing came for so much working time. `began` is when somebody began to listen."""
+def silent(watched: Iterable[Quiet], known: Iterable[Alarm], hours: Hours, now: datetime) -> Iterator[Alarm]:
+    """Those of which nothing came for so much working time; and, whatever that time is now, until something comes."""
+    stood = {alarm.subject for alarm in known if alarm.cause is Cause.SILENT}
     for one in watched:
-        since = one.heard or began
-        if hours.between(since, now) >= one.longest:
-            yield Alarm(cause=Cause.SILENT, subject=one.subject, since=since)
+        if hours.between(one.since, now) >= one.longest or (one.still and one.subject in stood):
+            yield Alarm(cause=Cause.SILENT, subject=one.subject, since=one.since)
+
+
+def unwatched(
+    known: Iterable[Alarm],
+    *,
+    sinks: Container[str],
+    listened: Container[str],
+    file: str,
+    backlog: Mapping[str, Mapping[str, int]],
+) -> Iterator[Alarm]:
+    """What stands, and is about something that is not looked at any more. Of a sink: how much still waits for it."""
+    for alarm in known:
+        match alarm.cause:
+            case Cause.DOWN if alarm.subject not in sinks:
+                yield replace(alarm, count=_owed(backlog.get(alarm.subject, {})))
+            case Cause.SILENT if alarm.subject not in listened:
+                yield alarm
+            case Cause.RELOAD if alarm.subject != file:
+                yield alarm
+
+
+def _owed(states: Mapping[str, int]) -> int:
+    return states.get("pending", 0) + states.get("claimed", 0)

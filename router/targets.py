@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from yarl import URL
 
+from router.errors import Discreet
 from router.scalars import OneOrSeveral
 
 Network = IPv4Network | IPv6Network
@@ -111,8 +112,7 @@ def check_url(url: SecretStr | str, allowed: Iterable[Network] = ()) -> None:
     except ValueError:
         return
     if why := refusal(name, allowed):
-        message = f"{host}, {why}"
-        raise ValueError(message)
+        raise Discreet(f"{host}, {why}", instead="leads to a host that may not be reached; see `allow_networks`")
 
 
 def host_of(url: SecretStr | str) -> str:
@@ -133,10 +133,11 @@ def _http_url(url: SecretStr) -> SecretStr:
     elif (host := _usable_host(text)) is None:
         message = "has no usable host or port; write a URL like https://example.com/calls"
     elif _is_a_number(host):
-        message = f"has the host {host}; write an address as four decimal numbers, like 10.1.2.3"
+        instead = "has a number as its host; write an address as four decimal numbers, like 10.1.2.3"
+        raise Discreet(f"has the host {host}; write an address as four decimal numbers, like 10.1.2.3", instead=instead)
     else:
         return url
-    raise ValueError(message)
+    raise Discreet(message)
 
 
 _VISIBLE = re.compile(r"[^\s\\\x00-\x20\x7f-\xa0]+")
@@ -178,11 +179,11 @@ def _network(value: Any) -> Any:
     except ValueError:
         nearest = None
     if nearest is None or not isinstance(value, str):
-        message = f"{value!r} is no network; write one like 10.1.0.0/16, or a single address"
-        raise ValueError(message)
+        message = "is no network; write one like 10.1.0.0/16, or a single address"
+        raise Discreet(f"{value!r} {message}", instead=message)
     if str(nearest.network_address) != str(ipaddress.ip_address(text.partition("/")[0])):
-        message = f"{value!r} has bits set to the right of its mask; write {nearest}"
-        raise ValueError(message)
+        message = "has bits set to the right of its mask"
+        raise Discreet(f"{value!r} {message}; write {nearest}", instead=message)
     return nearest
 
 

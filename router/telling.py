@@ -69,6 +69,11 @@ class Telling:
         for sink in to:
             self._waiting.setdefault(sink, {})[key] = _Waiting(alarm, now, now)
 
+    def forget(self, alarm: Alarm) -> None:
+        """Tell nobody what still waits about the same thing: there is news."""
+        for waiting in self._waiting.values():
+            waiting.pop(key_of(alarm), None)
+
     def waits(self, alarm: Alarm, sink: str) -> bool:
         """Whether news about the same thing waits for this sink."""
         return key_of(alarm) in self._waiting.get(sink, {})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from router.errors import Rejected
+from router.errors import Discreet, Rejected
 from router.event import Event, plain
 from router.sample import bare_event, hostile_event, sample_event
+
+#: What is said of a template that cannot be filled, without a word of it.
+NOT_FILLED: Final = "template: cannot be filled for every call"
 
 
 def check_template(source: str, values: Callable[[Event], dict[str, Any]] = plain) -> None:
@@ -27,4 +30,4 @@ def check_template(source: str, values: Callable[[Event], dict[str, Any]] = plai
         try:
             template.render(event=values(event))
         except Rejected as error:
-            raise ValueError(str(error)) from None
+            raise Discreet(str(error), instead=getattr(error, "instead", NOT_FILLED)) from None

@@ -519,12 +519,13 @@ class MessageContract(SinkContract):
 
 
 def _alarms() -> Iterator[Alarm]:
-    """One of every cause, raised and cleared, and each with a name that somebody may have thought of."""
+    """One of every cause, raised, cleared and ended, and each with a name that somebody may have thought of."""
     for cause in Cause:
         for subject in ("", "crm", *HOSTILE_TEXTS):
             alarm = make_alarm(cause, subject=subject, count=3)
             yield alarm
         yield replace(alarm, cleared=alarm.since + timedelta(hours=1))
+        yield replace(alarm, cleared=alarm.since + timedelta(hours=1), unwatched=True)
 
 
 def _words_of(*parts: Part) -> set[str]:

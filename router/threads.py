@@ -44,6 +44,13 @@ class Threads(ThreadPoolExecutor):
         future.add_done_callback(self._running[sink].discard)
         return future
 
+    def release(self, sink: str) -> None:
+        """A sink is gone: its threads end, each when it has nothing more to do."""
+        if (pool := self._of_sinks.pop(sink, None)) is not None:
+            pool.shutdown(wait=False)
+        if not self._running[sink]:
+            del self._running[sink]
+
     def left_behind(self, patience: float) -> list[str]:
         """The sinks whose threads do not end within so many seconds; nothing ends a thread from outside."""
         running = [future for futures in self._running.values() for future in list(futures)]

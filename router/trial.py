@@ -10,7 +10,7 @@ from router import formats
 from router.attempt import attempt
 from router.clock import SystemClock
 from router.delivery import Delivered, Delivery
-from router.errors import AftercallError
+from router.errors import AftercallError, ConfigError
 from router.event import Event
 from router.formats import body as bodies
 from router.ids import new_id
@@ -31,8 +31,13 @@ async def trial(config: Config, name: str) -> str:
     clock, log = SystemClock(), logger()
     settings = config.sinks[name]
     delivery = sample(name, clock.now())
-    async with settings.open(context(config, name, clock, log)) as sink:
-        outcome = await attempt(sink, delivery, settings.timeout, log)
+    try:
+        async with settings.open(context(config, name, clock, log)) as sink:
+            outcome = await attempt(sink, delivery, settings.timeout, log)
+    except ConfigError as error:
+        if name in config.filled:
+            raise ConfigError(error.discreetly()) from None
+        raise
     if isinstance(outcome, Delivered):
         where = outcome.remote_id or settings.recipient() or "the far side"
         return f"delivered to {where}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,9 @@ class Ways:
         grace: float,
         timeline: Timeline | None = None,
         hold: bool = False,
+        on_gone: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_gone` is called with the name of a sink that is gone, once nothing of it is left."""
         self._store = store
         self._clock = clock
         self._log = log
@@ -74,6 +76,7 @@ class Ways:
         self._timeline = timeline
         #: No lane sends anything.
         self._hold = hold
+        self._on_gone = on_gone
         self._now: InForce | None = None
         self._held: dict[str, HeldSink] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -122,7 +125,8 @@ class Ways:
         except BaseException as error:
             await asyncio.gather(*(held.close() for held in opened.values()))
             if isinstance(error, ConfigError):
-                message = f"{config.file.name}: sinks.{name}: {error}"
+                said = error.discreetly() if name in config.filled else str(error)
+                message = f"{config.file.name}: sinks.{name}: {said}"
                 raise ConfigError(message) from error
             if is_our_cancellation(error):
                 raise
@@ -180,6 +184,9 @@ class Ways:
         async def leave() -> None:
             await (lane.stop(self._grace) if gone else lane.leave(held.sink, self._grace))
             await held.close()
+            if gone and lane.still and self._gone.get(lane.name) is lane:  # none of this name has come meanwhile
+                self._metrics.gone(lane.name)
+                self._on_gone(lane.name)
 
         if gone:
             self._gone[lane.name] = lane

@@ -42,6 +42,7 @@ async def database(postgres: str) -> AsyncIterator[str]:
         yield url
 
 
-def pytest_report_header() -> list[str]:
-    """What a failure of a test with dice is seen again by, and what PostgreSQL there is."""
-    return [f"AFTERCALL_SEED={SEED}", f"PostgreSQL: {databases.described()}"]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With -q, too: what a failure of a test with dice is seen again by (`extent` says what of it is), and the server."""
+    terminalreporter.write_line(f"AFTERCALL_SEED={SEED}")
+    terminalreporter.write_line(f"PostgreSQL: {databases.described()}")

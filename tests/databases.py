@@ -22,7 +22,7 @@ GIVEN = os.environ.get("AFTERCALL_TEST_POSTGRES", "")
 
 
 def described() -> str:
-    """Which PostgreSQL tests run on, for the head of their report."""
+    """Which PostgreSQL tests run on, for the end of their report."""
     if GIVEN:
         return f"{urlsplit(GIVEN).hostname} (AFTERCALL_TEST_POSTGRES)"
     try:

@@ -16,6 +16,7 @@ import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 USER, PASSWORD, TOKEN = "calls@example.com", "pässw0rd hunter2", "ya29.t0ken-secret"
@@ -62,6 +63,8 @@ class PostOffice:
     smtputf8: bool = True
     #: What it answers to an address or a word: MAIL, DATA.
     answers: dict[str, list[str]] = field(default_factory=dict)
+    #: What it answers to a mail that is there, where that is not yes.
+    judge: Callable[[bytes], str | None] = lambda _: None
     mails: list[Mail] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
@@ -185,7 +188,7 @@ class PostOffice:
             assert b"\n" not in line
             assert b"\0" not in line
             assert line.isascii() or "SMTPUTF8" in envelope.mail_options
-        if answer := self._said("DATA"):
+        if answer := (self._said("DATA") or self.judge(content)):
             return answer
         user = session.auth_data if session.authenticated else None
         encrypted = session.ssl is not None or self.implicit

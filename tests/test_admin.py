@@ -25,6 +25,7 @@ from router.config import load
 from router.errors import ConfigError, StoreBusy
 from router.fakes import ManualClock
 from router.outline import outline
+from router.testing import Answer, FakeEndpoint
 from support import EXAMPLE, body, threads_of, until, until_awaited
 
 TOKEN = "0123456789abcdefghijklmn"
@@ -46,10 +47,15 @@ routes:
 
 
 @asynccontextmanager
-async def administered(folder: Path, text: str = FILE) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
+async def administered(
+    folder: Path, text: str = FILE, clock: ManualClock | None = None
+) -> AsyncIterator[tuple[Router, aiohttp.ClientSession]]:
     file = folder / "routes.yaml"
     file.write_text(text, encoding="utf-8")
-    async with running(load(file, {})) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
+    async with (
+        running(load(file, {}), clock=clock) as router,
+        aiohttp.ClientSession(f"http://{router.admin}") as client,
+    ):
         yield router, client
 
 
@@ -262,6 +268,59 @@ async def test_metrics_are_prometheus_text_without_a_label_from_a_call(admin: Ad
         assert word not in text
 
 
+@pytest.mark.case("LOG-03")
+async def test_log_03_however_many_names_calls_and_far_sides_bring_there_are_no_more_figures_and_no_line_has_one(
+    tmp_path: Path,
+) -> None:
+    """Names that would end a label, a line or a terminal's, and a far side that repeats them."""
+    hostile = (
+        'Kanarie"} 1\nevil{x="',
+        "Kanarie\r\n\x1b[31m",
+        "Kanarie\u202e",
+        "Kanarie %s {0} ${HOME}",
+        "Kanarie" * 99,
+    )
+
+    async def figures(client: aiohttp.ClientSession) -> tuple[set[str], str]:
+        async with client.get("/metrics") as answer:
+            text = await answer.text()
+        return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}, text
+
+    async with FakeEndpoint() as far:
+        far.answer(Answer(status=400, body=f"Kanarie {hostile[0]}".encode()))
+        webhook = f'kind: webhook, url: "{far.url()}", allow_networks: [127.0.0.0/8]'
+        text = FILE.replace('kind: webhook, url: "http://127.0.0.1:9/", allow_networks: [127.0.0.0/8]', webhook)
+        async with administered(tmp_path, text) as (router, client):
+
+            async def settled(calls: int) -> tuple[set[str], str]:
+                """The figures when so many calls are delivered to one sink and dead to the other."""
+
+                async def done() -> bool:
+                    states = (await router.store.summary()).deliveries
+                    return (states["delivered"], states["dead"]) == (calls, calls)
+
+                await until_awaited(done)
+                return await figures(client)
+
+            with structlog.testing.capture_logs() as logs:
+                for number in range(25):
+                    name = f"{hostile[number % 5]} {number}"
+                    channel = {"id": f"Kanarie-{number}", "name": name}
+                    call = body(f"Kanarie-{number}", channel=channel, summary=f"Rechnung {name}", Kanarie=name)
+                    await router.inbox.accept("sipgate", call)
+                    if number == 0:
+                        await router.inbox.accept("sipgate", b'{"Kanarie": "0"}')
+                        before, _ = await settled(1)
+                await router.inbox.accept("sipgate", b'{"Kanarie": "1"}')
+                after, shown = await settled(25)
+    assert len(far.requests) == 25
+    assert after == before
+    assert "Kanarie" not in shown
+    assert "evil" not in shown
+    assert len([line for line in logs if line["event"] == "delivery.attempted"]) == 50
+    assert "Kanarie" not in str(logs)
+
+
 async def test_health_says_what_is_wrong_only_here(admin: Administered) -> None:
     _, client = admin
     assert await get(client, "/readyz") == {"ready": True, "trouble": [], "holding": False}
@@ -350,7 +409,9 @@ async def test_a_quarantined_body_is_outlined_and_shown_only_where_that_is_asked
     kept = await router.inbox.accept("sipgate", written.encode(), content_type='application/json; name="Brückner"')
     path = f"{API}/quarantine/{kept.quarantine_id}"  # type: ignore[union-attr]
     shown = await get(client, path)
-    assert shown["outline"] == {"json": {"anrufer": "<text, 13 characters>", "dauer": "<integer, 2 digits>"}}
+    assert shown["outline"] == {
+        "json": {"<key 1, 7 characters>": "<text, 13 characters>", "<key 2, 5 characters>": "<integer, 2 digits>"}
+    }
     assert (shown["source"], shown["content_type"], shown["size"]) == ("sipgate", "application/json", 42)
     assert "Brückner" not in str(shown)
     with structlog.testing.capture_logs() as logs:
@@ -580,6 +641,28 @@ async def test_an_answer_about_readiness_counts_for_two_seconds() -> None:
     assert store.checks == 2
 
 
+async def test_who_asks_with_a_wrong_token_is_counted_and_told_of_once_a_minute(tmp_path: Path) -> None:
+    text = FILE.replace('admin: {listen: "127.0.0.1:0"', f'admin: {{listen: "127.0.0.1:0", tokens: {{anna: {TOKEN}x}}')
+    good, clock = {"Authorization": f"Bearer {TOKEN}x"}, ManualClock()
+    async with administered(tmp_path, text, clock) as (_, client):
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                for _ in range(5):
+                    await get(client, f"{API}/events", 401, Authorization="Bearer wrong")
+                await get(client, f"{API}/events", 403, Host="evil.example", **good)
+                clock.advance(timedelta(minutes=1))
+            await get(client, f"{API}/events", 200, **good)
+            await get(client, f"{API}/events/nix", 404, **good)
+        async with client.get("/metrics", headers=good) as answer:
+            shown = await answer.text()
+    told = [{key: line[key] for key in line if key != "log_level"} for line in logs]
+    assert told == [{"event": "stranger.refused", "listener": "admin", "network": "127.0.0.0/24", "status": 401}] * 2
+    assert 'aftercall_admin_refused_total{status="401"} 10.0' in shown
+    assert 'aftercall_admin_refused_total{status="403"} 2.0' in shown
+    assert 'aftercall_admin_refused_total{status="429"} 0.0' in shown
+    assert "wrong" not in str(logs)
+
+
 @pytest.mark.case("LOG-06")
 async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_nothing_into_it(
     admin: Administered,
@@ -589,7 +672,8 @@ async def test_log_06_who_is_refused_again_and_again_fills_no_log_and_writes_not
     with structlog.testing.capture_logs() as logs:
         statuses = [(await client.post(path, headers={"Host": "evil.example"})).status for _ in range(330)]
     assert statuses == [403] * 300 + [429] * 30
-    assert [line["event"] for line in logs] == ["admin.refused"] * 300 + ["stranger.slowed_down"]
+    events = [line["event"] for line in logs]
+    assert events == ["stranger.refused"] + ["admin.refused"] * 300 + ["stranger.slowed_down"]
     assert "4915228817386" not in str(logs)
     with structlog.testing.capture_logs() as logs:
         await post(client, path, status=404)

@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from router.alarm import Cause
+from router.alarms import Alarms
 from router.app import Router, running
 from router.behalf import Behalf
 from router.config import load
@@ -30,7 +31,7 @@ from support import NOON, body, until, until_awaited
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 FILE = """
-sources: {{s: {{}}}}
+sources: {{{sources}}}
 server: {{listen: "127.0.0.1:0"}}
 admin: {{listen: "127.0.0.1:0"}}
 timezone: UTC
@@ -57,12 +58,15 @@ class Bench:
         self.more = ""
         self.limit = "1 GiB"
         self.sinks = self.head = ""
+        self.sources = "s: {}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Router]:
         file = self.folder / "routes.yaml"
         urls = {"it": self.it.url(), "ops": self.ops.url(), "crm": self.crm.url()}
-        text = FILE.format(**urls, more=self.more, limit=self.limit, sinks=self.sinks, head=self.head)
+        text = FILE.format(
+            **urls, more=self.more, limit=self.limit, sinks=self.sinks, head=self.head, sources=self.sources
+        )
         file.write_text(text, encoding="utf-8")
         async with running(load(file, {}), clock=self.clock) as router:
             yield router
@@ -171,6 +175,25 @@ async def test_a_restart_tells_nothing_twice_and_what_is_over_by_then(bench: Ben
     *raised, cleared = said(bench.it)
     assert sorted(raised) == [("raised", "quarantine", ""), ("raised", "reload", "routes.yaml")]
     assert cleared == ("cleared", "reload", "routes.yaml")
+
+
+async def test_a_router_that_stops_before_it_has_looked_forgets_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.running() as router:
+        await router.inbox.accept("s", b"{")
+        await bench.look(router)
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Alarms, "_remember", never)
+        async with bench.running():
+            pass
+    async with bench.running() as router:
+        await bench.look(router, HOUR)
+    assert said(bench.it) == [("raised", "quarantine", "")]
 
 
 async def test_what_nobody_has_heard_is_told_after_a_restart(bench: Bench) -> None:
@@ -346,7 +369,7 @@ async def test_plg_01_an_alarm_that_never_ends_is_an_alarm_also_when_its_sink_is
     assert (bench.folder / "asked").read_text().split() == ["reload"]
 
 
-async def test_later_news_takes_the_place_of_earlier(bench: Bench) -> None:
+async def test_a_sink_that_never_heard_that_it_is_wrong_is_not_told_that_it_is_well(bench: Bench) -> None:
     bench.it.answer(Answer(status=500), Answer())
     async with bench.running() as router:
         router.alarms.note(Cause.RELOAD, "routes.yaml")
@@ -354,11 +377,25 @@ async def test_later_news_takes_the_place_of_earlier(bench: Bench) -> None:
         await bench.it.received()
         router.alarms.well(Cause.RELOAD, "routes.yaml")
         await bench.look(router, HOUR)
-        await bench.it.received(2)
         await bench.ops.received(2)
         await bench.look(router, HOUR)
-    kinds = [kind for kind, _, _ in said(bench.it)]
-    assert (kinds[0], kinds[-1], kinds.count("cleared")) == ("raised", "cleared", 1)
+        router.alarms.note(Cause.RELOAD, "routes.yaml")
+        await bench.look(router, HOUR)
+        await bench.it.received(2)
+        await bench.ops.received(3)
+    assert [kind for kind, _, _ in said(bench.it)] == ["raised", "raised"]
+    assert [kind for kind, _, _ in said(bench.ops)] == ["raised", "cleared", "raised"]
+
+
+async def test_a_second_refusal_is_not_kept_back_for_long(bench: Bench) -> None:
+    async with bench.running() as router:
+        for _ in range(2):
+            router.alarms.note(Cause.RELOAD, "routes.yaml")
+            await bench.look(router, 2 * MINUTE)
+            router.alarms.well(Cause.RELOAD, "routes.yaml")
+            await bench.look(router, 2 * MINUTE)
+        await bench.it.received(4)
+    assert [kind for kind, _, _ in said(bench.it)] == ["raised", "cleared", "raised", "cleared"]
 
 
 async def test_a_lane_that_is_down_and_what_waits_for_it(bench: Bench) -> None:
@@ -402,6 +439,111 @@ async def test_a_source_and_a_channel_that_fall_silent(bench: Bench) -> None:
         await router.inbox.accept("s", body("c", channel={"id": "c1", "name": "support "}))
         await bench.look(router)
         assert causes(router) == ["quarantine"]
+
+
+def ends(endpoint: FakeEndpoint) -> list[tuple[str, str, bool, int]]:
+    """What was told there to be over: cause, subject, whether nobody looks any more, and how many there were."""
+    told = [json.loads(request.body).get("data", {}) for request in endpoint.requests]
+    return [(one["cause"], one["subject"], one["unwatched"], one["count"]) for one in told if one.get("cleared")]
+
+
+async def test_a_source_that_never_called_is_silent_over_restarts_and_until_it_calls(bench: Bench) -> None:
+    bench.sources, bench.more = "s: {}, other: {}", ", silent_after: {other: 30m}"
+    for _ in range(4):  # more often than silent_after
+        async with bench.running() as router:
+            await bench.look(router)
+            await bench.look(router, 8 * MINUTE)
+    assert said(bench.it) == [("raised", "silent", "other")]
+    async with bench.running() as router:
+        await bench.look(router, 11 * MINUTE)
+        await bench.look(router, 11 * MINUTE)
+        assert [(one.cause, one.subject, one.since) for one in router.alarms.active] == [("silent", "other", NOON)]
+        assert said(bench.it) == [("raised", "silent", "other")], "nothing came"
+        await router.inbox.accept("other", body())
+        await bench.look(router, MINUTE)
+        assert causes(router) == []
+    assert ends(bench.it) == [("silent", "other", False, 1)]
+
+
+async def test_silence_that_is_looked_at_no_more_or_later_has_not_ended(bench: Bench) -> None:
+    bench.sources, bench.more = "s: {}, other: {}", ", silent_after: {s: 30m, other: 30m}"
+    async with bench.running() as router:
+        await router.inbox.accept("s", body())
+        await bench.look(router)
+        await bench.look(router, 31 * MINUTE)
+        assert causes(router) == ["silent", "silent"]
+        await bench.reload(router, "s: 30m, other: 30m", "s: 60m")
+        await bench.look(router, 11 * MINUTE)
+        assert [(one.cause, one.subject) for one in router.alarms.active] == [("silent", "s")]
+    assert ends(bench.it) == [("silent", "other", True, 1)]
+    bench.more = ", silent_after: {s: 60m}"
+    async with bench.running() as router:
+        await bench.look(router, MINUTE)
+        assert causes(router) == ["silent"]
+
+
+async def test_a_channel_is_watched_once_a_call_has_come_and_a_misspelled_one_never(bench: Bench) -> None:
+    bench.more = ", silent_after: {Support: 1m, Nix: 1m}"
+    async with bench.running() as router:
+        await bench.look(router)
+        await bench.look(router, HOUR)
+        assert causes(router) == []
+        await router.inbox.accept("s", body(channel={"id": "c1", "name": "support "}))
+        await bench.look(router, MINUTE)
+        assert [alarm.subject for alarm in router.alarms.active] == ["Support"]
+
+
+async def test_a_lane_that_was_resumed_is_down_until_something_was_delivered(bench: Bench) -> None:
+    bench.crm.answer(Answer(status=410), Answer())
+    async with bench.running() as router:
+        await router.inbox.accept("s", body("a"))
+        await until(lambda: router.lanes["crm"].row.state == "disabled")
+        await bench.look(router)
+        await router.lanes["crm"].resume()
+        await bench.look(router, 11 * MINUTE)
+        assert ("down", "crm") in [(one.cause, one.subject) for one in router.alarms.active]
+    async with bench.running() as router:
+        await bench.look(router, 11 * MINUTE)
+        assert "down" in causes(router), "also after a restart"
+        assert "down" not in [cause for cause, *_ in ends(bench.it)]
+        await router.inbox.accept("s", body("b"))
+        await bench.crm.received(2)
+        await bench.look(router)
+        assert "down" not in causes(router)
+    assert ("down", "crm", False, 1) in ends(bench.it)
+
+
+async def test_a_sink_that_was_renamed_while_it_was_down_does_not_take_calls_again(bench: Bench) -> None:
+    await bench.crm.stop()
+    async with bench.running() as router:
+        for call in ("a", "b", "c"):
+            await router.inbox.accept("s", body(call))
+        await until(lambda: router.lanes["crm"].row.state == "probing")
+        await bench.look(router, 16 * MINUTE)
+        await bench.reload(router, "crm", "crm2")
+        await bench.look(router, MINUTE * 11)
+        assert causes(router) == []
+    assert ends(bench.it) == [("down", "crm", True, 3)]
+
+
+async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise StoreError
+
+    await bench.crm.stop()
+    async with bench.running() as router:
+        await router.inbox.accept("s", body())
+        await until(lambda: router.lanes["crm"].row.state == "probing")
+        await bench.look(router, 16 * MINUTE)
+        await bench.reload(router, "crm", "crm2")
+        with monkeypatch.context() as failing:
+            failing.setattr(router.store, "check", fail)
+            await bench.look(router, 11 * MINUTE)
+            assert "down" in causes(router)
+        await bench.look(router)
+    assert ("down", "crm", True, 1) in ends(bench.it)
 
 
 async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
@@ -539,7 +681,7 @@ async def test_a_damaged_file_is_forgotten(bench: Bench) -> None:
             await bench.look(router)
     assert "alarms.forgotten" in [one["event"] for one in logs]
     assert kept.stat().st_mode & 0o777 == 0o600
-    ((standing,),) = (json.loads(kept.read_text()),)
+    (standing,) = json.loads(kept.read_text())["standing"]
     assert standing["told"]["cause"] == "quarantine"
     assert "geheim" not in kept.read_text()
 
@@ -554,7 +696,8 @@ async def test_the_admin_listener_and_the_figures_have_what_is_active(bench: Ben
             listed: dict[str, Any] = await answer.json()
         async with client.get(f"http://{router.admin}/metrics") as answer:
             figures = await answer.text()
-    alarm = {"cause": "reload", "subject": "routes.yaml", "since": "2026-03-10T12:00:00Z", "count": 1, "cleared": None}
+    alarm = {"cause": "reload", "subject": "routes.yaml", "since": "2026-03-10T12:00:00Z", "count": 1}
+    alarm |= {"cleared": None, "unwatched": False}
     assert listed == {"items": [alarm], "next": None}
     assert 'aftercall_alarms{cause="reload"} 1.0' in figures
     assert 'aftercall_alarms{cause="dead"} 0.0' in figures

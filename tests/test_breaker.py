@@ -51,6 +51,18 @@ def test_what_an_outcome_makes_of_a_lane(
     assert (made and made.state) == becomes
 
 
+def test_only_what_is_delivered_proves_that_an_open_lane_is_well() -> None:
+    assert not LaneRow("s").unproven
+    refused = breaker.after(row(LaneState.PROBING), Refused("400"), NOON, probe=True)
+    assert refused is not None
+    resumed = breaker.moved(row(LaneState.DISABLED), LaneState.OPEN, NOON, reason=breaker.RESUMED)
+    for opened in (refused, resumed):
+        assert opened.unproven
+        assert breaker.after(opened, Refused("400"), NOON, probe=False) is None
+        assert breaker.after(opened, Retry("500"), NOON, probe=False) is None
+        assert breaker.after(opened, Delivered(), NOON, probe=False) == LaneRow("s", since=NOON)
+
+
 def test_a_lane_knows_since_when_it_is_down_and_how_often_it_failed() -> None:
     first = breaker.after(row(LaneState.OPEN), DOWN, NOON, probe=False)
     assert first == LaneRow("s", LaneState.PROBING, NOON + timedelta(seconds=2), 1, "refused", NOON)

@@ -21,7 +21,7 @@ import pytest
 from router.cli import _renewed, main
 from router.errors import AftercallError
 from router.options import Moment
-from router.show import alarm_rows, local_time, reload_state
+from router.show import alarm_rows, delivery_rows, local_time, reload_state
 
 
 def aftercall(*args: str | Path, cwd: Path, expect: int = 0, stdin: bytes | None = None, **environ: str) -> str:
@@ -159,6 +159,8 @@ def test_without_a_router_the_commands_say_so(folder: Path) -> None:
     ):
         said = aftercall(*command, cwd=folder, expect=1)
         assert "no router answers at http://127.0.0.1:" in said
+        assert "Where `listen` was changed, that counts after a restart" in said
+        assert ("`--url http://…` asks where it was" in said) is (command[0] != "send")
         assert "/in/" not in said
 
 
@@ -351,6 +353,25 @@ def test_what_waits_for_a_restart_is_said_by_reload_and_status(served: Path) -> 
     assert "! after a restart only: server.max_body" in aftercall("status", cwd=served)
 
 
+def test_rules_that_went_with_their_file_are_named_by_reload_and_status(served: Path) -> None:
+    (served / "rules.d").mkdir()
+    rules = served / "rules.d" / "sales.yaml"
+    rules.write_text("routes: [{name: sales summary, to: screen}, {name: other, to: screen}]\n")
+    file = served / "routes.yaml"
+    file.write_text("include: rules.d/*.yaml\n" + file.read_text())
+    added = "routes: 2 added: 'sales summary', 'other'\n"
+    assert added in aftercall("reload", cwd=served)
+    said = aftercall("status", cwd=served)
+    assert f"the reload changed {added}" in said
+    assert "no file fits" not in said
+    rules.unlink()
+    gone = "routes: 2 gone: 'sales summary', 'other'\n"
+    assert gone in aftercall("reload", cwd=served)
+    said = aftercall("status", cwd=served)
+    assert gone in said
+    assert "  ! routes.yaml:1:10: include: no file fits this" in said
+
+
 def test_with_a_mistake_in_the_rules_commands_ask_the_running_router_all_the_same(served: Path) -> None:
     aftercall("send", "call.json", cwd=served)
     file = served / "routes.yaml"
@@ -367,8 +388,9 @@ def test_with_a_mistake_in_the_rules_commands_ask_the_running_router_all_the_sam
         ["send", "call.json"], ["url"], ["backup", "all.tar"],
     ):  # fmt: skip
         said = aftercall(*command, cwd=served, expect=1 if command == ["reload"] else 0)
-        assert f"{first} (a warning)\n" in said, command
+        assert (f"{first} (a warning)\n" in said) is (command != ["reload"]), command
         assert ("answered 422" in said) is (command == ["reload"])
+        assert said.count(first.partition(" (installed")[0]) == 1, "what made it fail is said once, and is no warning"
     assert (served / "all.tar").exists()
 
 
@@ -489,12 +511,46 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("berlin")
 def test_status_has_one_clock() -> None:
-    state = {"loaded_at": "2026-03-10T08:15:00Z", "refused_at": "2026-03-10T09:15:00Z", "reason": "x", "restart": []}
+    state = {
+        "loaded_at": "2026-03-10T08:15:00Z", "refused_at": "2026-03-10T09:15:00Z", "reason": "x",
+        "restart": [], "warnings": [], "changes": {},
+    }  # fmt: skip
     shown = reload_state(state)
     assert shown.startswith("configuration of 2026-03-10 09:15:00\n")
     assert "the reload at 2026-03-10 10:15:00 was refused" in shown
     alarm = {"cause": "disk", "subject": None, "since": "2026-07-10T08:15:00Z", "count": 1}
     assert "2026-07-10 10:15:00" in alarm_rows([alarm])
+
+
+@pytest.mark.parametrize(
+    ("lane", "said"),
+    [
+        ({"state": "open", "reason": None, "next_at": None}, "2026-03-10 09:15:00  nobody@    429 Too Many Requests"),
+        (
+            {"state": "probing", "reason": "connection refused", "next_at": "2026-03-10T09:15:00Z"},
+            "2026-03-10 10:15:00  nobody@    429 Too Many Requests; waits for its lane, which is probing: connection refused",
+        ),
+        (
+            {"state": "paused", "reason": None, "next_at": None},
+            "                     nobody@    429 Too Many Requests; waits for its lane, which is paused",
+        ),
+        (
+            {"state": "open", "reason": "the router sends nothing (serve --hold)", "next_at": None},
+            "                     nobody@    429 Too Many Requests; waits: the router sends nothing (serve --hold)",
+        ),
+    ],
+    ids=["open", "probing", "paused", "held"],
+)
+@pytest.mark.usefixtures("berlin")
+def test_what_waits_for_its_lane_says_so(lane: dict[str, object], said: str) -> None:
+    line = {
+        "id": "d", "sink": "crm", "state": "pending", "attempt": 1, "settled_at": None, "due": "2026-03-10T08:15:00Z",
+        "recipient": "nobody@", "reason": "429 Too Many Requests",
+    }  # fmt: skip
+    waiting, other = delivery_rows([line, line | {"sink": "other"}], [{"sink": "crm", **lane}]).splitlines()[1:]
+    assert waiting.endswith(f"pending  1        {said}")
+    assert other.endswith("2026-03-10 09:15:00  nobody@    429 Too Many Requests")
+    assert "waits" not in delivery_rows([line | {"state": "dead"}], [{"sink": "crm", **lane}])
 
 
 @pytest.mark.usefixtures("berlin")

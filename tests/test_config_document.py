@@ -156,7 +156,7 @@ def test_a_problem_says_file_line_column_path_and_what() -> None:
 
 def test_a_problem_is_one_line_whatever_the_key() -> None:
     assert complaints('"a\\nb\\e[2J\\u202E": ${X}') == [
-        "1:20: a\\nb\\x1b[2J\\u202e: the variable X is not set: export it, or write '${X:-default}'"
+        "1:20: a\\nb\\x1b[2J\\u202e: the variable X is not set: export it, or keep it in a file: '${file:/path}'"
     ]
 
 
@@ -353,13 +353,13 @@ def test_a_hundred_levels_are_fine() -> None:
 
 def test_all_problems_are_told_in_one_pass_in_the_order_of_the_file() -> None:
     assert complaints("a: ${X}\nb: !x 1\nc: {[d]: e}\na: ${Y} ${Z}\nf: {<<: '${X}'}") == [
-        "1:4: a: the variable X is not set: export it, or write '${X:-default}'",
+        "1:4: a: the variable X is not set: export it, or keep it in a file: '${file:/path}'",
         f"2:4: b: {TAG}",
         f"3:5: c: {KEY}",
         "4:1: a: the key 'a' is already at 1:1: keep one of the two",
-        "4:4: a: the variable Y is not set: export it, or write '${Y:-default}'",
-        "4:4: a: the variable Z is not set: export it, or write '${Z:-default}'",
-        "5:9: f.<<: the variable X is not set: export it, or write '${X:-default}'",
+        "4:4: a: the variable Y is not set: export it, or keep it in a file: '${file:/path}'",
+        "4:4: a: the variable Z is not set: export it, or keep it in a file: '${file:/path}'",
+        "5:9: f.<<: the variable X is not set: export it, or keep it in a file: '${file:/path}'",
         f"5:9: f.<<: {MERGE}",
     ]
 
@@ -409,7 +409,7 @@ NAMELESS = "no name in a '${…}': write ${NAME}, ${NAME:-default} or ${file:/pa
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        ("${NO}", "the variable NO is not set: export it, or write '${NO:-default}'"),
+        ("${NO}", "the variable NO is not set: export it, or keep it in a file: '${file:/path}'"),
         ("${", UNCLOSED),
         ("${A", UNCLOSED),
         ("${A:-${B}}", UNCLOSED),

@@ -27,6 +27,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 import figures
+from router.alarm import Cause
 from router.app import GRACE, running
 from router.backup import back_up
 from router.cli import cli
@@ -34,7 +35,7 @@ from router.config import load
 from router.delivery import DeliveryState, LaneState
 from router.lanes import LAST_WORD
 from router.metrics import ORPHANED
-from router.testing import ManualClock
+from router.testing import Answer, FakeEndpoint, ManualClock
 from support import NOON
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -50,6 +51,7 @@ SCRAPED = {"instance", "job"}
 #: What a label may say where that is a closed set.
 VALUES = {
     ("aftercall_lane_state", "state"): {*LaneState, ORPHANED},
+    ("aftercall_alarms", "cause"): set(Cause),
     ("aftercall_deliveries", "state"): {*DeliveryState, "purged", "created"},
     ("aftercall_events", "sum"): {
         "received", "events", "duplicates", "quarantined", "purged", "routed", "unmatched", "unrouted",
@@ -161,6 +163,33 @@ async def test_what_alerts_count_is_counted_from_0_on(tmp_path: Path) -> None:
             wanted = dict(zip(labels, values, strict=True)).items()
             found = [one for one in there if one.name == selector.name and wanted <= one.labels.items()]
             assert [one.value for one in found] == [0] * max(len(found), 1), (selector.name, wanted)
+
+
+#: What tells of each cause, other than the alarm itself.
+ELSEWHERE = {
+    Cause.STORE: "aftercall_ready",
+    Cause.DISK: "aftercall_disk_bytes",
+    Cause.BLOCKED: "aftercall_loop_blocked_total",
+    Cause.RELOAD: "aftercall_reload_failed",
+    Cause.DOWN: "aftercall_lane_state",
+    Cause.DEAD: "aftercall_dead_letters",
+    Cause.OLDEST: "aftercall_oldest_pending_seconds",
+    Cause.QUARANTINE: "aftercall_received_total",
+}
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_there_is_an_alert_for_whatever_the_router_would_tell_itself(cause: Cause) -> None:
+    named = [one for rule in RULES for one in selectors(rule["expr"])]
+    by_cause = {one.name for one in named for matcher in one.matchers.matchers if matcher.value == cause}
+    assert ELSEWHERE.get(cause) in {one.name for one in named} or by_cause == {"aftercall_alarms"}
+
+
+def test_a_loop_that_stands_still_now_and_then_is_alerted() -> None:
+    """Five seconds in each minute are a few late looks among ten thousand: no quantile shows them."""
+    (rule,) = [rule for rule in RULES if rule["alert"] == "AftercallLoopBlocked"]
+    assert rule["expr"] == "increase(aftercall_loop_blocked_total[10m]) > 0"
+    assert "for" not in rule, "two stalls in an hour are to be told of, too"
 
 
 def test_alerts_have_names_of_their_own_and_every_figure_is_on_the_dashboard() -> None:
@@ -275,8 +304,8 @@ def test_overrides_of_the_guide_are_of_a_service_that_there_is() -> None:
     assert CliRunner().invoke(cli, [*command, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("block", [0, 2], ids=["systemd", "docker"])
-async def test_a_backup_is_restored_as_the_guide_says(block: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["systemd", "docker", "by hand"])
+async def test_a_backup_is_restored_as_the_guides_say(way: str, tmp_path: Path) -> None:
     """Beside what was there, and without the archive going anywhere."""
     data, kept = tmp_path / "data", tmp_path / "kept.tar"
     file = tmp_path / "routes.yaml"
@@ -290,18 +319,24 @@ async def test_a_backup_is_restored_as_the_guide_says(block: int, tmp_path: Path
     (data / "archive").mkdir()
     back_up(load(file, {}), kept)
     (data / "aftercall.db").write_bytes(b"damaged")
-    commands = fenced("Restore")[block]
-    if inside := re.search(r"-ec '(.*?)'", commands, re.DOTALL):
-        script = inside[1].replace("/data", str(data))
+    systemd, _, docker, *_ = fenced("Restore")
+    old = data / "old"
+    if way == "by hand":
+        page = (Path(__file__).parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+        (script,) = re.findall(r"^mkdir -m 700 data\.old.*?-C data$", page, re.MULTILINE | re.DOTALL)
+        script, old = re.sub(r"\S+\.tar", str(kept), script), tmp_path / "data.old"
+    elif way == "docker":
+        (inside,) = re.findall(r"-ec '(.*?)'", docker, re.DOTALL)
+        script = inside.replace("/data", str(data))
     else:
-        script = re.findall(r"^cd .*?chown[^\n]*", commands, re.MULTILINE | re.DOTALL)[0]
+        script = re.findall(r"^cd .*?chown[^\n]*", systemd, re.MULTILINE | re.DOTALL)[0]
         script = re.sub(r"&&\s+chown.*", "", script).replace("/var/lib/aftercall", str(data))
         script = re.sub(r"/var/backups/\S+", str(kept), script)
     for expected in (0, 1):  # a second time does nothing: what was put aside is still there
         with kept.open("rb") as unpacked:
             shell = await asyncio.create_subprocess_exec("sh", "-ec", script, stdin=unpacked, cwd=tmp_path)
             assert await shell.wait() == expected
-    assert (data / "old" / "aftercall.db").read_bytes() == b"damaged"
+    assert (old / "aftercall.db").read_bytes() == b"damaged"
     assert (data / "archive").is_dir()
     async with running(load(file, {}), hold=True) as router:
         assert (await router.store.summary()).received == 0
@@ -426,6 +461,29 @@ def test_two_backups_of_one_day_have_names_of_their_own_that_are_cleared_away() 
     done = subprocess.run(["sh", "-c", script], env=environ, capture_output=True, text=True, check=True)
     assert re.fullmatch(r"/b/aftercall-\d{4}-\d\d-\d\d-\d{6}\.tar\n", done.stdout)
     assert fnmatch(Path(done.stdout.strip()).name, re.findall(r"-name (\S+)", unit)[0])
+
+
+async def test_a_backup_that_was_made_pings_whoever_waits_for_it_and_one_that_failed_does_not(tmp_path: Path) -> None:
+    backup = (DEPLOY / "aftercall-backup.service").read_text(encoding="utf-8")
+    assert re.findall(r"^On\w+=.*$", backup, re.MULTILINE) == ["OnSuccess=aftercall-backup-ping.service"]
+    ping = (DEPLOY / "aftercall-backup-ping.service").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ExecStart=(.*)$", ping, re.MULTILINE)
+    (file,) = re.findall(r"^LoadCredential=ping:(\S+)$", ping, re.MULTILINE)
+    assert f"ConditionPathExists={file}\n" in ping
+    operations = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    ((written, there),) = re.findall(r"echo '(url = .*)' >(\S+)\)$", operations, re.MULTILINE)
+    assert there == file
+    if not Path(command.split()[0]).exists():
+        pytest.skip("there is no curl here")
+    async with FakeEndpoint() as waiting:
+        (tmp_path / "ping").write_text(re.sub(r"https://[^\"]+", waiting.url(), written), encoding="utf-8")
+        for status, is_fine in ((200, True), (404, False)):
+            waiting.answer(Answer(status=status))
+            told = await asyncio.create_subprocess_shell(
+                f"exec {command}", env={"CREDENTIALS_DIRECTORY": str(tmp_path)}
+            )
+            assert (await told.wait() == 0) is is_fine
+        assert len(waiting.requests) == 2
 
 
 def test_the_service_is_exposed_to_little() -> None:

@@ -25,6 +25,7 @@ ROUTES = 'server: {listen: "127.0.0.1:0"}\nadmin: {listen: "127.0.0.1:0"}\nsourc
 def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
     """The signals that would have been sent; nothing is armed afterwards."""
     sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(failpoints, "_LAST_WORDS", 0.0)
     monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     yield sent
     arm({})

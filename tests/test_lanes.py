@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import structlog
 
-from router.alarm import Alarm
+from router import breaker, symptoms
+from router.alarm import Alarm, Cause
 from router.attempt import OpenSink
 from router.delivery import Delivered, LaneState, Refused, Retry
 from router.errors import Rejected, StoreError, Unavailable
@@ -21,7 +22,7 @@ from router.formats import body as bodies
 from router.lanes import Lane
 from router.metrics import Metrics
 from router.retry import RetryPolicy
-from router.store.base import Accepted, AttemptLine, DeliveryLine, Owed, Store
+from router.store.base import Accepted, AttemptLine, DeliveryLine, Owed, Purged, Store
 from router.store.sqlite import open_store
 from router.testing import ManualClock, make_alarm
 from support import NOON, Gate, Puppet, PuppetConfig, arrival, raising, until, until_awaited
@@ -152,8 +153,10 @@ async def test_a_retry_fires_when_the_schedule_says_and_not_before(bench: Bench)
 
 
 @pytest.mark.case("RTY-06")
-async def test_after_the_last_entry_of_the_schedule_a_delivery_is_dead(bench: Bench) -> None:
-    puppet = Puppet(always=raising(Unavailable("500")))
+async def test_rty_06_after_the_last_entry_of_the_schedule_a_delivery_is_dead_and_kept_with_its_attempts_and_an_alarm(
+    bench: Bench,
+) -> None:
+    puppet = Puppet([raising(Unavailable("502")), raising(Unavailable("500"))], always=raising(Unavailable("504")))
     await bench.lane(puppet, policy=RetryPolicy((timedelta(0), timedelta(seconds=5), timedelta(minutes=5)), 0))
     await bench.call()
     for seconds, tries in ((5, 1), (300, 2)):
@@ -163,7 +166,20 @@ async def test_after_the_last_entry_of_the_schedule_a_delivery_is_dead(bench: Be
     await bench.until_states("dead")
     assert len(puppet.given) == 3
     (line,) = await bench.deliveries()
-    assert line.reason == "no attempt left after 3; last: 500"
+    assert line.reason == "no attempt left after 3; last: 504"
+    assert [(one.attempt, one.outcome, one.reason) for one in await bench.attempts()] == [
+        (1, "retry", "502"), (2, "retry", "500"), (3, "retry", line.reason),
+    ]  # fmt: skip
+    assert [one.started_at for one in await bench.attempts()] == [NOON + timedelta(seconds=s) for s in (0, 5, 305)]
+    store, now = bench.store, bench.clock.now()
+    told = Alarm(cause=Cause.DEAD, subject="s", since=now)
+    assert list(symptoms.dead(await store.backlog(), now)) == [told]
+    assert not await store.purge(events=NOON, quarantine=None, seen=None), "it is not old enough"
+    assert await bench.states() == ["dead"]
+    assert await store.purge(events=NOON + timedelta(seconds=1), quarantine=None, seen=None) == Purged(1, deliveries=1)
+    summary = await store.summary()
+    assert (summary.purged, summary.deliveries["purged"], summary.deliveries["dead"]) == (1, 1, 0), "and is counted"
+    assert list(symptoms.dead(await store.backlog(), now)) == []
 
 
 async def test_retry_after_lengthens_the_wait(bench: Bench) -> None:
@@ -299,8 +315,8 @@ async def test_a_lane_that_is_down_gives_up_on_what_is_too_old(bench: Bench) -> 
     assert line.reason.startswith("gave up")
 
 
-async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens(bench: Bench) -> None:
-    """It would be down for ever, and an alarm with it: there is nothing that a probe could be made of."""
+async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens_and_has_proved_nothing(bench: Bench) -> None:
+    """It would be down for ever: there is nothing that a probe could be made of."""
     puppet = Puppet(always=raising(DOWN))
     lane = await bench.lane(puppet)
     await bench.call("s")
@@ -311,9 +327,39 @@ async def test_a_lane_that_is_down_and_owes_nothing_any_more_opens(bench: Bench)
     bench.clock.advance(120)
     await bench.quiet()
     assert (lane.row.state, (await bench.store.lanes())["s"].state) == (LaneState.OPEN, LaneState.OPEN)
+    assert lane.row.unproven
+    assert (await bench.store.lanes())["s"].unproven
     await bench.call()
     await bench.quiet()
     assert lane.row.state is LaneState.PROBING, "and the next one finds out"
+
+
+async def test_what_a_never_rule_refuses_says_nothing_about_the_far_side(bench: Bench) -> None:
+    puppet = Puppet([raising(DOWN)])
+    lane = await bench.lane(puppet)
+    await bench.call()
+    await bench.quiet()
+    lane._forbidding = lambda _: "works council"
+    bench.clock.advance(2)
+    await bench.quiet()
+    await bench.until_states("dead")
+    await bench.quiet()
+    assert len(puppet.given) == 1
+    assert (lane.row.state, lane.row.reason) == (LaneState.OPEN, breaker.UNTRIED)
+
+
+async def test_a_lane_that_is_resumed_is_proved_by_the_first_that_it_delivers(bench: Bench) -> None:
+    lane = await bench.lane(Puppet([raising(Rejected("no"))]))
+    await lane.resume()
+    assert not lane.row.unproven, "it was open"
+    await lane.pause()
+    await lane.resume()
+    for proved in (False, True):
+        assert lane.row.unproven
+        await bench.call()
+        await bench.quiet()
+        assert lane.row.unproven is not proved
+    assert not (await bench.store.lanes())["s"].unproven
 
 
 async def test_a_lane_that_is_down_stays_so_while_what_it_owes_is_not_due(bench: Bench) -> None:

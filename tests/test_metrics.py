@@ -6,6 +6,7 @@ import platform
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -13,12 +14,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import figures
+from router import formats
 from router.about import version
+from router.alarms import Alarms
 from router.app import Router, running
 from router.config import load
+from router.errors import Unreadable
 from router.store.base import Spread
 from router.testing import ManualClock
-from support import EXAMPLE, NOON
+from support import EXAMPLE, NOON, until, until_awaited
 
 FILE = """
 sources: {sipgate: {}}
@@ -81,6 +85,60 @@ async def test_they_tell_what_waits_since_when_and_where(router: Router, clock: 
     assert of(samples, "aftercall_oldest_pending_seconds", sink="one") == 0
 
 
+@pytest.mark.case("RTY-03")
+async def test_rty_03_a_clock_that_is_set_makes_nothing_older(router: Router, clock: ManualClock) -> None:
+    await router.lanes["one"].pause()
+    await router.lanes["two"].pause()
+    await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
+    clock.advance(90)
+    clock.set(timedelta(days=1))
+    await router.housekeeping.look()
+    samples = await scraped(router)
+    assert of(samples, "aftercall_oldest_pending_seconds", sink="one") == 90
+    await router.lanes["two"].resume()
+    await until(lambda: router.lanes["two"].idle and not router.lanes["two"].row.unproven)
+    assert of(await scraped(router), "aftercall_delivered_seconds_sum", sink="two") == 90
+    clock.set(-timedelta(days=2))
+    await router.housekeeping.look()
+    clock.advance(1)
+    assert 0 <= of(await scraped(router), "aftercall_oldest_pending_seconds", sink="one") <= 91
+
+
+async def test_what_is_read_again_out_of_quarantine_is_counted_as_an_event(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        message = "an older aftercall could not read it"
+        raise Unreadable(message)
+
+    with monkeypatch.context() as older:
+        older.setattr(formats, "find", unreadable)
+        await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
+    (kept,) = (await router.store.quarantined()).items
+    name = "aftercall_events_accepted_total"
+    assert not [one for one, _ in await scraped(router) if one == name]
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(f"http://{router.admin}/api/v1/quarantine/{kept.id}/replay") as answer,
+    ):
+        assert (await answer.json())["revision"] == 1
+    assert of(await scraped(router), name, source="sipgate", format="sipgate") == 1
+
+
+async def test_a_look_for_alarms_that_fails_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(Alarms, "look", fail)
+    (tmp_path / "routes.yaml").write_text(FILE, encoding="utf-8")
+    async with running(load(tmp_path / "routes.yaml", {}), clock=ManualClock(NOON)) as router:
+
+        async def counted() -> bool:
+            return of(await scraped(router), "aftercall_alarms_failed_total") >= 1
+
+        await until_awaited(counted)
+
+
 async def test_what_is_counted_by_a_source_or_a_sink_is_0_as_soon_as_there_is_one(
     router: Router, tmp_path: Path
 ) -> None:
@@ -100,6 +158,8 @@ async def test_what_is_counted_by_a_source_or_a_sink_is_0_as_soon_as_there_is_on
         assert of(samples, "aftercall_loop_blocked_total", sink=sink) == 0
     assert of(samples, "aftercall_loop_blocked_total", sink="") == 0
     assert of(samples, "aftercall_requests_refused_total", status="503") == 0
+    assert of(samples, "aftercall_admin_refused_total", status="401") == 0
+    assert of(samples, "aftercall_alarms_failed_total") == 0
 
 
 async def test_they_tell_of_the_store_and_of_what_runs(router: Router) -> None:

@@ -31,6 +31,22 @@ def test_when_it_is_well_again_it_says_from_when_until_when() -> None:
     assert "From 2026-03-10, 09:20 until 2026-03-10, 10:02." in plain_text(notice.document)
 
 
+def test_what_is_not_watched_any_more_is_not_called_well() -> None:
+    ended = make_alarm(Cause.DOWN, subject="crm", count=1135, cleared=make_alarm().since, unwatched=True)
+    assert alarm_notice(ended, EN).title == (
+        "Alarm ended: crm is not set up any more; what still waits for it is orphaned: 1135"
+    )
+    silent = make_alarm(Cause.SILENT, subject="other", cleared=make_alarm().since, unwatched=True)
+    assert alarm_notice(silent, DE).title == "Alarm beendet: Ob Anrufe von other kommen, wird nicht mehr beobachtet"
+
+
+def test_what_was_ended_is_not_said_to_be_gone() -> None:
+    quarantine = make_alarm(Cause.QUARANTINE, cleared=make_alarm().since)
+    assert alarm_notice(quarantine, EN).title.endswith("open any more (read, ended or purged)")
+    dead = make_alarm(Cause.DEAD, subject="crm", cleared=make_alarm().since)
+    assert alarm_notice(dead, EN).title.endswith("open any more (replayed, ended or purged)")
+
+
 @pytest.mark.parametrize("language", ["de", "en"])
 @pytest.mark.parametrize("cause", Cause)
 def test_every_cause_has_words_of_its_own(cause: Cause, language: Literal["de", "en"]) -> None:
@@ -40,7 +56,9 @@ def test_every_cause_has_words_of_its_own(cause: Cause, language: Literal["de", 
     cleared = alarm_notice(make_alarm(cause, subject="Vertrieb {count}", cleared=alarm.since), wording)
     assert raised.title.startswith("Alarm: ")
     assert raised.title.partition(": ")[2] != cleared.title.partition(": ")[2]
-    for text in (plain_text(raised.document), plain_text(cleared.document)):
+    ended = alarm_notice(make_alarm(cause, subject="Vertrieb {count}", cleared=alarm.since, unwatched=True), wording)
+    assert ended.title not in (raised.title, cleared.title)
+    for text in map(plain_text, (raised.document, cleared.document, ended.document)):
         assert "{" not in text.replace("Vertrieb {count}", "")
 
 

@@ -151,7 +151,7 @@ async def test_a_number_is_no_time_from_which_on_everything_is_meant(admin: Admi
 
 async def test_a_yes_or_no_is_written_as_one(admin: Administered) -> None:
     _, client = admin
-    async with client.post(f"{API}/quarantine/replay", json={"where": {}, "dry_run": 0}) as answer:
+    async with client.post(f"{API}/quarantine/replay", json={"where": {}, "all": True, "dry_run": 0}) as answer:
         assert answer.status == 400
 
 

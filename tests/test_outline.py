@@ -43,13 +43,13 @@ def test_every_value_is_replaced_by_its_kind(value: Any, shown: Any) -> None:
 
 
 def test_keys_of_programmers_are_kept_and_those_that_could_be_somebodys_are_not() -> None:
-    kept = ["callHeadline", "call_id", "$ref", "x5c"]
+    kept = ["callHeadline", "call_id", "$ref", "x5c", "callSummaryText", "SessionId", "callerID"]
     hidden = [
         "+49301234567", "Frau Brückner", "a@b.de", "tel:4915112345678", "kunde_49301234567", "Erika_Musterfrau",
-        "sip:anna.meier", "Anna", "x-anna", "a" * 32, "",
+        "sip:anna.meier", "Anna", "anna", "x-anna", "a" * 32, "maxMustermannHatKrebs", "",
     ]  # fmt: skip
     shown = outline(json.dumps(dict.fromkeys([*kept, *hidden])).encode())["json"]
-    assert list(shown) == [*kept, *(f"<key {at}, {len(key)} characters>" for at, key in enumerate(hidden, 5))]
+    assert list(shown) == [*kept, *(f"<key {at}, {len(key)} characters>" for at, key in enumerate(hidden, 8))]
 
 
 @pytest.mark.parametrize(

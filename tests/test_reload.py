@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,12 +17,13 @@ import structlog
 from certificates import authority
 from router import reload as reloading
 from router.app import Router, running
-from router.config import Files, load
+from router.config import Differs, Files, load
 from router.delivery import DeliveryState
 from router.errors import ConfigError, StoreError
 from router.fakes import ManualClock
-from router.reload import ReloadState, without_restart
+from router.reload import Reloaded, ReloadState, without_restart
 from router.store.base import Accepted
+from router.threads import Threads
 from support import body, until, until_awaited
 
 TOKEN, OTHER = "0123456789abcdefghijklmn", "zyxwvutsrqponmlkjihgfedc"
@@ -257,7 +259,7 @@ async def test_a_check_that_hangs_is_left_behind_and_the_next_reload_does_not_wa
         with pytest.raises(ConfigError, match="takes longer than"):
             await router.reload.reload()
         for _ in range(2):
-            with pytest.raises(ConfigError, match="still hangs"):
+            with pytest.raises(ConfigError, match="is not over"):
                 await router.reload.reload()
         assert await sinks_of(router, "c") == {"bell"}
         sys.modules["aftercall_local.0.bell"].checking.set()
@@ -305,6 +307,89 @@ async def test_two_reloads_at_once_come_one_after_the_other(tmp_path: Path, happ
         assert (first.changed, second.changed) == (("a",), ())
         await until(lambda: len(happened()) == 3)
         assert happened() == ["open a a", "open a b", "close a a"]
+
+
+async def test_nothing_is_left_of_a_sink_that_is_gone_and_idle(tmp_path: Path) -> None:
+    threads = Threads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with routing(tmp_path, FILES + "always: [a, b]\n", threads=threads) as router:
+        await accepted(router)
+        await delivered(router, 2)
+
+        async def figures() -> set[str]:
+            async with aiohttp.ClientSession(f"http://{router.admin}") as client, client.get("/metrics") as answer:
+                return {line for line in (await answer.text()).splitlines() if 'sink="b"' in line}
+
+        def named() -> list[str]:
+            return [thread.name for thread in threading.enumerate() if thread.name.startswith("aftercall-b")]
+
+        assert named()
+        assert {line.partition("{")[0] for line in await figures()} >= {
+            "aftercall_attempts_total", "aftercall_attempt_seconds_count", "aftercall_delivered_seconds_count",
+        }  # fmt: skip
+        write(tmp_path, "sinks: {a: {kind: file, root: a}}\nalways: a\n")
+        await router.reload.reload()
+        await until(lambda: not named())
+        left = {line.partition("{")[0] for line in await figures()}
+        assert left <= {"aftercall_backlog", "aftercall_dead_letters", "aftercall_oldest_pending_seconds"}, left
+        write(tmp_path, FILES + "always: [a, b]\n")
+        await router.reload.reload()
+        await accepted(router, "again")
+        await delivered(router, 4)
+        assert any(line.startswith("aftercall_attempts_total") for line in await figures())
+
+
+async def test_who_asks_whether_it_is_ready_is_told_of_a_refused_reload(tmp_path: Path) -> None:
+    """It works on by the last good rules, so it is ready all the same. Nothing of the file is told: no token is asked for."""
+    async with routing(tmp_path, FILES) as router, aiohttp.ClientSession() as client:
+        write(tmp_path, "always: a-secret-name\n")
+        with pytest.raises(ConfigError):
+            await router.reload.reload()
+        async with client.get(f"http://{router.admin}/readyz") as answer:
+            said = await answer.json()
+            assert (answer.status, said["ready"]) == (200, True)
+            assert [line.partition(":")[0] for line in said["trouble"]] == ["configuration"]
+            assert "a-secret-name" not in str(said)
+        async with client.get(f"http://{router.ingest}/readyz") as answer:
+            assert answer.status == 200
+        write(tmp_path, FILES)
+        await router.reload.reload()
+        async with client.get(f"http://{router.admin}/readyz") as answer:
+            assert (await answer.json())["trouble"] == []
+
+
+async def test_of_many_reloads_at_once_none_is_told_that_another_hangs(tmp_path: Path) -> None:
+    """The outcome of a reading is known a moment before its thread has ended."""
+    async with routing(tmp_path, FILES) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
+        for _ in range(50):
+            async with client.post("/api/v1/reload") as first, client.post("/api/v1/reload") as second:
+                assert (first.status, second.status) == (200, 200)
+            await asyncio.gather(*(router.reload.reload() for _ in range(4)))
+        assert router.reload.state.reason is None
+
+
+async def test_a_reload_that_another_was_in_the_way_of_is_made_up_for(
+    tmp_path: Path, happened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "LOAD_DEADLINE", 0.05)
+    bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell, tone: TONE}}\nalways: bell\n"
+    clock = ManualClock()
+    async with routing(tmp_path, bell, clock=clock) as router:
+        write(tmp_path, bell.replace("TONE", "hang"))
+        with pytest.raises(ConfigError, match="takes longer than"):
+            await router.reload.reload()
+        monkeypatch.undo()
+        write(tmp_path, bell.replace("TONE", "b"))
+        with structlog.testing.capture_logs() as logs:
+            await looked(router, clock, 6)
+        assert [entry["event"] for entry in logs].count("config.refused") == 1, "it is said once"
+        assert router.reload.state.reason is not None
+        sys.modules["aftercall_local.0.bell"].checking.set()
+        await until(lambda: not router.reload.reading)
+        await looked(router, clock)
+        assert router.reload.state.reason is None
+        assert await sinks_of(router, "c") == {"bell"}
+        assert router.config.sinks["bell"].tone == "b"
 
 
 async def test_a_reload_waits_until_what_the_last_one_left_behind_is_over(tmp_path: Path, happened: Any) -> None:
@@ -489,10 +574,85 @@ async def test_included_files_are_watched_too(tmp_path: Path, watched: tuple[Rou
     await looked(router, clock, 2)
     assert router.reload.state.reason is not None
     assert router.reload.state.reason.startswith("rules.d/b.yaml:1:9: always: unknown sink 'nobody'")
+    (tmp_path / "rules.d" / "b.yaml").write_text("always: b\n")
+    (tmp_path / "rules.d" / "c.yaml").write_text("never: [{name: c, when: {caller: anonymous}, to: b}]\n")
+    await looked(router, clock, 2)
+    assert router.reload.state.reason is None
     (tmp_path / "rules.d" / "b.yaml").unlink()
     await looked(router, clock, 2)
+    assert router.reload.state.reason is None, "one of several went"
+    assert router.reload.state.changes == {"always": Differs(gone=("b",))}
     assert await sinks_of(router, "one") == {"a"}
-    assert router.reload.state.reason is None
+
+
+async def test_a_folder_of_rules_that_vanishes_takes_none_of_them_away_until_somebody_says_so(
+    tmp_path: Path, watched: tuple[Router, ManualClock]
+) -> None:
+    router, clock = watched
+    (tmp_path / "rules.d").mkdir()
+    (tmp_path / "rules.d" / "b.yaml").write_text("always: b\n")
+    write(tmp_path, FILES + "always: a\ninclude: rules.d/*.yaml\n")
+    await looked(router, clock, 2)
+    (tmp_path / "rules.d").rename(tmp_path / "rules.e")
+    await looked(router, clock, 4)
+    assert await sinks_of(router, "moved") == {"a", "b"}
+    assert router.reload.state.reason is not None
+    assert (
+        "no file fits rules.d/*.yaml any more; what stood in rules.d/b.yaml stays in force"
+        in router.reload.state.reason
+    )
+    write(tmp_path, FILES + "always: a\ninclude: rules.d/*.yaml\n# also with another change\n")
+    await looked(router, clock, 2)
+    assert await sinks_of(router, "changed") == {"a", "b"}
+    (tmp_path / "rules.e").rename(tmp_path / "rules.d")
+    await looked(router, clock, 2)
+    assert router.reload.state.reason is None, "it is back"
+    (tmp_path / "rules.d" / "b.yaml").unlink()
+    with structlog.testing.capture_logs() as logs:
+        done = await router.reload.reload()
+    assert await sinks_of(router, "asked") == {"a"}
+    assert done.rules == router.reload.state.changes == {"always": Differs(gone=("b",))}
+    assert [entry["rules"] for entry in logs if entry["event"] == "config.reloaded"] == [{"always": {"gone": ["b"]}}]
+    (warning,) = router.reload.state.warnings
+    assert "include: no file fits this" in warning
+    write(tmp_path, FILES + "always: a\n")
+    await looked(router, clock, 2)
+    assert router.reload.state.warnings == ()
+
+
+async def reloaded(router: Router) -> Reloaded:
+    """Once the reading before it is over to the last."""
+    await until(lambda: not router.reload.reading)
+    return await router.reload.reload()
+
+
+async def test_a_reload_counts_what_changed_in_the_rules(tmp_path: Path) -> None:
+    before = FILES + (
+        "words: {w: x, v: y}\nalways: a\nroutes:\n- {name: one, to: a}\n- {name: two, to: a}\n- {name: three, to: b}\n"
+    )
+    after = FILES + (
+        "words: {w: x, v: z}\notherwise: b\nroutes:\n- {name: three, to: b}\n- {name: two, when: {text: $w}, to: a}\n"
+        "- {name: four, to: a}\nnever: [{name: n, to: all}]\n"
+    )
+    async with routing(tmp_path, before) as router:
+        assert (await reloaded(router)).rules == {}
+        write(tmp_path, after)
+        assert (await reloaded(router)).rules == {
+            "words": Differs(changed=("v",)),
+            "always": Differs(gone=("a",)),
+            "otherwise": Differs(added=("b",)),
+            "never": Differs(added=("n",)),
+            "routes": Differs(added=("four",), changed=("two",), gone=("one",), moved=True),
+        }
+        other = HEAD.replace("{s: {", f"{{t: {{token: {OTHER}}}, s: {{")
+        write(tmp_path, after.replace("a: {kind: file, root: a}", "a: {kind: file, root: c}"), other)
+        assert (await reloaded(router)).rules == {"sources": Differs(added=("t",))}
+        assert router.reload.state.changes == {"sinks": Differs(changed=("a",)), "sources": Differs(added=("t",))}
+
+
+async def test_warnings_of_the_start_are_those_of_what_is_in_force(tmp_path: Path) -> None:
+    async with routing(tmp_path, FILES + "include: rules.d/*.yaml\n") as router:
+        assert [warning.split(": ", 1)[0] for warning in router.reload.state.warnings] == ["routes.yaml:5:10"]
 
 
 async def test_a_secret_in_a_file_is_watched_too(tmp_path: Path, watched: tuple[Router, ManualClock]) -> None:

@@ -127,14 +127,31 @@ async def test_a_body_whose_source_is_gone_is_not_read_without_its_trust(tmp_pat
 async def test_many_bodies_are_read_again_and_those_that_stay_are_named(admin: Administered) -> None:
     router, client = admin
     ids = [await quarantined(router, b"{" + b" " * n) for n in range(3)]
-    counted = await post(client, f"{API}/quarantine/replay", {"where": {}, "dry_run": True})
+    counted = await post(client, f"{API}/quarantine/replay", {"where": {}, "all": True, "dry_run": True})
     assert counted == {"matched": 3, "done": 0, "left": [], "next": None}
     first = await post(client, f"{API}/quarantine/replay", {"where": {"source": "sipgate"}, "limit": 2})
     assert (first["matched"], first["done"], first["next"]) == (2, 0, ids[1])
     assert [left["id"] for left in first["left"]] == [ids[2], ids[1]]
     assert "not JSON" in first["left"][0]["message"]
-    rest = await post(client, f"{API}/quarantine/replay", {"where": {}, "limit": 2, "after": first["next"]})
+    rest = await post(
+        client, f"{API}/quarantine/replay", {"where": {}, "all": True, "limit": 2, "after": first["next"]}
+    )
     assert [left["id"] for left in rest["left"]] == [ids[0]]
+
+
+@pytest.mark.parametrize(
+    "path", ["events/route", "deliveries/replay", "deliveries/end", "quarantine/replay", "quarantine/end"]
+)
+async def test_a_page_that_begins_nowhere_and_a_reason_without_end_are_refused(admin: Administered, path: str) -> None:
+    """What is no key of a page would mean the first one."""
+    _, client = admin
+    why = {"reason": "why"} if path.endswith("end") else {}
+    for after in ("x", "", "0" * 36):
+        await post(client, f"{API}/{path}", {"where": {}, **why, "after": after}, status=400)
+    for more in ({"reason": "x" * 1001}, {"where": {"source": "x" * 1001}}):
+        await post(client, f"{API}/{path}", {"where": {}, **why, **more}, status=400)
+    async with client.get(f"{API}/{path.partition('/')[0]}?after=x") as answer:
+        assert answer.status == 400
 
 
 # --- events ---
@@ -223,15 +240,25 @@ async def test_dead_letters_are_replayed_by_filter_to_another_sink(admin: Admini
     assert "secret channel" in done["left"][0]["message"]
     (acted,) = [entry for entry in logs if entry["event"] == "admin.acted"]
     assert (acted["action"], acted["matched"], acted["done"]) == ("replay_many", 3, 2)
-    await post(client, path, {"where": {}, "sink": "nobody"}, 404)
-    await post(client, path, {"where": {}, "sink": ""}, 404)
+    await post(client, path, {"where": {}, "all": True, "sink": "nobody"}, 404)
+    await post(client, path, {"where": {}, "all": True, "sink": ""}, 404)
     await post(client, f"{API}/deliveries/{secret}/replay", {"sink": ""}, 404)
     assert (await get(client, f"{API}/summary"))["deliveries"]["dead"] == 1, "a sink without a name is nobody's"
 
 
 @pytest.mark.parametrize(
     "ask",
-    [{}, {"where": {"snik": "down"}}, {"where": {}, "limit": 501}, {"where": {"since": "yesterday"}}, {"were": {}}],
+    [
+        {},
+        {"where": {}},
+        {"where": {"sink": None}},
+        {"where": {}, "all": False},
+        {"where": {}, "all": 1},
+        {"where": {"snik": "down"}},
+        {"where": {}, "all": True, "limit": 501},
+        {"where": {"since": "yesterday"}},
+        {"were": {}},
+    ],
     ids=str,
 )
 async def test_a_misspelled_filter_replays_nothing(admin: Administered, ask: Any) -> None:
@@ -252,7 +279,9 @@ async def test_what_waits_for_a_sink_that_is_gone_is_ended_with_a_reason(tmp_pat
         path, why = f"{API}/deliveries/end", {"reason": "moved", "where": {}}
         await post(client, path, {"where": {}}, 400)
         await post(client, path, why | {"reason": " "}, 400)
-        assert (await post(client, path, why | {"dry_run": True}))["matched"] == 4
+        refused = await post(client, path, why | {"dry_run": True}, 400)
+        assert refused["error"]["message"] == 'the body: say which: by a filter in "where", or "all": true'
+        assert (await post(client, path, why | {"all": True, "dry_run": True}))["matched"] == 4
         done = await post(client, path, why | {"orphaned": True})
         assert (done["matched"], done["done"]) == (2, 2)
         lines = (await get(client, f"{API}/deliveries?state=dead"))["items"]
@@ -275,7 +304,9 @@ async def test_dead_letters_that_are_ended_rest_until_they_are_meant(admin: Admi
     assert (lane["dead"], lane["ended"]) == (1, 1)
     for what in ("replay", "end"):
         many = await post(
-            client, f"{API}/deliveries/{what}", {"where": {}} | (why | {"dead": True} if what == "end" else {})
+            client,
+            f"{API}/deliveries/{what}",
+            {"where": {}, "all": True} | (why | {"dead": True} if what == "end" else {}),
         )
         assert (many["matched"], many["done"]) == (0, 0)
     ended = {"where": {"reason": "wrong number"}, "ended": True, "sink": "archive"}
@@ -317,6 +348,9 @@ async def test_what_waits_for_a_renamed_sink_is_ended_and_goes_to_the_new_one(tm
         for n in range(2):
             await router.inbox.accept("sipgate", body(f"call-{n}"))
     async with administered(tmp_path, FILE.replace("archive", "library")) as (router, client):
+        lanes = {lane["sink"]: lane for lane in (await get(client, f"{API}/lanes"))["items"]}
+        assert (lanes["library"]["state"], lanes["archive"]["state"]) == ("open", "orphaned")
+        assert lanes["archive"]["reason"].startswith("paused, and will be when it is back; no sink of this name")
         where = {"sink": "archive"}
         orphaned = {"where": where, "orphaned": True, "reason": "renamed"}
         assert (await post(client, f"{API}/deliveries/end", orphaned))["done"] == 2
@@ -353,8 +387,8 @@ async def test_a_quarantined_body_that_is_ended_rests_and_can_still_be_read(admi
     lines = (await get(client, f"{API}/quarantine"))["items"]
     assert {line["id"]: line["ended"] for line in lines} == {kept: "a scanner", other: None}
     assert [line["id"] for line in (await get(client, f"{API}/quarantine?ended=false"))["items"]] == [other]
-    assert (await post(client, f"{API}/quarantine/replay", {"where": {}}))["matched"] == 1
-    assert (await post(client, f"{API}/quarantine/end", {"where": {}, "reason": "all"}))["done"] == 1
+    assert (await post(client, f"{API}/quarantine/replay", {"where": {}, "all": True}))["matched"] == 1
+    assert (await post(client, f"{API}/quarantine/end", {"where": {}, "all": True, "reason": "all"}))["done"] == 1
     assert await router.store.unread() == 0
     assert (await post(client, f"{API}/quarantine/{kept}/replay"))["quarantined"] == kept
     assert (await get(client, f"{API}/summary"))["quarantined"] == 2, "they are kept"
@@ -423,25 +457,25 @@ async def test_adm_12_the_log_says_to_which_of_many_something_was_done_and_by_wh
                 "quarantine/replay": {"where": {"source": "sipgate"}},
             }.items():  # fmt: skip
                 await post(client, f"{API}/{path}", asked, **anna)
-            await post(client, f"{API}/deliveries/end", {"where": {}, "reason": "x"}, **anna)
+            await post(client, f"{API}/deliveries/end", {"where": {}, "all": True, "reason": "x"}, **anna)
             await post(client, f"{API}/deliveries/replay", {"where": {"sink": "nobody"}}, 404, **anna)
     noted = [
         {
             key: value
             for key, value in entry.items()
-            if key in ("action", "where", "sink", "orphaned", "dry_run", "done")
+            if key in ("action", "where", "sink", "orphaned", "dry_run", "done", "all")
         }
         for entry in logs
         if entry["event"] in ("admin.acted", "admin.refused")
     ]
     replayed = {"sink": "down", "channel": True, "reason": True, "since": since}
-    nothing: dict[str, Any] = {"sink": None, "orphaned": None, "dry_run": None}
+    nothing: dict[str, Any] = {"all": None, "sink": None, "orphaned": None, "dry_run": None}
     assert noted == [
         {"action": "replay_many", **nothing, "where": replayed, "sink": "archive", "dry_run": True, "done": 0},
         {"action": "end_many", **nothing, "where": {"direction": "inbound"}, "orphaned": True, "done": 0},
         {"action": "route_many", **nothing, "where": {"routed": "unrouted", "route": "all"}, "done": 0},
         {"action": "read_many_again", **nothing, "where": {"source": "sipgate"}, "done": 0},
-        {"action": "end_many", **nothing, "where": {}, "done": 1},
+        {"action": "end_many", **nothing, "where": {}, "all": True, "done": 1},
         {"action": "replay_many", **nothing, "where": {"sink": "nobody"}},
     ]
     assert [entry["who"] for entry in logs if entry["event"] == "delivery.ended"] == ["anna"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -210,6 +211,10 @@ async def test_both_tokens_of_a_source_open_it(served: Served) -> None:
         ("PUT", f"/in/sipgate/{TOKEN}"),
         ("DELETE", f"/in/sipgate/{TOKEN}"),
         ("OPTIONS", f"/in/sipgate/{TOKEN}"),
+        ("TRACE", f"/in/sipgate/{TOKEN}"),
+        ("PATCH", f"/in/sipgate/{TOKEN}"),
+        ("POST", f"/in/sipgate/{TOKEN}/"),
+        ("POST", f"/in/sipgate/{TOKEN[:5]}%2F{TOKEN[5:]}"),
         ("POST", "/"),
         ("GET", "/in/sipgate/wrong"),
         ("GET", "/api/v1/summary"),
@@ -217,13 +222,35 @@ async def test_both_tokens_of_a_source_open_it(served: Served) -> None:
         ("POST", "/in/%2e%2e/%2F"),
     ],
 )
-@pytest.mark.case("AUTH-01", "HTTP-13", "LOG-04")
+@pytest.mark.case("AUTH-01", "HTTP-13")
 async def test_http_13_whatever_is_wrong_gets_one_uniform_answer(served: Served, method: str, path: str) -> None:
     router, client = served
     async with client.request(method, path, data=body()) as answer:
         assert answer.status == 404
         assert await answer.json() == {"error": {"code": "not_found", "message": "not found"}}
     assert (await router.store.summary()).received == 0
+
+
+@pytest.mark.case("LOG-04")
+async def test_log_04_the_public_listener_says_nothing_of_what_runs_and_of_where_calls_go(tmp_path: Path) -> None:
+    sinks = 'sinks: {crm: {kind: webhook, url: "https://crm.example.com/hooks/1"}}\nalways: crm\n'
+    async with listening(tmp_path, FILE + sinks) as (router, client):
+        assert router.admin.host == "127.0.0.1"
+        await router.lanes["crm"].pause()
+        assert (await post(client, body()))[0] == 202
+        said = []
+        for path in ("/metrics", "/health", "/api/v1/summary", "/api/v1/lanes", "/openapi.json", "/"):
+            async with client.get(path) as answer:
+                assert answer.status == 404, path
+                said.append(f"{answer.headers} {await answer.text()}")
+        for path in ("/healthz", "/readyz"):
+            async with client.get(path) as answer:
+                assert (answer.status, await answer.read()) == (200, b"")
+                said.append(str(answer.headers))
+        async with client.get(f"/in/sipgate/{TOKEN}") as answer:
+            said.append(f"{answer.headers} {await answer.text()}")
+    for text in said:
+        assert not re.search(r"crm|call-1|\+?4915|\d+\.\d+\.\d+|python|aiohttp", text, re.IGNORECASE), text
 
 
 @pytest.mark.case("HTTP-13")
@@ -337,8 +364,10 @@ async def test_continue_is_said_only_to_who_may_post(served: Served) -> None:
     head = "POST /in/sipgate/{} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
     good = await raw(router, head.format(TOKEN, len(body())).encode() + body())
     assert good.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202")
-    for token, length in (("wrong", 10), (TOKEN, 70000)):
-        assert b"100 Continue" not in await raw(router, head.format(token, length).encode())
+    for token, length, status in (("wrong", 10, b"404"), ("wrong", 70000, b"404"), (TOKEN, 70000, b"413")):
+        answer = await raw(router, head.format(token, length).encode())
+        assert answer.startswith(b"HTTP/1.1 " + status), "and before a byte of the body has come"
+        assert b"100 Continue" not in answer
 
 
 @pytest.mark.case("HTTP-06")

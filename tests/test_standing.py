@@ -146,6 +146,24 @@ def test_what_was_never_told_is_not_told_to_be_well() -> None:
     assert watch.look(after=HOUR) == ()
 
 
+def test_what_is_not_watched_any_more_is_told_to_be_over_and_not_to_be_well() -> None:
+    watch = Watch()
+    watch.look(wrong(), wrong(subject="mail"))
+    watch.now += HOUR
+    watch.register = watch.register.looked((), watch.now, [wrong(count=1135)])
+    told = watch.register.due(watch.now)
+    assert [(one.subject, one.unwatched, one.count) for one in told] == [("crm", True, 1135), ("mail", False, 1)]
+    assert {one.cleared for one in told} == {NOON + HOUR}
+
+
+def test_what_was_never_told_is_not_told_to_be_watched_no_more() -> None:
+    watch = Watch()
+    watch.look(*many(MOST), wrong(subject="x"))
+    watch.register = watch.register.looked(many(MOST), NOON + HOUR, [wrong(subject="x")])
+    assert watch.register.due(NOON + HOUR) == ()
+    assert watch.register.active == tuple(many(MOST))
+
+
 def test_a_clock_that_is_set_back_silences_nothing() -> None:
     watch = Watch()
     watch.look(*many(MOST))

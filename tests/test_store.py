@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -28,6 +29,7 @@ from router.event import (
     Speaker,
     Trust,
 )
+from router.failpoints import VARIABLE, arm
 from router.store.base import (
     POISON_AFTER,
     SUSPECT_AFTER,
@@ -104,6 +106,29 @@ async def only_delivery(store: Store, **filters: Any) -> DeliveryLine:
 
 
 # --- every write ---
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The signals that failpoints would have sent; nothing is armed afterwards."""
+    sent: list[int] = []
+    monkeypatch.setattr("router.failpoints._LAST_WORDS", 0.0)
+    monkeypatch.setattr("os.kill", lambda _, number: sent.append(number))
+    yield sent
+    arm({})
+
+
+async def test_only_before_the_commit_of_a_call_is_the_point_before_a_commit(store: Store, killed: list[int]) -> None:
+    """Not before that of what asks or settles: a router would be killed where there is no call to be lost."""
+    arm({VARIABLE: "before_commit:3:kill"})
+    await store.check()
+    await accepted(store, arrival(owed=("screen",)))
+    await store.settle(await claim_one(store, "screen"), settlement(Done()))
+    await store.purge(events=None, quarantine=at(-DAY), seen=None)
+    await quarantine(store, b"unread")
+    assert killed == []
+    await accepted(store, arrival("two"))
+    assert killed == [signal.SIGKILL]
 
 
 async def test_what_was_answered_is_there_after_a_restart(engine: Engine) -> None:
@@ -1076,6 +1101,35 @@ async def test_an_event_stays_while_one_of_its_deliveries_is_owed(store: Store) 
     assert await store.purge(events=at(DAY), quarantine=None, seen=None) == Purged(events=1, deliveries=1)
     await store.settle(await claim_one(store, "archive"), settlement(Done()))
     assert await store.purge(events=at(DAY), quarantine=None, seen=None) == Purged(events=1, deliveries=2)
+
+
+async def test_an_event_that_was_passed_goes_when_it_owes_nothing_any_more(store: Store) -> None:
+    await accepted(store, arrival("owing", owed=("screen",)))
+    for n in range(3):
+        await accepted(store, arrival(f"call-{n}", owed=(), when=n + 1))
+    assert await store.purge(events=at(DAY), quarantine=None, seen=None, limit=1) == Purged(events=1)
+    await store.settle(await claim_one(store, "screen"), settlement(Done()))
+    assert await purge(store, DAY, limit=1)
+    assert ((await store.events()).items, (await store.summary()).purged) == ((), 4)
+
+
+async def test_a_purge_goes_on_behind_what_it_removed_last_and_does_not_pass_the_same_for_every_portion(
+    store: Store,
+) -> None:
+    await accepted(store, arrival("owing", owed=("screen",)))
+    for n in range(3):
+        await accepted(store, arrival(f"call-{n}", owed=("mail",), when=n + 1))
+        await store.settle(await claim_one(store, "mail", when=n + 1), settlement(Done(), when=n + 1))
+    await accepted(store, arrival("owing-too", owed=("screen",), when=9))
+    removed: list[str | None] = []
+    for n in range(4):
+        before = {line.call_id for line in (await store.events()).items}
+        assert await store.purge(events=at(DAY), quarantine=None, seen=None, limit=1) == Purged(events=1, deliveries=1)
+        removed += before - {line.call_id for line in (await store.events()).items}
+        if n == 0:
+            await store.settle(await claim_one(store, "screen", when=10), settlement(Done(), when=11))
+    assert removed == ["call-0", "call-1", "call-2", "owing"]
+    assert not await store.purge(events=at(DAY), quarantine=None, seen=None, limit=1)
 
 
 async def test_a_duplicate_is_known_after_its_event_is_purged(store: Store) -> None:

@@ -34,11 +34,13 @@ from router.delivery import Dead, DeliveryState, Done, LaneRow
 from router.errors import StoreBusy, StoreError, StoreFull, StoreInUse, Unknown
 from router.event import Channel
 from router.store import pages, rows
-from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Retaken, Store, Wanted
+from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Purged, Retaken, Store, Wanted
 from router.store.migrations import Migration
-from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, schema, writer
+from router.store.rows import micros
+from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, putting_right, schema, writer
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.reserve import PORTION
+from router.store.sqlite.sweep import Sweep
 from router.store.statements import named
 from store_engines import (
     DAY,
@@ -54,6 +56,7 @@ from store_engines import (
     quarantine,
     settlement,
 )
+from support import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -408,7 +411,6 @@ async def test_every_connection_has_every_safeguard(store: SqliteStore) -> None:
     assert first == second == SAFE | {"query_only": 1}
 
 
-@pytest.mark.case("DUR-09")
 async def test_the_readers_cannot_write(store: SqliteStore) -> None:
     with pytest.raises(StoreError, match="SQLITE_READONLY"):
         await store.readers.read(lambda connection: connection.execute(SQL["check"]))
@@ -1455,6 +1457,43 @@ async def test_what_was_purged_is_in_no_file(path: Path) -> None:
         assert (await store.summary()).purged == 62
 
 
+async def test_a_purge_passes_what_owes_once_and_not_for_every_portion(path: Path) -> None:
+    async with opened(path) as store:
+        for n in range(300):
+            await accepted(store, arrival(f"owing-{n}", when=n, owed=("screen",)))
+        for n in range(100):
+            await accepted(store, arrival(f"owing-nothing-{n}", when=1_000 + n, owed=()))
+    sweep, steps = Sweep(), itertools.count()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.set_progress_handler(lambda: next(steps) < 0, 1)
+
+        def effort() -> int:
+            before = next(steps)
+            found = sweep.next(connection, before=micros(at(DAY)), limit=10, largest=2**20)
+            after = next(steps)
+            connection.executemany(SQL["remove_event"], found)
+            assert len(found) == 10
+            return after - before
+
+        first = effort()
+        assert max(effort() for _ in range(9)) < first / 5
+        assert sweep.next(connection, before=micros(at(DAY)), limit=10, largest=2**20) == []
+
+
+async def test_an_event_that_is_owed_again_after_it_was_looked_at_stays(path: Path) -> None:
+    async with opened(path) as store:
+        event_id = (await accepted(store, arrival(owed=()))).event_id
+        owe = partial(
+            putting_right.route_again, event_id=event_id, routes=["all"], rules="r", owed=[Owed("screen")], now=NOW
+        )
+        async with busy_with(store, owe):
+            (task,) = await started(store.purge(events=at(DAY), quarantine=None, seen=None))
+            await until(lambda: store.writer.waiting == 1)
+        assert await task == Purged()
+        assert (await claim_one(store)).delivery.event.id == event_id
+
+
 async def test_a_purge_that_has_nothing_to_remove_leaves_the_log_alone(store: SqliteStore, path: Path) -> None:
     await accepted(store, arrival())
     assert not await store.purge(events=at(-DAY), quarantine=None, seen=None)
@@ -1466,6 +1505,7 @@ async def test_a_purge_whose_caller_is_cancelled_is_still_finished_by_the_next(p
         await fill_with_markers(store)
         async with busy_with(store):
             (task,) = await started(store.purge(events=at(DAY * 2), quarantine=at(DAY), seen=None))
+            await until(lambda: store.writer.waiting == 1)
             task.cancel()
         assert not await store.purge(events=at(DAY * 2), quarantine=at(DAY), seen=None)
         assert files_with(path.parent, *MARKERS) == set()

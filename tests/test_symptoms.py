@@ -29,6 +29,8 @@ def row(state: LaneState, ago: timedelta = HOUR) -> LaneRow:
     [
         (LaneRow("crm"), False, False),
         (row(LaneState.OPEN), True, False),
+        (LaneRow("crm", reason="resumed", since=NOON), True, True),
+        (LaneRow("crm", reason="resumed", since=NOON), False, False),
         (row(LaneState.PROBING, AFTER), False, True),
         (row(LaneState.PROBING, AFTER - MINUTE), False, False),
         (row(LaneState.PROBING, MINUTE), True, True),
@@ -84,16 +86,48 @@ def test_a_disk_is_well_when_there_is_a_tenth_more() -> None:
 
 def test_a_source_is_silent_after_so_many_working_hours() -> None:
     hours = Hours(ZoneInfo("UTC"))  # NOON is on a Tuesday
-    watched = [Quiet("sipgate", 4 * HOUR, NOON), Quiet("Support", 7 * HOUR, NOON), Quiet("new", HOUR, None)]
-    began = NOON + 4 * HOUR
+    watched = [Quiet("sipgate", 4 * HOUR, NOON), Quiet("Support", 7 * HOUR, NOON), Quiet("new", HOUR, NOON + 4 * HOUR)]
 
     def silent(later: timedelta) -> list[str]:
-        return [alarm.subject for alarm in symptoms.silent(watched, hours, began, NOON + later)]
+        return [alarm.subject for alarm in symptoms.silent(watched, [], hours, NOON + later)]
 
     assert silent(4 * HOUR - MINUTE) == []
     assert silent(4 * HOUR) == ["sipgate"]
     assert silent(5 * HOUR) == ["sipgate", "new"]
     assert silent(20 * HOUR) == ["sipgate", "new"]
     assert silent(21 * HOUR) == ["sipgate", "Support", "new"]
-    (first, *_) = symptoms.silent(watched, hours, began, NOON + 20 * HOUR)
+    (first, *_) = symptoms.silent(watched, [], hours, NOON + 20 * HOUR)
     assert first == Alarm(cause=Cause.SILENT, subject="sipgate", since=NOON)
+
+
+def test_who_was_silent_is_so_until_something_comes_however_long_may_pass_now() -> None:
+    hours, stood = Hours(ZoneInfo("UTC")), Alarm(cause=Cause.SILENT, subject="s", since=NOON)
+
+    def silent(quiet: Quiet, *known: Alarm) -> list[Alarm]:
+        return list(symptoms.silent([quiet], known, hours, NOON + HOUR))
+
+    assert silent(Quiet("s", 2 * HOUR, NOON, still=True), stood) == [stood]
+    assert silent(Quiet("s", 2 * HOUR, NOON + MINUTE, still=False), stood) == []
+    assert silent(Quiet("s", 2 * HOUR, NOON, still=True)) == []
+
+
+def test_what_is_not_looked_at_any_more() -> None:
+    def alarm(cause: Cause, subject: str) -> Alarm:
+        return Alarm(cause=cause, subject=subject, since=NOON)
+
+    known = [
+        *(alarm(Cause.DOWN, name) for name in ("crm", "gone", "left")),
+        *(alarm(Cause.SILENT, name) for name in ("s", "other")),
+        *(alarm(Cause.RELOAD, name) for name in ("routes.yaml", "old.yaml")),
+        alarm(Cause.DEAD, "gone"),
+    ]
+    found = symptoms.unwatched(
+        known,
+        sinks={"crm"},
+        listened={"s"},
+        file="routes.yaml",
+        backlog={"gone": {"pending": 4, "claimed": 1, "dead": 9}},
+    )
+    assert [(one.cause, one.subject, one.count) for one in found] == [
+        ("down", "gone", 5), ("down", "left", 0), ("silent", "other", 1), ("reload", "old.yaml", 1),
+    ]  # fmt: skip

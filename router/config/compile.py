@@ -18,6 +18,7 @@ from router.config.grammar import (
     When,
 )
 from router.config.suggest import did_you_mean
+from router.errors import Discreet
 from router.event import Direction, NumberKind
 from router.facts import TextField
 from router.formats import parts as parsing
@@ -52,9 +53,12 @@ _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}\*")
 
 _NO_TIME = '`from` and `until` are the same time; for the whole day write {from: "00:00", until: "24:00"}'
 
+#: A warning about a keyword, without a word of it.
+_ODD = "is an odd keyword: it has `*`, `?`, a comma or something else in it that has no meaning with this `match`"
+
 
 class Compiler:
-    """Compiles one file's rules. Problems and warnings are collected as (path, message), never raised.
+    """Compiles one file's rules. Problems and warnings are collected as (path, message or error), never raised.
 
     A path takes every list as written out, and plain keywords as standing under `any`.
     """
@@ -62,8 +66,8 @@ class Compiler:
     def __init__(
         self, *, words: Mapping[str, TextSetting], sinks: Sequence[str], sources: Sequence[str], zone: ZoneInfo
     ) -> None:
-        self.problems: list[tuple[Path, str]] = []
-        self.warnings: list[tuple[Path, str]] = []
+        self.problems: list[tuple[Path, str | ValueError]] = []
+        self.warnings: list[tuple[Path, str | ValueError]] = []
         #: Of all rules, to know which channels they name.
         self._channels: list[ChannelIs] = []
         self._words = words
@@ -96,7 +100,8 @@ class Compiler:
             for at, name in enumerate(names):
                 if name in above:
                     message = f"there is a rule {name!r} above; give one of the two another name"
-                    self.problems.append(((key, at, "name"), message))
+                    error = Discreet(message, instead="a rule above has this name; give one of the two another")
+                    self.problems.append(((key, at, "name"), error))
                 above.add(name)
         return made
 
@@ -107,7 +112,8 @@ class Compiler:
             if not carrying.get(name, True):
                 able = ", ".join(sink for sink, can in carrying.items() if can) or "none"
                 message = f"{name!r} is of a kind that cannot carry alarms; those that can are: {able}"
-                self.problems.append((("alarms", "to", at), message))
+                instead = f"is of a kind that cannot carry alarms; those that can are: {able}"
+                self.problems.append((("alarms", "to", at), Discreet(message, instead=instead)))
 
     def watched(self, names: Iterable[str]) -> None:
         """A channel that no rule names may be a misspelled one, or a misspelled source; it would be silent for ever."""
@@ -146,7 +152,9 @@ class Compiler:
             if name not in self._sinks:
                 # A URL that stands where a name belongs is a secret more often than not.
                 shown = "(this is a URL, and no name)" if "://" in name else repr(name)
-                self.problems.append(((*path, at), f"unknown sink {shown} {did_you_mean(name, self._sinks)}"))
+                known = did_you_mean(name, self._sinks)
+                error = Discreet(f"unknown sink {shown} {known}", instead=f"is no sink {did_you_mean('', self._sinks)}")
+                self.problems.append(((*path, at), error))
         return tuple(dict.fromkeys(names))
 
     def _unless(self, when: When | None, path: Path) -> Condition | None:
@@ -188,9 +196,13 @@ class Compiler:
         ids = [id_ for entry in wanted if isinstance(entry, ChannelId) for id_ in entry.id]
         for at, entry in enumerate(wanted):
             if isinstance(entry, str) and not name_key(entry):
-                self.problems.append(((*path, at), "this name is empty; write a channel's name, or `*` for any"))
+                self.problems.append(
+                    ((*path, at), Discreet("this name is empty; write a channel's name, or `*` for any"))
+                )
             elif isinstance(entry, ChannelId) and not all(map(str.strip, entry.id)):
-                self.problems.append(((*path, at, "id"), "this id is empty; `aftercall channels` prints them"))
+                self.problems.append(
+                    ((*path, at, "id"), Discreet("this id is empty; `aftercall channels` prints them"))
+                )
         globs = [name for name in names if set("*?") & set(name)]
         made = ChannelIs(
             ", ".join([*names, *(f"id {id_}" for id_ in ids)]),
@@ -205,7 +217,9 @@ class Compiler:
     def _source(self, names: Sequence[str], path: Path) -> SourceIs:
         for at, name in enumerate(names):
             if name not in self._sources:
-                self.problems.append(((*path, at), f"unknown source {name!r} {did_you_mean(name, self._sources)}"))
+                known = did_you_mean(name, self._sources)
+                instead = f"is no source {did_you_mean('', self._sources)}"
+                self.problems.append(((*path, at), Discreet(f"unknown source {name!r} {known}", instead=instead)))
         return SourceIs(frozenset(names))
 
     def _number(self, party: Party, wanted: Sequence[str], path: Path) -> NumberIs:
@@ -220,10 +234,9 @@ class Compiler:
                 exact.add(e164)
             else:
                 message = (
-                    f"{entry!r} is no number; write it with its country like +4930123456 or +4930*, "
-                    "or one of anonymous, internal"
+                    "is no number; write it with its country like +4930123456 or +4930*, or one of anonymous, internal"
                 )
-                self.problems.append(((*path, at), message))
+                self.problems.append(((*path, at), Discreet(f"{entry!r} {message}", instead=message)))
         return NumberIs(party, ", ".join(wanted), frozenset(exact), tuple(prefixes), frozenset(kinds))
 
     def _time(self, wanted: TimeSetting, path: Path) -> TimeIs:
@@ -242,14 +255,16 @@ class Compiler:
                 begins = times.clock(wanted.from_)
                 if begins is None:
                     message = '"24:00" is the end of a day; write "00:00"'
-                    raise ValueError(message)
+                    raise Discreet(message)
         if wanted.until is not None:
             with self._at((*path, "until")):
                 until = times.clock(wanted.until)
         if until is not None and until == begins:
             self.problems.append((path, _NO_TIME))
         if until == time.min and wanted.from_ is None:
-            self.problems.append(((*path, "until"), 'no time is before 00:00; write "24:00", or leave it out'))
+            self.problems.append(
+                ((*path, "until"), Discreet('no time is before 00:00; write "24:00", or leave it out'))
+            )
         given = wanted.model_dump(by_alias=True, exclude_none=True)
         asked = ", ".join(
             f"{key} {' '.join(value) if isinstance(value, tuple) else value}" for key, value in given.items()
@@ -280,7 +295,8 @@ class Compiler:
             else:
                 known = did_you_mean(name, list(self._words))
                 message = f"unknown words {entry!r} {known}; for the keyword {entry!r} write {'$' + entry!r}"
-                self.problems.append(((*path, at), message))
+                instead = f"is no name of words {did_you_mean('', list(self._words))}; write $$ for a keyword with a $"
+                self.problems.append(((*path, at), Discreet(message, instead=instead)))
         if plain:
             made = self._text(where, TextSetting(any=tuple(plain.values())), path, list(plain))
             parts.insert(0, made)
@@ -304,7 +320,7 @@ class Compiler:
                     found.append(made)
                     for doubt in filter(None, (made.warning, _comma(word))):
                         if here is not None:
-                            self.warnings.append((here, doubt))
+                            self.warnings.append((here, Discreet(doubt, instead=_ODD)))
             return tuple(found)
 
         return TextHas(
@@ -330,7 +346,7 @@ class Compiler:
             yield
         except ValueError as error:
             if path is not None:
-                self.problems.append((path, str(error)))
+                self.problems.append((path, error))
 
 
 def _comma(word: str) -> str | None:
@@ -347,5 +363,6 @@ def _unescaped(word: str) -> str:
             f"{word!r} cannot stand here: names of words go into a plain list, like `text: [{word}, price]`; "
             f"for the keyword {word!r} write {'$' + word!r}"
         )
-        raise ValueError(message)
+        instead = "begins with $, and names of words go into a plain list; write $$ for the keyword"
+        raise Discreet(message, instead=instead)
     return word

@@ -95,10 +95,21 @@ class Node:
     slots: "dict[str | int, Slot]" = field(default_factory=dict)
     size: int = 0  #: nodes in it, itself too; 0 while it is being read
     height: int = 0  #: lists and maps in it, one in the other
+    had_holes: bool | None = None  #: what `has_holes` found
 
     @property
     def is_map(self) -> bool:
         return self.written is None and not self.is_list
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether something in it was filled."""
+        if self.had_holes is None:
+            if self.written is not None:
+                self.had_holes = self.filled is not None and self.filled != self.written
+            else:
+                self.had_holes = any(slot.node.has_holes for slot in self.slots.values())
+        return self.had_holes
 
     def data(self) -> Data:
         if self.is_list:
@@ -143,6 +154,11 @@ class Document:
         """The text of the scalar at this path before it was filled; None where there is no scalar."""
         slot, found = self._nearest(path)
         return slot.node.written if found else None
+
+    def was_filled(self, path: Steps, *, below: bool = True) -> bool:
+        """Whether a `${…}` was filled in the scalar at this path, or above it; `below`: or anywhere below."""
+        slot, _ = self._nearest(path)
+        return slot.node.has_holes and (below or slot.node.written is not None)
 
     def problem(self, path: Steps, message: str, *, key: bool = False) -> Problem:
         """A problem of the value at this path, or of its key; the path is that in its own file."""

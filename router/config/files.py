@@ -43,6 +43,14 @@ class Files:
         found = self._patterns[folder, pattern] = _matching(folder, pattern)
         return found
 
+    def emptied(self, before: Files) -> dict[str, tuple[str, ...]]:
+        """The patterns that files fitted before and none does now, each with the names of those."""
+        return {
+            pattern: fitted
+            for (folder, pattern), fitted in before._patterns.items()
+            if fitted and self._patterns.get((folder, pattern)) == ()
+        }
+
     def changed(self) -> object | None:
         """What is there now where that is not what was read, for comparing; None where it is.
 

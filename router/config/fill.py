@@ -53,7 +53,7 @@ def _value(inside: str, folder: Path, environ: Mapping[str, str], files: Files, 
     if _NAME.fullmatch(name):
         value = environ.get(name)
         if value is None and not otherwise:
-            raise _Unfilled(f"the variable {name} is not set: export it, or write '${{{name}:-default}}'")
+            raise _Unfilled(f"the variable {name} is not set: export it, or keep it in a file: '${{file:/path}}'")
         return value or default  # an empty variable takes its default, as in a shell
     if not inside.startswith("file:") or inside == "file:":
         raise _Unfilled("no name in a '${…}': write ${NAME}, ${NAME:-default} or ${file:/path}, or '$${' for '${'")

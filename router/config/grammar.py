@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from router.config.problems import EmptyKeys
+from router.errors import Discreet
 from router.scalars import Duration, OneOrSeveral
 from router.sink import Setting
 from router.text import Fold
@@ -34,7 +35,7 @@ class RuleSetting(Setting):
         """Elsewhere an empty key is left out. In a rule that would silently mean more calls than were meant."""
         if data is None:
             message = "is empty; write it, or remove it"
-            raise ValueError(message)
+            raise Discreet(message)
         if isinstance(data, dict) and (empty := [key for key, value in data.items() if value is None]):
             raise EmptyKeys(empty)
         return data
@@ -171,7 +172,7 @@ class When(RuleSetting):
     def _not_empty(self) -> When:
         if not self.model_fields_set:
             message = "is empty; write its conditions, or leave it out if every call is meant"
-            raise ValueError(message)
+            raise Discreet(message)
         return self
 
 

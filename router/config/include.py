@@ -49,6 +49,8 @@ class _Reader:
         self.size = 0
         #: By its real path, where each is included.
         self.seen: dict[Path, Problem] = {}
+        #: By its path, how each is called in messages.
+        self.names: dict[Path, str] = {}
 
     def all_of(self, document: Document, chain: tuple[Path, ...]) -> Iterator[Document]:
         """The document, and what it includes; `chain` is the way to it."""
@@ -73,9 +75,11 @@ class _Reader:
             message = "no file fits this; put one there, or remove the entry"
             found = document.problem(path, message)
             (self.warnings if glob.has_magic(pattern) else self.problems).append(found)
+        written = document.written(path)
         for name in names:
             here = document.problem(path, "")
             file = self.folder / name
+            shown = self.names[file] = self.names.get(file) or _shown(name, written)
             real = _real(file)
             if real in (resolved := [_real(one) for one in chain]):
                 way = " → ".join(self.shown(one) for one in [*chain[resolved.index(real) :], file])
@@ -83,7 +87,7 @@ class _Reader:
             elif real in self.seen:
                 first = self.seen[real]
                 message = (
-                    f"{name} is included already, at {first.file}:{first.line}:{first.column}; keep one of the two"
+                    f"{shown} is included already, at {first.file}:{first.line}:{first.column}; keep one of the two"
                 )
                 self.problems.append(document.problem(path, message))
             elif len(chain) > MAX_DEPTH:
@@ -95,17 +99,17 @@ class _Reader:
                 return
             else:
                 self.seen[real] = here
-                if (made := self.read(document, path, name)) is not None:
+                if (made := self.read(document, path, name, shown)) is not None:
                     yield from self.all_of(made, (*chain, file))
 
-    def read(self, document: Document, path: Steps, name: str) -> Document | None:
+    def read(self, document: Document, path: Steps, name: str, shown: str) -> Document | None:
         """None where there is a problem."""
         try:
             text = self.files.text(self.folder / name, regular=True)
-            made = read(text, name, self.folder, self.environ, self.files, may_be_empty=True)
+            made = read(text, shown, self.folder, self.environ, self.files, may_be_empty=True)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            self.problems.append(document.problem(path, f"{name} cannot be read: {reason}; mend it, or remove it"))
+            self.problems.append(document.problem(path, f"{shown} cannot be read: {reason}; mend it, or remove it"))
             return None
         except Invalid as invalid:
             self.problems += invalid.problems
@@ -123,7 +127,19 @@ class _Reader:
         return made
 
     def shown(self, file: Path) -> str:
+        if file in self.names:
+            return self.names[file]
         return str(file.relative_to(self.folder)) if file.is_relative_to(self.folder) else str(file)
+
+
+def _shown(name: str, written: str | None) -> str:
+    """The name of a file without what `${…}` was filled with: that much of it as is written, and the rest of the name."""
+    if written is None or "${" not in written:
+        return name
+    after = written.rpartition("}")[2].count("/")
+    if not after:
+        return written
+    return "/".join([*written.split("/")[:-after], *name.split("/")[-after:]])
 
 
 def _real(file: Path) -> Path:

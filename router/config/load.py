@@ -17,19 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from router import pem, registry
 from router.clock import SystemClock
 from router.config.alarms import Alarms
 from router.config.compile import Compiler
+from router.config.differs import Written, written
 from router.config.document import Document, Invalid, Problem, Steps, read
 from router.config.files import Files
 from router.config.include import including
-from router.config.problems import as_written, fitted, translated
+from router.config.problems import fitted, sayable, translated
 from router.config.settings import Admin, Server, Settings, Source
 from router.config.suggest import did_you_mean
-from router.errors import ConfigError, PluginError
+from router.errors import ConfigError, Discreet, PluginError
 from router.formats import Manner
 from router.formats.anchors import Anchors
 from router.hours import Hours
@@ -83,8 +84,12 @@ class Config:
     kinds: Mapping[str, Kind]
     #: The local plugin files, as they are named.
     plugins: tuple[str, ...]
+    #: For comparing with another: see `differs`.
+    written: Written
     #: What it was read from.
     files: Files
+    #: The sinks that `${…}` was filled in.
+    filled: frozenset[str]
     warnings: tuple[Problem, ...]
 
     @property
@@ -132,7 +137,7 @@ def database(store: str | None, data: Path, folder: Path) -> Path:
     if store is None or store.partition(":")[0] in SCHEMES:
         return data / "aftercall.db"
     if not _SQLITE.fullmatch(store):  # it may have a password in it, so it is not quoted
-        raise ValueError(
+        raise Discreet(
             "is no store; write sqlite:/// and a file, like sqlite:///data/aftercall.db, or postgresql://user@host/database"
         )
     return folder / store.removeprefix("sqlite:///")
@@ -228,7 +233,9 @@ class _Loader:
             hours=hours,
             kinds=kinds or {},
             plugins=settings.plugins,
+            written=written(settings),
             files=self.files,
+            filled=frozenset(name for name in sinks if self.document.was_filled(("sinks", name))),
             warnings=tuple(sorted(set(self.warnings), key=self._order)),
         )
 
@@ -258,14 +265,14 @@ class _Loader:
         except PluginError as error:
             message = " ".join(str(error).split())  # what a plugin raises may have several lines
             steps = next(((at,) for at, file in files.items() if str(file) in message), ())
-            self.problems.append(self._compiled(("plugins", *steps), message))
+            self._problem(("plugins", *steps), PluginError(message))
             return None
 
     def _sinks(self, raw: dict[str, Any], kinds: Mapping[str, Kind]) -> Iterator[tuple[str, SinkConfig]]:
         for name, given in raw.items():
             path: Steps = ("sinks", name)
             if not isinstance(given, dict):
-                self._problem(path, "is no sink; write {kind: …} with the keys of that kind")
+                self._problem(path, Discreet("is no sink; write {kind: …} with the keys of that kind"))
                 continue
             kind = given.get("kind")
             if not isinstance(kind, str):
@@ -284,7 +291,8 @@ class _Loader:
                 known = did_you_mean(
                     kind, kinds, "installed; new plugins are loaded at a restart" if self.after else "installed"
                 )
-                self._problem((*path, "kind"), f"unknown kind {kind!r} {known}")
+                instead = f"is no kind of sink {did_you_mean('', kinds, 'installed')}"
+                self._problem((*path, "kind"), Discreet(f"unknown kind {kind!r} {known}", instead=instead))
 
     def _look_at_files(self, path: Steps, config: SinkConfig) -> None:
         try:
@@ -292,14 +300,14 @@ class _Loader:
                 self.files.about_to_read(self.file.parent / file)
             self._ending(path, config.check(self.file.parent))
         except ConfigError as error:
-            self._problem((*path, *error.at), error.message)
+            self._problem((*path, *error.at), error, type(config))
         except _BUGS as error:
             self._problem(path, f"cannot be checked: the kind's own check failed ({type(error).__name__})")
 
     def _ending(self, path: Steps, ends: datetime | None) -> None:
         if ends is not None and ends <= self.now:
             message = f"a certificate has expired ({ends:%Y-%m-%d}); what is signed with it is not believed any more"
-            self.warnings.append(self._compiled(path, message))
+            self.warnings.append(self._compiled(path, Discreet(message)))
 
     def _manner(self, name: str, source: Source) -> Manner:
         """How the bodies of this source are read."""
@@ -320,9 +328,9 @@ class _Loader:
             try:
                 found = pem.certificates(name, self.file.parent)
             except ConfigError as error:
-                self._problem((*path, at), error.message)
+                self._problem((*path, at), error)
             except ImportError:
-                self._problem(path, pem.NOT_INSTALLED)
+                self._problem(path, Discreet(pem.NOT_INSTALLED))
                 return None
             else:
                 made += found
@@ -344,30 +352,28 @@ class _Loader:
                     "lets nothing in: server.listen is reached from this machine alone, by a proxy; name the proxy in "
                     "server.trusted_proxies (127.0.0.1), so that it is believed who called it"
                 )
-                self._problem(("sources", name, "allow_from"), message)
+                self._problem(("sources", name, "allow_from"), Discreet(message))
             for token in [*(source.tokens or ()), *filter(None, [source.token])]:
                 if owners.setdefault(token.get_secret_value(), name) != name:
                     message = f"has a token of source {owners[token.get_secret_value()]!r}; each source has its own"
                     self._problem(("sources", name), message)
         if settings.admin.listen == settings.server.listen and settings.server.listen.port:
-            self._problem(("admin", "listen"), "is where server.listen listens already; choose another port")
+            self._problem(("admin", "listen"), Discreet("is where server.listen listens already; choose another port"))
         self._check_store(settings)
         names: dict[str, str] = {}
         for name, token in settings.admin.tokens.items():
             if (first := names.setdefault(token.get_secret_value(), name)) != name:
                 message = f"has the secret of {first!r}: the log could not tell the two apart; give each its own"
-                self._problem(("admin", "tokens", name), message)
+                self._problem(("admin", "tokens", name), Discreet(message))
         if not settings.admin.listen.loopback and not settings.admin.tokens:
-            self._problem(
-                ("admin", "listen"),
-                f"{settings.admin.listen} can be reached from other machines; give admin.tokens a name and a secret",
-            )
+            message = "can be reached from other machines; give admin.tokens a name and a secret"
+            self._problem(("admin", "listen"), Discreet(f"{settings.admin.listen} {message}", instead=message))
         keep = settings.keep
         if keep.seen != "forever" and (keep.events == "forever" or keep.seen < keep.events):
             message = (
                 "is shorter than keep.events, but a call must be known as long as it is kept; write as long a time"
             )
-            self._problem(("keep", "seen"), message)
+            self._problem(("keep", "seen"), Discreet(message))
         for at, rule in enumerate(settings.never):
             if "all" in rule.to and len(rule.to) > 1:
                 self._problem(("never", at, "to"), "`all` has every sink in it; write `all` alone, or the names alone")
@@ -377,21 +383,22 @@ class _Loader:
             self._database(settings)
             place = postgres(settings.store, settings.store_password)
         except ValueError as error:
-            self._problem(("store",), str(error))
+            self._problem(("store",), error)
             return
         if place is None:
             if settings.store_password is not None:
-                self._problem(("store_password",), "goes with a `store` in PostgreSQL; a file has none")
+                self._problem(("store_password",), Discreet("goes with a `store` in PostgreSQL; a file has none"))
             return
         if importlib.util.find_spec("asyncpg") is None:
-            self._problem(("store",), "needs a client that is not installed: pip install 'aftercall[postgres]'")
+            message = "needs a client that is not installed: pip install 'aftercall[postgres]'"
+            self._problem(("store",), Discreet(message))
         for name, source in settings.sources.items():
             if not (source.token or source.tokens):
                 message = (
                     "has no `token`, and all routers of a store in PostgreSQL need the same one: write the output of "
                     "`openssl rand -hex 16` as its `token`"
                 )
-                self._problem(("sources", name), message)
+                self._problem(("sources", name), Discreet(message))
 
     def _database(self, settings: Settings) -> Path:
         return database(settings.store, self.file.parent / settings.data, self.file.parent)
@@ -406,14 +413,17 @@ class _Loader:
                 "memory and locks that such a one does not keep, so calls could be lost and the database damaged; "
                 "use a folder on a local disk"
             )
-            self.warnings.append(self._compiled(("data",) if settings.store is None else ("store",), message))
+            instead = message.replace(f"({mount.kind} at {mount.at})", f"({mount.kind})")
+            path = ("data",) if settings.store is None else ("store",)
+            self.warnings.append(self._compiled(path, Discreet(message, instead=instead)))
 
-    def _compiled(self, path: Steps, message: str) -> Problem:
+    def _compiled(self, path: Steps, said: str | Exception, model: type[BaseModel] = Settings) -> Problem:
         path = fitted(path, self.document.data)
-        return self.document.problem(path, as_written(self.document, path, message))
+        base = () if model is Settings else path[:2]
+        return self.document.problem(path, sayable(self.document, path, said, model, base))
 
-    def _problem(self, path: Steps, message: str) -> None:
-        self.problems.append(self._compiled(path, message))
+    def _problem(self, path: Steps, said: str | Exception, model: type[BaseModel] = Settings) -> None:
+        self.problems.append(self._compiled(path, said, model))
 
     def _report(self) -> str:
         return "\n".join(map(str, sorted(set(self.problems), key=self._order)))

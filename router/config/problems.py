@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from router.config.document import Document, Problem, Steps
 from router.config.suggest import closest, did_you_mean
+from router.errors import ConfigError, Discreet
 from router.text import cut
 
 _WORDS: Mapping[str, str] = {
@@ -37,6 +38,11 @@ _WORDS: Mapping[str, str] = {
 }
 #: What may stand there instead of what is too small or too large, by the name that pydantic gives the bound.
 _BOUNDS: Mapping[str, str] = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+#: Errors of pydantic's that say what belongs there, and nothing of what is there.
+_DISCREET = frozenset(
+    {*_WORDS, "extra_forbidden", "greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+    | {"literal_error", "enum", "too_long", "string_too_long", "string_pattern_mismatch", "is_instance_of"}
+)
 #: Characters of a value that are shown.
 _SHOWN = 80
 #: What pydantic calls the key of a map.
@@ -73,21 +79,36 @@ def translated(
     """Each mistake in the value at `base`, which is no `model`, as a problem of the document."""
     found = [one for details in error.errors(include_url=False) for one in _located(details, model, document, base)]
     for one in _without_echoes(_without_branches(found)):
-        message = as_written(document, one.path, one.message)
-        written = document.written(one.path)
-        quotable = written and written not in ("~", "null") and "\n" not in written
-        if written and quotable and not one.key and not _secret(one, written):
+        message, written = one.message, document.written(one.path)
+        too_high = one.kind in ("model_type", "model_attributes_type", "dict_type")  # `sipgate: token`
+        if written and not one.key and not too_high and _quotable(written, one.annotations):
             message = message if repr(written) in message else f"{cut(written, _SHOWN)!r} {message}"
         yield document.problem(one.path, message, key=one.key)
 
 
-def as_written(document: Document, path: Steps, message: str) -> str:
-    """The message with the value at this path as the file has it: `${NAME}`, and never what it was filled with."""
-    filled, written = _value(document.data, path), document.written(path)
-    if not isinstance(filled, str) or written is None or filled == written:
-        return message
-    message = message.replace(repr(filled), repr(written))
-    return message.replace(filled, written) if len(filled) >= _SECRET else message
+def sayable(document: Document, path: Steps, said: str | Exception, model: type[BaseModel], base: Steps = ()) -> str:
+    """What may be said of the value at this path: no word of it, where `${…}` filled it.
+
+    Every message about a value goes through here, or through `translated`. `model` is what is at `base`. Of an error
+    it is decided by what it is (see `Discreet`); a text is our own, and quotes nothing but the scalar at the path.
+    """
+    filled = document.was_filled(path, below=not isinstance(said, str))
+    if not filled:
+        return said.message if isinstance(said, ConfigError) else str(said)
+    here: list[Any] = [model]
+    about = ""
+    for step in path[len(base) :]:
+        about = next(_abouts(here, step), about)
+        here = [inner for annotation in here for inner in _inside(annotation, step)] or here
+    message = getattr(said, "instead", None) or _of_filled(about)
+    written = document.written(path)
+    return f"{cut(written, _SHOWN)!r} {message}" if written and _quotable(written, here) else message
+
+
+def _of_filled(about: str) -> str:
+    """What is said where nothing else may be said; `about` describes the key."""
+    meant = f" ({about.rstrip('.')})" if about else ""
+    return f"is not what belongs here{meant}; why is not said, since it could show what `${{…}}` was filled with"
 
 
 def fitted(path: Steps, data: Any, *, missing: bool = True) -> Steps:
@@ -107,20 +128,12 @@ def fitted(path: Steps, data: Any, *, missing: bool = True) -> Steps:
 
 
 _NOTHING = object()
-#: Letters of the shortest secret. What is shorter stands in many words.
-_SECRET = 6
 
 
 def _inside_of(data: Any, step: int | str) -> Any:
     if isinstance(data, dict) and step in data:
         return data[step]
     return data[step] if isinstance(data, list) and isinstance(step, int) and step < len(data) else _NOTHING
-
-
-def _value(data: Any, path: Steps) -> Any:
-    for step in path:
-        data = _inside_of(data, step)
-    return data
 
 
 def _located(details: ErrorDetails, model: type[BaseModel], document: Document, base: Steps) -> Iterator[_Found]:
@@ -130,15 +143,20 @@ def _located(details: ErrorDetails, model: type[BaseModel], document: Document, 
     path, annotations = base, [model]
     union: tuple[int | str, ...] | None = None
     branch: int | str = ""
+    about = ""
     for at, step in enumerate(loc[:-1] if about_key else loc):
         inside = [inner for annotation in annotations for inner in _inside(annotation, step)]
         missing = details["type"] == "missing" and at == len(loc) - 1
         longer = fitted((*path, step), document.data, missing=missing)
         if longer == path and not inside and union is None:
             union, branch = loc[:at], step
+        about = next(_abouts(annotations, step), about)
         path, annotations = longer, inside or annotations
     kind = details["type"]
-    here = _Found(kind, _worded(details, annotations), path, annotations, about_key, union, branch)
+    filled = not about_key and document.was_filled(path)
+    message = _of_filled(about) if filled and not _is_discreet(details) else None
+    message = message or _worded(details, annotations, discreetly=filled)
+    here = _Found(kind, message, path, annotations, about_key, union, branch)
     mistake = details.get("ctx", {}).get("error")
     if isinstance(mistake, EmptyKeys):
         for key in mistake.keys:
@@ -189,14 +207,31 @@ def _below(one: _Found, other: _Found) -> bool:
     return one is not other and one.path[: len(other.path)] == other.path
 
 
-def _worded(details: ErrorDetails, annotations: Sequence[Any]) -> str:
+def _is_discreet(details: ErrorDetails) -> bool:
+    """Whether what is said of an error has nothing of the value in it."""
+    if details["type"] == "value_error":
+        return isinstance(details["ctx"]["error"], Discreet | EmptyKeys)
+    return details["type"] in _DISCREET
+
+
+def _abouts(annotations: Iterable[Any], step: int | str) -> Iterator[str]:
+    """What the models among these types say of a key."""
+    for plain in (plain for annotation in annotations for plain in _plain(annotation)):
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            for name, field in plain.model_fields.items():
+                if step in (name, field.alias) and field.description:
+                    yield " ".join(field.description.split())
+
+
+def _worded(details: ErrorDetails, annotations: Sequence[Any], *, discreetly: bool) -> str:
     """What is wrong, and what to do."""
     match details["type"]:
         case "extra_forbidden":
             key = str(details["loc"][-1])
             return f"unknown key {key!r} {did_you_mean(key, _keys(annotations), 'known here')}"
         case "value_error":
-            return str(details["ctx"]["error"])
+            error = details["ctx"]["error"]
+            return error.instead if discreetly and isinstance(error, Discreet) else str(error)
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             (bound, limit), *_ = details["ctx"].items()
             return f"is not allowed; write {_BOUNDS[bound]} {f'{limit:g}' if isinstance(limit, float) else limit}"
@@ -246,12 +281,13 @@ def _keys(annotations: Sequence[Any]) -> list[str]:
     ]
 
 
-def _secret(found: _Found, written: str) -> bool:
-    """Whether it may be a secret: by its type, as a URL with a user in it, or one level too high (`sipgate: token`)."""
-    wanted = [plain for annotation in found.annotations for plain in _plain(annotation)]
-    return (
+def _quotable(written: str, annotations: Sequence[Any]) -> bool:
+    """Whether it can be shown: not what may be a secret by its type, or as a URL with a user in it."""
+    wanted = [plain for annotation in annotations for plain in _plain(annotation)]
+    return not (
         any(plain in (SecretStr, SecretBytes) for plain in wanted)
         or ("://" in written and "@" in written)
         or "-----BEGIN" in written
-        or found.kind in ("model_type", "model_attributes_type", "dict_type")
+        or "\n" in written
+        or written in ("~", "null")
     )

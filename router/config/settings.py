@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 
 from router.config.alarms import Alarms
 from router.config.grammar import NamedWords, NeverSetting, RouteSetting
+from router.errors import Discreet
 from router.formats import FORMATS
 from router.formats.names import PARTS
 from router.scalars import DURATION_PATTERN, OneOrSeveral, Size, parse_duration, written
@@ -52,7 +53,7 @@ def _address(value: Any) -> Any:
     if isinstance(value, Address):
         return value
     message = "is no address; write host:port like 127.0.0.1:8080"
-    raise ValueError(message)
+    raise Discreet(message)
 
 
 def _public_url(value: str) -> str:
@@ -63,7 +64,7 @@ def _public_url(value: str) -> str:
         odd = True
     if odd or not value.isprintable() or set(" ?#") & set(value):
         message = "is no address of a server; write it like https://calls.example.com"
-        raise ValueError(message)
+        raise Discreet(message)
     return value.rstrip("/")
 
 
@@ -71,8 +72,8 @@ def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"{value!r} is no time zone; write a name like Europe/Berlin"
-        raise ValueError(message) from None
+        message = "is no time zone; write a name like Europe/Berlin"
+        raise Discreet(f"{value!r} {message}", instead=message) from None
     return value
 
 
@@ -83,7 +84,7 @@ def _token(value: SecretStr, *, otherwise: str = "") -> SecretStr:
             "is too weak or cannot stand in a URL; a token has at least 22 of the characters A-Z a-z 0-9 _ - and is "
             f"random: {otherwise}take the output of `openssl rand -hex 16`"
         )
-        raise ValueError(message)
+        raise Discreet(message)
     return value
 
 
@@ -95,7 +96,7 @@ def _named(pattern: re.Pattern[str], what: str) -> Any:
     def check(value: str) -> str:
         if value == "all" or not pattern.fullmatch(value):
             message = f"{value!r} is no name for a {what}; use letters, digits, - and _, and not `all`"
-            raise ValueError(message)
+            raise Discreet(message)
         return value
 
     return AfterValidator(check)
@@ -117,9 +118,9 @@ Names = Annotated[tuple[str, ...], OneOrSeveral()]
 def _kept(value: Any) -> Any:
     try:
         return value if value == "forever" else parse_duration(value)
-    except ValueError as error:
+    except Discreet as error:
         message = f"{error}, or `forever`"
-        raise ValueError(message) from None
+        raise Discreet(message) from None
 
 
 Kept = Annotated[

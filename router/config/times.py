@@ -11,6 +11,7 @@ from datetime import date, time, timedelta
 from functools import cache
 
 from router.config.grammar import DurationRange
+from router.errors import Discreet
 from router.matching import DurationIs
 from router.scalars import parse_duration
 
@@ -33,10 +34,10 @@ def duration(wanted: DurationRange | str) -> DurationIs:
         low, high = wanted.min, wanted.max
         if low is None and high is None:
             message = "is empty; write min, max or both"
-            raise ValueError(message)
+            raise Discreet(message)
         if low is not None and high is not None and low > high:
             message = "min is more than max, so no call fits"
-            raise ValueError(message)
+            raise Discreet(message)
         asked = " and ".join(
             f"{sign} {bound.total_seconds():g} s" for sign, bound in ((">=", low), ("<=", high)) if bound is not None
         )
@@ -46,8 +47,8 @@ def duration(wanted: DurationRange | str) -> DurationIs:
         how, bound = matched.groups() if matched else ("", "")
         return DurationIs(wanted, **{_BOUNDS[how]: parse_duration(bound).total_seconds()})
     except (KeyError, ValueError):
-        message = f'{wanted!r} compares with no duration; write ">= 5m" or {{min: 5m, max: 1h}}'
-        raise ValueError(message) from None
+        message = 'compares with no duration; write ">= 5m" or {min: 5m, max: 1h}'
+        raise Discreet(f"{wanted!r} {message}", instead=message) from None
 
 
 _BOUNDS = {">=": "at_least", "<=": "at_most", ">": "over", "<": "under"}
@@ -62,8 +63,8 @@ def days(entry: str) -> Iterator[int]:
     first, dash, last = entry.casefold().replace(" ", "").partition("-")
     found = [_day(name) for name in ((first, last) if dash else (first,))]
     if None in found:
-        message = f"{entry!r} is no day; write mon, tue, wed, thu, fri, sat, sun or a range like mon-fri"
-        raise ValueError(message)
+        message = "is no day; write mon, tue, wed, thu, fri, sat, sun or a range like mon-fri"
+        raise Discreet(f"{entry!r} {message}", instead=message)
     begin, end = found[0] or 0, found[-1] or 0
     yield from ((begin + step) % 7 for step in range((end - begin) % 7 + 1))
 
@@ -79,8 +80,8 @@ def clock(text: str) -> time | None:
     """A time of day; 24:00 is midnight at the end of the day, which is None."""
     matched = _CLOCK.fullmatch(text.strip())
     if matched is None or (matched[1] == "24" and matched[2] != "00"):
-        message = f'{text!r} is no time of day; write it like "08:00"'
-        raise ValueError(message)
+        message = 'is no time of day; write it like "08:00"'
+        raise Discreet(f"{text!r} {message}", instead=message)
     return None if matched[1] == "24" else time(int(matched[1]), int(matched[2]))
 
 
@@ -93,5 +94,5 @@ def holidays(code: str) -> Container[date]:
     try:
         return holidays.country_holidays(country, subdiv=state or None)
     except NotImplementedError:
-        message = f"{code!r} is no country or state that is known; write a code like DE, DE-NW, AT or CH-ZH"
-        raise ValueError(message) from None
+        message = "is no country or state that is known; write a code like DE, DE-NW, AT or CH-ZH"
+        raise Discreet(f"{code!r} {message}", instead=message) from None

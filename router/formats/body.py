@@ -49,8 +49,8 @@ def parse(body: bytes) -> Parsed:
     Raises `Unreadable` with a reason that quotes nothing.
     """
     text = _text(body)
-    loaded, repeated = _loaded(text)
-    canonical = _canonical(text)
+    loaded, repeated, exact = _loaded(text)
+    canonical = _dumped(loaded) if exact else _canonical(text)
     digest = hashlib.sha256(canonical.encode()).digest()
     return Parsed(_scrubbed(loaded) if "\\ud" in canonical else loaded, digest, repeated)
 
@@ -70,7 +70,7 @@ def value(body: bytes | str, most: int | None = None) -> Any:
     `most`: bytes that it may hold where it is a gzip.
     """
     text = body if isinstance(body, str) else _text(body, most)
-    loaded, _ = _loaded(text)
+    loaded, *_ = _loaded(text)
     return _scrubbed(loaded) if "\\u" in text else loaded
 
 
@@ -95,9 +95,9 @@ def _text(body: bytes, most: int | None = None) -> str:
         raise Unreadable(message) from None
 
 
-def _loaded(text: str) -> tuple[Any, bool]:
-    """The value, and whether a key was repeated."""
-    repeated = False
+def _loaded(text: str) -> tuple[Any, bool, bool]:
+    """The value, whether a key was repeated, and whether all numbers are as they were written."""
+    repeated, exact = False, True
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal repeated
@@ -105,8 +105,21 @@ def _loaded(text: str) -> tuple[Any, bool]:
         repeated |= len(made) != len(pairs)
         return made
 
+    def integer(digits: str) -> int | str:
+        nonlocal exact
+        number = _integer(digits)
+        exact &= isinstance(number, int)
+        return number
+
+    def decimal(number: str) -> float:
+        nonlocal exact
+        exact = False
+        return float(number)
+
     try:
-        value = json.loads(text, object_pairs_hook=members, parse_int=_integer, parse_constant=_no_constant)
+        value = json.loads(
+            text, object_pairs_hook=members, parse_int=integer, parse_float=decimal, parse_constant=_no_constant
+        )
     except json.JSONDecodeError as error:
         if _COMPACT.match(text):
             raise Unreadable("a signed or encrypted body in the compact form; only JSON is read") from None
@@ -116,7 +129,7 @@ def _loaded(text: str) -> tuple[Any, bool]:
         raise Unreadable(_TOO_DEEP) from None
     if _deeper_than(value, MAX_DEPTH):
         raise Unreadable(_TOO_DEEP)
-    return value, repeated
+    return value, repeated, exact
 
 
 def digest_of_bytes(body: bytes) -> bytes:
@@ -153,8 +166,12 @@ def _canonical(text: str) -> str:
         return number if isinstance(number, int) else written(digits)
 
     exact = json.loads(text, parse_int=integer, parse_float=written)
-    canonical = json.dumps(exact, sort_keys=True, separators=(",", ":"))
+    canonical = _dumped(exact)
     return canonical.replace(f'"{mark}', "").replace(f'{mark}"', "") if mark else canonical
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _integer(text: str) -> int | str:

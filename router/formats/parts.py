@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import phonenumbers
@@ -221,6 +222,8 @@ def first_party(call: dict[str, Any], *names: str) -> Number:
     return next((found for name in names if (found := party(call.get(name))) != Number()), Number())
 
 
+# One of the two numbers of most calls is a channel's, and looking one up costs more than parsing the JSON around it.
+@lru_cache(maxsize=256)
 def _e164(digits: str) -> str | None:
     if digits.startswith("00"):
         digits = f"+{digits[2:]}"

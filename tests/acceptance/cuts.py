@@ -62,9 +62,10 @@ class Story:
         folder = self.folder / f"life-{life}"
         folder.mkdir()
         lay(platter.shown(start), folder)
+        seed = self.dice.random()
         with watching(folder, platter) as watched:
             async with open_store(folder / "aftercall.db", parse=json.loads) as store:
-                users = Users(store, platter, self.dice, life=life)
+                users = Users(store, platter, seed=seed, life=life)
                 await store.retake(now=NOW, everything=True)
                 watched.fails = self.fails
                 await users.live(_ROUNDS)

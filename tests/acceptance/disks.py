@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
+#: What mounts and makes disks lies where many users do not look.
+_PATH: Final = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 #: As a user who may do that, or else as root.
 _NAMESPACES: Final = ("-Urm", "-m")
 
@@ -56,7 +59,7 @@ class Disk:
         self._do(f"umount {self.inside} && mount -o loop {self.inside}.img {self.inside}")
 
     def _do(self, command: str) -> None:
-        subprocess.run([*self.enter, "sh", "-c", command], check=True)
+        subprocess.run([*self.enter, "sh", "-c", command], check=True, env={**os.environ, "PATH": _PATH})
 
 
 @asynccontextmanager
@@ -72,23 +75,32 @@ async def failing_disk(at: Path, size: int) -> AsyncIterator[Disk]:
     """A disk in a file, which can fail; for root alone."""
     at.mkdir()
     mount = f"truncate -s {size} {at}.img && mkfs.ext4 -q {at}.img && mount -o loop {at}.img {at}"
-    async with _mounted(at, size, mount, ("-m",)) as disk:
+    async with _mounted(at, size, mount, ("-m",), ("truncate", "mkfs.ext4", "losetup")) as disk:
         yield disk
 
 
+def _skip(why: str) -> NoReturn:
+    pytest.skip(f"{why}: A REAL DISK IN TROUBLE IS NOT TESTED")
+
+
 @asynccontextmanager
-async def _mounted(at: Path, size: int, mount: str, namespaces: tuple[str, ...]) -> AsyncIterator[Disk]:
+async def _mounted(
+    at: Path, size: int, mount: str, namespaces: tuple[str, ...], tools: tuple[str, ...] = ()
+) -> AsyncIterator[Disk]:
+    tools = ("unshare", "nsenter", "mount", *tools)
+    if missing := [tool for tool in tools if shutil.which(tool, path=_PATH) is None]:
+        _skip(f"there is no {' and no '.join(missing)}")
     for namespace in namespaces:
         keeper = await asyncio.create_subprocess_exec(
             "unshare", namespace, "sh", "-c", f"{mount} && echo mounted && exec sleep 3600",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PATH": _PATH},
         )  # fmt: skip
         assert keeper.stdout is not None
         if await keeper.stdout.readline() == b"mounted\n":
             break
         await keeper.wait()
     else:
-        pytest.skip(f"no disk can be mounted here ({mount.split(maxsplit=1)[0]}): A REAL DISK IN TROUBLE IS NOT TESTED")
+        _skip("no disk can be mounted: this takes a user who may")
     user = ("-U", "--preserve-credentials") if "U" in namespace else ()
     enter = ("nsenter", "-t", str(keeper.pid), *user, "-m", "--")
     try:

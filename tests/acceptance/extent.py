@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 #: `make prove` says so.
 PROVING: Final = os.environ.get("AFTERCALL_PROVE") == "1"
-#: Every run prints it; AFTERCALL_SEED=N throws the same dice again.
+#: Every run prints it; AFTERCALL_SEED=N throws the same dice again. What is repeated by that is what everybody sets out to
+#: do: which calls, which faults, when somebody is killed. Not repeated is how processes, threads and disks interleave, so
+#: what depends on a single moment may take several runs to be met again.
 SEED: Final = int(os.environ.get("AFTERCALL_SEED") or random.SystemRandom().randrange(2**32))
 
 

@@ -6,15 +6,19 @@ and the store (its sums, its events and its deliveries, as the admin API shows t
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from oracle import Ledger
+from oracle import AGAIN, Ledger
 
 #: Of a delivery whose router was lost too often; see `router.store.base.POISON_AFTER`.
 POISON = "poison"
+#: Of one whose far side will never take it.
+REFUSED = (r"no attempt left after 5; last: \S+ answered 404",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +39,32 @@ class Story:
     arrived: Sequence[Arrival]
     #: Of `GET summary`.
     summary: Mapping[str, Any]
-    #: Lines of `GET events` and `GET deliveries`, all of them.
+    #: Lines of `GET events` and `GET deliveries`, all of them; `call_id` and `revision` are what tells which was posted.
     events: Sequence[Mapping[str, Any]]
     deliveries: Sequence[Mapping[str, Any]]
-    #: How the reason of a delivery may begin that died.
+    #: The digests of the bodies in quarantine, by id.
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    #: (sink, call) of what a far side said that it will never take.
+    refused: AbstractSet[tuple[str, str]] = frozenset()
+    #: Patterns of how the reason of a delivery may begin that died.
     deaths: tuple[str, ...] = ()
     #: By (sink, call).
     _arrivals: dict[tuple[str, str], list[Arrival]] = field(init=False)
     _lines: dict[tuple[str, str], list[Mapping[str, Any]]] = field(init=False)
+    #: By event.
+    _calls: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._arrivals, self._lines = defaultdict(list), defaultdict(list)
+        self._calls = {event["id"]: told(event) for event in self.events}
         for arrival in self.arrived:
             self._arrivals[arrival.sink, arrival.call].append(arrival)
-        calls = {event["id"]: event["call_id"] for event in self.events}
         for line in self.deliveries:
-            self._lines[line["sink"], calls.get(line["event_id"], line["event_id"])].append(line)
+            self._lines[line["sink"], self.call(line)].append(line)
+
+    def call(self, line: Mapping[str, Any]) -> str:
+        """Which call a delivery is of."""
+        return self._calls.get(line["event_id"], str(line["event_id"]))
 
     def arrivals(self, sink: str, call: str) -> list[Arrival]:
         """Of this call at this sink."""
@@ -65,9 +79,15 @@ class Story:
         return Counter(line["sink"] for line in self.deliveries if line["state"] == "dead")
 
 
+def told(event: Mapping[str, Any]) -> str:
+    """The name under which an event was posted."""
+    revision: int = event["revision"]
+    return str(event["call_id"]) + AGAIN * (revision - 1)
+
+
 def violations(story: Story) -> list[str]:
     """Everything that is not as it must be; empty where all is well."""
-    checks = (lost, invented, repeated, one_event, one_key, other_bytes, untrue, deaths, at_rest)
+    checks = (lost, invented, repeated, one_event, one_key, other_bytes, untrue, unread, refusals, deaths, at_rest)
     return [f"{check.__name__}: {found}" for check in checks for found in check(story)] + [
         f"sums: {found}" for found in sums(story.summary, story)
     ]
@@ -83,7 +103,7 @@ def lost(story: Story) -> Iterator[str]:
             dead = any(line["state"] == "dead" for line in story.lines(sink, call))
             if not story.arrivals(sink, call) and not dead:
                 yield f"{call} was acknowledged, and is neither at {sink} nor dead there"
-    for call in {event["call_id"] for event in story.events} & story.ledger.posted.keys():
+    for call in {told(event) for event in story.events} & story.ledger.posted.keys():
         for sink in story.ledger.posted[call].owed:
             if not story.lines(sink, call):
                 yield f"{call} is stored, and owed to {sink} by no delivery"
@@ -101,7 +121,7 @@ def invented(story: Story) -> Iterator[str]:
 
 def repeated(story: Story) -> Iterator[str]:
     """A call has one event, whoever sent it how often, and one delivery for each sink."""
-    events = Counter(event["call_id"] for event in story.events)
+    events = Counter(told(event) for event in story.events)
     yield from (f"{call} has {count} events" for call, count in events.items() if count > 1)
     for (sink, call), lines in story._lines.items():
         if len(lines) > 1:
@@ -110,7 +130,7 @@ def repeated(story: Story) -> Iterator[str]:
 
 def one_event(story: Story) -> Iterator[str]:
     """Every answer to a call names the event that the store has of it; at most one of them says that it is new."""
-    stored = {event["call_id"]: event["id"] for event in story.events}
+    stored = {told(event): event["id"] for event in story.events}
     new = Counter(entry.call for entry in story.ledger.answered if not entry.duplicate)
     for entry in story.ledger.answered:
         if stored.get(entry.call) != entry.event:
@@ -149,10 +169,33 @@ def untrue(story: Story) -> Iterator[str]:
             yield f"{call} is delivered to {sink} by the store, and never came there"
 
 
+def unread(story: Story) -> Iterator[str]:
+    """What nobody could read is kept as it was posted, once, and named by every answer to it; and nothing else is kept."""
+    posted = {one.digest: call for call, one in story.ledger.posted.items() if not one.owed}
+    for id_, digest in story.quarantined.items():
+        if digest not in posted:
+            yield f"{id_} is in quarantine, and was never posted as what nobody can read"
+    for digest, count in Counter(story.quarantined.values()).items():
+        if count > 1:
+            yield f"{posted.get(digest)} is in quarantine {count} times"
+    for entry in story.ledger.kept:
+        if story.quarantined.get(entry.quarantined) != story.ledger.posted[entry.call].digest:
+            yield f"{entry.call} was acknowledged as {entry.quarantined}, and is not there in quarantine"
+
+
+def refusals(story: Story) -> Iterator[str]:
+    """What a far side will never take is a dead letter: it counts as dead, and not as delivered."""
+    for sink, call in story.refused:
+        for line in story.lines(sink, call):
+            if line["state"] != "dead":
+                yield f"{call} was refused by {sink}, and is {line['state']}"
+
+
 def deaths(story: Story) -> Iterator[str]:
     """What died had a reason that was to be expected."""
     for line in story.deliveries:
-        if line["state"] == "dead" and not (line["reason"] or "").startswith(story.deaths or ("\0",)):
+        expected = (*story.deaths, *REFUSED) if (line["sink"], story.call(line)) in story.refused else story.deaths
+        if line["state"] == "dead" and not any(re.match(reason, line["reason"] or "") for reason in expected):
             yield f"{line['id']} to {line['sink']} died: {line['reason']}"
 
 
@@ -181,6 +224,8 @@ def sums(summary: Mapping[str, Any], story: Story | None = None) -> Iterator[str
         return
     if summary["events"] != len(story.events):
         yield f"events is {summary['events']}, and {len(story.events)} are listed"
+    if summary["quarantined"] != len(story.quarantined):
+        yield f"quarantined is {summary['quarantined']}, and {len(story.quarantined)} are listed"
     listed = Counter(line["state"] for line in story.deliveries)
     for state, count in states.items():
         if count != listed[state]:

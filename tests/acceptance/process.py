@@ -114,7 +114,7 @@ class RouterProcess:
     async def start(self) -> None:
         """Until it answers that it is ready."""
         process = await self.launch()
-        async with asyncio.timeout(30), aiohttp.ClientSession() as client:
+        async with asyncio.timeout(120), aiohttp.ClientSession() as client:
             while True:
                 assert process.returncode is None, (self.folder / "log").read_text()
                 try:
@@ -128,8 +128,13 @@ class RouterProcess:
         """Stop it; its exit code."""
         assert self.process is not None
         self.process.send_signal(how)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await self.process.wait()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     async def asked(self, what: str) -> dict[str, Any]:
         """What the admin API says to that."""
@@ -137,6 +142,21 @@ class RouterProcess:
         async with aiohttp.ClientSession() as client, client.get(url) as answer:
             found: dict[str, Any] = await answer.json()
             return found
+
+    async def all(self, what: str) -> list[dict[str, Any]]:
+        """All lines of one of its lists."""
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            page = await self.asked(f"{what}?limit=500{after}")
+            found += page["items"]
+            if page["next"] is None:
+                return found
+            after = f"&after={page['next']}"
+
+    async def lost(self) -> int:
+        """How many claims ran out: what nobody settled or released, and that without a kill."""
+        return sum(line["lost"] for line in await self.all("deliveries"))
 
     async def summary(self) -> dict[str, Any]:
         """The sums of its store."""

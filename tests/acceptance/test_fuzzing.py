@@ -80,7 +80,7 @@ def test_a_body_is_read_or_refused_in_words_and_the_same_way_twice(body: bytes) 
 
 # --- routes.yaml ---
 
-ROUTES = (ROOT / "routes.yaml").read_text(encoding="utf-8")
+ROUTES = (ROOT / "router" / "starter" / "routes.yaml").read_text(encoding="utf-8")
 PIECES = [
     "\n", "  ", "    ", "- ", ": ", ":", "{", "}", "[", "]", ",", "#", "'", '"', "|\n", ">-\n", "&a ", "*a", "<<: *a", "!!python/name:os.system ",
     "? ", "---\n", "...\n", "%TAG ! x\n", "\t", "\0", "\ufeff", "\u2028", "😀", "${HOME}", "${", "${file:/etc/hosts}", "null", "yes", "0x1", "1e999",

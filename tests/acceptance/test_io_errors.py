@@ -46,8 +46,8 @@ def _busy_log(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_failing_disk_loses_nothing_that_was_answered_not_even_when_the_power_goes_then(
     tmp_path: Path, number: int, operations: tuple[Operation, ...], about: int
 ) -> None:
-    chance = dice(f"failing {operations} {number}")
-    story = Story(tmp_path, chance, now_and_then(chance, *operations, about=about))
+    name = f"{operations} {number}"
+    story = Story(tmp_path, dice(name), now_and_then(dice(f"failing {name}"), *operations, about=about))
     await story.tell(CUTS)
     assert story.broken == {}, f"AFTERCALL_SEED={SEED}, and what was left is in {tmp_path}"
     assert story.synced_again == []

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 import oracle
+from farside import file_name
 from oracle import Answered
 from process import TOKEN
 from router.failpoints import VARIABLE, Failpoint
@@ -62,7 +63,7 @@ async def killed(played: Scene) -> None:
 async def lost_one(played: Scene, call: str = CALL) -> dict[str, list[str]]:
     """How the attempts of the call's deliveries ended, by sink, once they are over."""
     await played.router.settled()
-    (event,) = [event for event in await played.all("events") if event["call_id"] == call]
+    (event,) = [event for event in await played.router.all("events") if event["call_id"] == call]
     found = {}
     for line in (await played.router.asked(f"events/{event['id']}"))["deliveries"]:
         shown = await played.router.asked(f"deliveries/{line['id']}")
@@ -101,7 +102,7 @@ async def test_after_commit_the_call_is_there_and_sent_again_it_is_a_duplicate_o
     await killed(played)
     assert came(played) == {"web": 0, "mail": 0}
     await played.start()
-    (event,) = await played.all("events")
+    (event,) = await played.router.all("events")
     assert await played.post(CALL) == Answered(CALL, event["id"], duplicate=True)
     await played.a_new_call_arrives("new")
     assert await lost_one(played) == {sink: ["lost", "delivered"] for sink in SINKS}
@@ -239,7 +240,7 @@ async def test_in_an_archive_rename_the_file_is_whole_stays_the_only_one_and_the
     await start(played, Failpoint.IN_ARCHIVE_RENAME)
     await played.post(CALL)
     await killed(played)
-    name = f"{oracle.MAILED}/{CALL}.json"
+    name = f"{oracle.MAILED}/{file_name(CALL, 1)}"
     left = played.archive.files()
     assert left[name] == oracle.body(CALL)
     assert sorted(path.rpartition(".")[2] for path in left) == ["json", "tmp"]

@@ -70,5 +70,5 @@ async def test_a_commit_that_waits_for_its_standby_is_answered_503_in_time(tmp_p
             await taken_again(played, "again", played.router)
             for call in calls:
                 assert isinstance(await played.post(call), Answered)
-            await played.a_new_call_arrives("after")
+            await played.a_new_call_arrives("after", played.router)
             await at_rest(played)

@@ -15,6 +15,8 @@ from on_postgres import at_rest, named
 from scene import Scene, scene
 
 KILLS = extent(3, 20)
+#: Seconds that the web server takes at most: so long that each router is in the middle of some attempt at any moment.
+SLOWNESS = 0.6
 #: Seconds that all of them run before one is killed, at most.
 LONGEST_LIFE = extent(1.0, 3.0)
 #: Seconds that one hangs: a sink's `timeout`, 30 s more, and some for looking.
@@ -27,7 +29,7 @@ async def test_what_was_acknowledged_arrives_although_one_of_three_routers_is_ki
     """Again and again, any of them; at the end one hangs until others have done what it held, and then goes on."""
     moments = dice("routers")
     with own_server() as server:
-        async with scene(tmp_path, slowness=0.03, routers=3, store=named(server.port)) as played:
+        async with scene(tmp_path, slowness=SLOWNESS, routers=3, store=named(server.port)) as played:
             for router in played.routers:
                 await played.start(router)
             async with played.oracle(clients=6):

@@ -24,8 +24,8 @@ OLD: Final = at(-500)
 class Users:
     """Several at once who use a store, and write down what they asked and what they were answered."""
 
-    def __init__(self, store: Store, platter: Platter, dice: Random, *, life: int) -> None:
-        self._store, self._platter, self._dice, self._life = store, platter, dice, life
+    def __init__(self, store: Store, platter: Platter, *, seed: object, life: int) -> None:
+        self._store, self._platter, self._seed, self._life = store, platter, seed, life
         self._claims: list[Claim] = []
         self._dead: list[str] = []
         self._unread: list[str] = []
@@ -41,31 +41,32 @@ class Users:
 
     async def go_on(self) -> None:
         """What is asked now is answered at once."""
-        await self._accept(f"{self._life}-at-last")
+        await self._accept(f"{self._life}-at-last", Random(0))
 
     def _note(self, what: str, key: str = "", value: object = None, *, answered: bool = True) -> None:
         self._platter.add(Mark(Fact(what, key, value, answered)))
 
     async def _act(self, name: str) -> None:
+        dice = Random(f"{self._seed} {name}")  # its own: others draw in an order that is never the same
         acts = (self._accept, self._accept, self._accept, self._old_call, self._again, self._claim, self._settle,
                 self._settle, self._replay, self._quarantine, self._read, self._purge, self._lane)  # fmt: skip
         try:
-            await self._dice.choice(acts)(name)
+            await dice.choice(acts)(name, dice)
         except StoreError:
             self.refused += 1
 
-    async def _accept(self, name: str) -> None:
-        text = f"what {name} said " * self._dice.choice((1, 10, 1000))
-        owed = tuple(Owed(sink, self._dice.choice((None, at(60)))) for sink in SINKS)
+    async def _accept(self, name: str, dice: Random) -> None:
+        text = f"what {name} said " * dice.choice((1, 10, 1000))
+        owed = tuple(Owed(sink, dice.choice((None, at(60)))) for sink in SINKS)
         await self._receive(replace(arrival(name, text), owed=owed))
 
-    async def _old_call(self, name: str) -> None:
+    async def _old_call(self, name: str, dice: Random) -> None:
         await self._receive(arrival(name, f"old news of {name}", when=-1000))
 
-    async def _again(self, _: str) -> None:
+    async def _again(self, _: str, dice: Random) -> None:
         """As a sender does who was told 503, and sometimes one who was told 202."""
         if self._sent:
-            await self._receive(self._dice.choice(self._sent))
+            await self._receive(dice.choice(self._sent))
 
     async def _receive(self, arriving: Arrival) -> None:
         new = arriving not in self._sent
@@ -81,8 +82,8 @@ class Users:
             if old:
                 self._old.add(answer.event_id)
 
-    async def _claim(self, _: str) -> None:
-        sink = self._dice.choice(SINKS)
+    async def _claim(self, _: str, dice: Random) -> None:
+        sink = dice.choice(SINKS)
         self._hold((await self._store.claim(sink, limit=3, now=at(1), until=at(60))).claims)
 
     def _hold(self, claims: tuple[Claim, ...]) -> None:
@@ -90,33 +91,31 @@ class Users:
             self._note("claimed", claim.delivery.id, claim.delivery.attempt)
         self._claims += claims
 
-    async def _settle(self, name: str) -> None:
+    async def _settle(self, name: str, dice: Random) -> None:
         if self._claims:
-            claim = self._claims.pop(self._dice.randrange(len(self._claims)))
-            decision = self._dice.choice(
-                (Done(f"remote {name}"), Dead(f"never {name}"), Again(at(0.5), f"later {name}"))
-            )
+            claim = self._claims.pop(dice.randrange(len(self._claims)))
+            decision = dice.choice((Done(f"remote {name}"), Dead(f"never {name}"), Again(at(0.5), f"later {name}")))
             how = settlement(decision)
             assert await self._store.settle(claim, how), "nobody else settles"
             self._note("settled", claim.delivery.id, (claim, how))
             if isinstance(decision, Dead):
                 self._dead.append(claim.delivery.id)
 
-    async def _replay(self, _: str) -> None:
+    async def _replay(self, _: str, dice: Random) -> None:
         if self._dead:
             dead = self._dead.pop()
             self._note("replay", dead, answered=False)
             self._note("replay", dead, await self._store.replay(dead, now=at(2)))
 
-    async def _quarantine(self, name: str) -> None:
-        body = f"{{{name}".encode() * self._dice.choice((1, 500))
+    async def _quarantine(self, name: str, dice: Random) -> None:
+        body = f"{{{name}".encode() * dice.choice((1, 500))
         self._note("received", answered=False)
         id_ = await quarantine(self._store, body)
         self._note("received")
         self._note("quarantined", id_, body)
         self._unread.append(id_)
 
-    async def _read(self, name: str) -> None:
+    async def _read(self, name: str, dice: Random) -> None:
         if self._unread:
             id_ = self._unread.pop()
             self._note("read again", id_, answered=False)
@@ -124,15 +123,15 @@ class Users:
             assert isinstance(answer, Accepted)
             self._note("stored", answer.event_id, (name, json.dumps({"summary": name}).encode(), False))
 
-    async def _purge(self, _: str) -> None:
+    async def _purge(self, _: str, dice: Random) -> None:
         old = frozenset(self._old)
         self._note("purge", answered=False)
         while await self._store.purge(events=OLD, quarantine=OLD, seen=None) != Purged():
             pass
         self._note("purge", value=old)
 
-    async def _lane(self, name: str) -> None:
-        row = LaneRow(self._dice.choice(SINKS), LaneState.PAUSED, reason=name)
+    async def _lane(self, name: str, dice: Random) -> None:
+        row = LaneRow(dice.choice(SINKS), LaneState.PAUSED, reason=name)
         self._note("lane", row.sink, row, answered=False)
         await self._store.set_lane(row, now=at(2))
         self._note("lane", row.sink, row)

@@ -320,13 +320,22 @@ async def test_an_alarm_is_json_with_a_type_a_key_and_a_signature(tmp_path: Path
         async with made.open(sink_context(tmp_path)) as sink:
             assert isinstance(sink, AlarmSink)
             await sink.alarm(alarm)
-            await sink.alarm(replace(alarm, cleared=alarm.since + timedelta(hours=1)))
-    raised, cleared = endpoint.requests
+            over = replace(alarm, cleared=alarm.since + timedelta(hours=1))
+            await sink.alarm(over)
+            await sink.alarm(replace(over, unwatched=True))
+    raised, cleared, ended = endpoint.requests
     assert json.loads(raised.body) == {
         "type": "alarm.raised",
         "timestamp": "2026-03-10T08:20:21Z",
-        "data": {"cause": "down", "subject": "crm", "since": "2026-03-10T08:20:21Z", "count": 2, "cleared": None},
+        "data": {
+            "cause": "down",
+            "subject": "crm",
+            "since": "2026-03-10T08:20:21Z",
+            "count": 2,
+            "cleared": None,
+            "unwatched": False,
+        },
     }
     assert raised.headers["webhook-id"] == alarm.key
     assert raised.headers["webhook-signature"]
-    assert json.loads(cleared.body)["type"] == "alarm.cleared"
+    assert [json.loads(one.body)["type"] for one in (cleared, ended)] == ["alarm.cleared", "alarm.ended"]

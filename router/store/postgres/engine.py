@@ -31,6 +31,7 @@ from router.store.postgres import looking, months, putting_right, schema, sendin
 from router.store.postgres.months import Month
 from router.store.postgres.readers import Readers
 from router.store.postgres.server import Server
+from router.store.postgres.sweep import Sweep
 from router.store.postgres.writer import Writer, check
 from router.store.rows import claims_of, stored_event
 from router.store.settlements import buried, settled
@@ -82,6 +83,7 @@ class PostgresStore(Asked):
         self.readers = Readers(self.server)
         self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience)
         self._key: SeenKey
+        self._sweep = Sweep()
         #: Months whose partitions are there.
         self._months = set[Month]()
 
@@ -212,7 +214,11 @@ class PostgresStore(Asked):
                 self._months.discard(month)
                 if purged:
                     return purged
-        remove = partial(putting_right.purge, events=events, quarantine=quarantine, seen=seen, limit=limit)
+        old: list[str] = []
+        if events is not None and limit > 0:
+            find = partial(self._sweep.next, before=events, limit=limit, largest=putting_right.LARGEST_PURGE)
+            old = await self.readers.read(find)
+        remove = partial(putting_right.purge, events=old, quarantine=quarantine, seen=seen, limit=limit)
         return await self._write(remove, large=True)
 
     # --- looking ---

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from router.errors import Discreet
+
 SCHEMES: Final = ("postgresql", "postgres")
 _FORM: Final = re.compile(
     r"(?:postgresql|postgres)://(?:([^@/]*)@)?([A-Za-z0-9._:,\[\]-]*)/([^/?#]+)(?:\?([^#]*))?", re.ASCII
@@ -34,16 +36,16 @@ class Place:
         """Raises `ValueError` with what to write; nothing of the URL is in it, which may have a password."""
         match = _FORM.fullmatch(url)
         if match is None:
-            raise ValueError("is no PostgreSQL URL; write postgresql://user@host/database")
+            raise Discreet("is no PostgreSQL URL; write postgresql://user@host/database")
         user, host, database, query = match.groups()
         if user is not None and ":" in user:
-            raise ValueError("has a password in it; write it as `store_password`, and a colon of the user as %3A")
+            raise Discreet("has a password in it; write it as `store_password`, and a colon of the user as %3A")
         if not host:
-            raise ValueError("names no host; write postgresql://user@host/database")
+            raise Discreet("names no host; write postgresql://user@host/database")
         options = parse_qsl(query or "", keep_blank_values=True)
         for name, value in options:
             if name not in _OPTIONS:
-                raise ValueError(f"may say {', '.join(_OPTIONS)} after the question mark, and nothing else")
+                raise Discreet(f"may say {', '.join(_OPTIONS)} after the question mark, and nothing else")
             if name == "sslmode" and value not in _MODES:
-                raise ValueError(f"has an unknown sslmode; write one of {', '.join(_MODES)}")
+                raise Discreet(f"has an unknown sslmode; write one of {', '.join(_MODES)}")
         return cls(url, unquote(user) if user else None, host, unquote(database), password)

@@ -12,12 +12,13 @@ from router.store.base import Purged, RoutedAgain, RoutedAs
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.postgres.taking_in import accept
 from router.store.rows import fired_with, micros, packed
+from router.store.sweep import first as enough
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from asyncpg import Connection, Record
+    from asyncpg import Connection
 
     from router.store.arrivals import Acceptance
     from router.store.base import Accepted, Duplicate, Owed
@@ -105,17 +106,16 @@ async def route_again(
 async def purge(
     connection: Connection,
     *,
-    events: datetime | None,
+    events: Sequence[str],
     quarantine: datetime | None,
     seen: datetime | None,
     limit: int,
 ) -> Purged:
-    """Remove what is older than these times, some of it where it is large."""
+    """Remove these events, as far as they owe nothing, and what is older than the times, some of it where it is large."""
     removed_events = deliveries = quarantined = forgotten = 0
     limit = max(limit, 0)
-    if events is not None:
-        old = await fetch(connection, "old_events", {"before": micros(events), "limit": limit})
-        ids = {"id": _first(old)}
+    if events:
+        ids = {"id": [row["id"] for row in await fetch(connection, "lock_events", {"id": events})]}
         owing = {row["event_id"] for row in await fetch(connection, "owing", ids)}
         ids = {"id": [id_ for id_ in ids["id"] if id_ not in owing]}
         await fetch(connection, "remove_attempts", ids)
@@ -124,7 +124,7 @@ async def purge(
         removed_events = len(ids["id"])
     if quarantine is not None:
         old = await fetch(connection, "old_quarantine", {"before": micros(quarantine), "limit": limit})
-        ids = {"id": _first(old)}
+        ids = {"id": [row["id"] for row in enough(old, LARGEST_PURGE)]}
         await fetch(connection, "remove_quarantined", ids)
         quarantined = len(ids["id"])
     if seen is not None:
@@ -133,18 +133,6 @@ async def purge(
         if n:
             await only(connection, "add_to_total", {"name": name, "n": n})
     return Purged(removed_events, deliveries, quarantined, forgotten)
-
-
-def _first(rows: Iterable[Record]) -> list[str]:
-    """The ids of the first rows, until their size is enough for one commit; one at least."""
-    ids: list[str] = []
-    size = 0
-    for row in rows:
-        if ids and size + row["size"] > LARGEST_PURGE:
-            break
-        ids.append(row["id"])
-        size += row["size"]
-    return ids
 
 
 async def _delivery(connection: Connection, delivery_id: str) -> Any:

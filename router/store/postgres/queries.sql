@@ -280,12 +280,15 @@ SELECT DISTINCT sink FROM deliveries WHERE event_id = :id;
 -- route_again: Remember how an event is routed now.
 UPDATE events SET routed = :routed, routes = :routes, rules = :rules, sha256 = :sha256 WHERE id = :id;
 
--- old_events: Events from before a time that owe nothing, oldest first; nobody else takes them until this is committed.
-SELECT id, octet_length(body) AS size FROM events
-WHERE received_at < :before AND NOT EXISTS (
+-- old_events: Events behind one and from before a time that owe nothing, oldest first.
+SELECT id, received_at, sequence AS number, octet_length(body) AS size FROM events
+WHERE received_at >= :at AND (received_at, sequence) > (:at, :number) AND received_at < :before AND NOT EXISTS (
     SELECT FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
 )
-ORDER BY received_at, sequence LIMIT :limit FOR UPDATE SKIP LOCKED;
+ORDER BY received_at, sequence LIMIT :limit;
+
+-- lock_events: Those of these events that are still there; nobody else takes them until this is committed.
+SELECT id FROM events WHERE id = ANY (:id::uuid[]) FOR UPDATE SKIP LOCKED;
 
 -- owing: Those of these events that owe something after all: it was added before they were locked.
 SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND state IN ('pending', 'claimed');

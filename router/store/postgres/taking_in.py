@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from router.errors import QuarantineFull
-from router.failpoints import Failpoint, reached
 from router.store.base import Accepted, Claim, Duplicate, Owed, Quarantined
 from router.store.postgres.batch import Kind
 from router.store.postgres.queries import fetch, fetch_all, only
@@ -40,7 +39,6 @@ async def accept(
         await _write(connection, written)
         answers |= {number: Duplicate(event_id) for number, event_id in again.items()}
         answers |= {one.number: one.answer() for one in written}
-    reached(Failpoint.BEFORE_COMMIT)
     return [answers[number] for number in range(len(acceptances))]
 
 

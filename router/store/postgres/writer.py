@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import asyncpg
 
 from router.errors import AftercallError, StoreError
+from router.failpoints import Failpoint, reached
 from router.store.postgres.batch import Kind, Queue, Write
 from router.store.postgres.queries import execute, fetch, only
 from router.store.postgres.trouble import AGAIN, Repeat, breaks
@@ -256,7 +257,12 @@ class Writer:
         """Do these writes and answer them."""
         try:
             with session.within(max(write.patience for write in batch)):
-                results, seconds = await self._transacted(session, batch[0].kind, [write.what for write in batch])
+                results, seconds = await self._transacted(
+                    session,
+                    batch[0].kind,
+                    [write.what for write in batch],
+                    of_calls=any(write.weight for write in batch),  # what only asks or settles has none
+                )
         except Exception as error:  # noqa: BLE001 - told to whoever waits
             if session.is_lost or breaks(error) or isinstance(error, _Unconfirmed):
                 if not isinstance(error, _Unconfirmed):
@@ -280,7 +286,9 @@ class Writer:
         effort.commit_writes.add(len(batch))
         effort.largest_batch = max(effort.largest_batch, len(batch))
 
-    async def _transacted(self, session: Session, kind: Kind, what: Sequence[Any]) -> tuple[Sequence[object], float]:
+    async def _transacted(
+        self, session: Session, kind: Kind, what: Sequence[Any], *, of_calls: bool = False
+    ) -> tuple[Sequence[object], float]:
         """The results, when they are durable, and how long the commit took."""
         connection = session.connection
         await execute(connection, "begin")
@@ -290,6 +298,8 @@ class Writer:
             if not session.is_lost:
                 await execute(connection, "rollback")
             raise
+        if of_calls:
+            reached(Failpoint.BEFORE_COMMIT)
         began, warned = time.perf_counter(), session.warnings
         if await execute(connection, "commit") != "COMMIT":
             message = f"{self._server.place}: the commit came to nothing; this is a bug in aftercall"

@@ -29,17 +29,18 @@ from router.store.base import (
     Settlement,
     StoredEvent,
 )
-from router.store.rows import claims_of
+from router.store.rows import claims_of, micros
 from router.store.settlements import buried, settled
 from router.store.sqlite import folder, keys, looking, putting_right, schema, sending_out, taking_in, trouble
 from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.readers import Readers
 from router.store.sqlite.reserve import Reserve
+from router.store.sqlite.sweep import Sweep
 from router.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -94,6 +95,7 @@ class SqliteStore(Asked):
             waiting=waiting,
         )
         self._key: SeenKey
+        self._sweep = Sweep()
         #: Something was removed, and a copy of it may still be in the log.
         self._remains = False
 
@@ -255,10 +257,16 @@ class SqliteStore(Asked):
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
+        def find(connection: sqlite3.Connection, before: datetime) -> Sequence[Mapping[str, int]]:
+            largest = self.reserve.within(putting_right.LARGEST_PURGE)
+            return self._sweep.next(connection, before=micros(before), limit=limit, largest=largest)
+
+        old = [] if events is None or limit <= 0 else await self.readers.read(partial(find, before=events))
+
         def remove(connection: sqlite3.Connection) -> Purged:
             largest = self.reserve.within(putting_right.LARGEST_PURGE)
             purged = putting_right.purge(
-                connection, events=events, quarantine=quarantine, seen=seen, limit=limit, largest=largest
+                connection, events=old, quarantine=quarantine, seen=seen, limit=limit, largest=largest
             )
             self._remains = self._remains or bool(purged)
             return purged

@@ -11,10 +11,11 @@ from router.store.base import Purged, RoutedAgain, RoutedAs
 from router.store.rows import fired_with, micros, packed
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.taking_in import accept
+from router.store.sweep import first
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from router.store.arrivals import Acceptance
@@ -97,47 +98,37 @@ def route_again(
 def purge(
     connection: sqlite3.Connection,
     *,
-    events: datetime | None,
+    events: Iterable[Mapping[str, int]],
     quarantine: datetime | None,
     seen: datetime | None,
     limit: int,
-    largest: int = LARGEST_PURGE,
+    largest: int,
 ) -> Purged:
-    """Remove what is older than these times, some of it where it is more than `largest`."""
-    removed_events = deliveries = quarantined = forgotten = 0
+    """Remove these events, as far as they owe nothing, and what is older than the times; no more than is `largest`.
+
+    Events and bodies are known by their numbers, because an id may be damaged: what cannot be named must go all the same.
+    """
+    quarantined = forgotten = 0
     limit = max(limit, 0)  # below, SQLite knows no limit
-    if events is not None:
-        old = connection.execute(SQL["old_events"], {"before": micros(events), "limit": limit}).fetchall()
-        rows = _first(old, largest)
-        deliveries = connection.executemany(SQL["remove_deliveries"], rows).rowcount if rows else 0
-        connection.executemany(SQL["remove_event"], rows)
-        removed_events = len(rows)
+    rows = [row for row in events if _owes_nothing(connection, row)]
+    deliveries = connection.executemany(SQL["remove_deliveries"], rows).rowcount if rows else 0
+    connection.executemany(SQL["remove_event"], rows)
     if quarantine is not None:
         old = connection.execute(SQL["old_quarantine"], {"before": micros(quarantine), "limit": limit}).fetchall()
-        rows = _first(old, largest)
-        connection.executemany(SQL["remove_quarantined"], rows)
-        quarantined = len(rows)
+        bodies = [{"number": row["number"]} for row in first(old, largest)]
+        connection.executemany(SQL["remove_quarantined"], bodies)
+        quarantined = len(bodies)
     if seen is not None:
         forgotten = connection.execute(SQL["forget_seen"], {"before": micros(seen), "limit": limit}).rowcount
-    for name, n in (("purged", removed_events + quarantined), ("deliveries_purged", deliveries)):
+    for name, n in (("purged", len(rows) + quarantined), ("deliveries_purged", deliveries)):
         if n:
             connection.execute(SQL["add_to_total"], {"name": name, "n": n})
-    return Purged(removed_events, deliveries, quarantined, forgotten)
+    return Purged(len(rows), deliveries, quarantined, forgotten)
 
 
-def _first(rows: Iterable[sqlite3.Row], largest: int) -> list[dict[str, int]]:
-    """The numbers of the first rows, as parameters, until their size is enough for one commit; one at least.
-
-    Numbers, because an id may be damaged: what cannot be named must go all the same.
-    """
-    first: list[dict[str, int]] = []
-    size = 0
-    for row in rows:
-        if first and size + row["size"] > largest:
-            break
-        first.append({"number": row["number"]})
-        size += row["size"]
-    return first
+def _owes_nothing(connection: sqlite3.Connection, event: Mapping[str, int]) -> bool:
+    row = connection.execute(SQL["owes"], event).fetchone()
+    return row is not None and not row["owes"]
 
 
 def _delivery(connection: sqlite3.Connection, delivery_id: str) -> sqlite3.Row:

@@ -243,12 +243,17 @@ SELECT DISTINCT sink FROM deliveries WHERE event_id = :id;
 -- route_again: Remember how an event is routed now.
 UPDATE events SET routed = :routed, routes = :routes, rules = :rules, sha256 = :sha256 WHERE id = :id;
 
--- old_events: Events from before a time that owe nothing, oldest first.
-SELECT sequence AS number, length(body) AS size FROM events
-WHERE received_at < :before AND NOT EXISTS (
+-- old_events: Events behind one and from before a time that owe nothing, oldest first.
+SELECT sequence AS number, received_at, length(body) AS size FROM events
+WHERE (received_at, sequence) > (:at, :number) AND received_at < :before AND NOT EXISTS (
     SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
 )
-ORDER BY received_at LIMIT :limit;
+ORDER BY received_at, sequence LIMIT :limit;
+
+-- owes: Whether an event owes anything; no row where it is gone.
+SELECT EXISTS (
+    SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
+) AS owes FROM events WHERE sequence = :number;
 
 -- remove_deliveries: Remove the deliveries of an event, and with them their attempts.
 DELETE FROM deliveries WHERE event_id = (SELECT id FROM events WHERE sequence = :number);

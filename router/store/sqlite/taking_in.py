@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from router.errors import QuarantineFull
-from router.failpoints import Failpoint, reached
 from router.store.base import Accepted, Duplicate, Quarantined
 from router.store.sqlite.queries import SQL
 
@@ -33,7 +32,6 @@ def accept(connection: sqlite3.Connection, acceptance: Acceptance, **changes: An
     found = connection.execute(SQL["followed"], {**row, "revision": revision}) if revision > 1 and owed else ()
     follows = {one["sink"]: one["remote_id"] for one in found}
     claims = acceptance.claims(deliveries, owed, sequence=sequence, revision=revision, follows=follows)
-    reached(Failpoint.BEFORE_COMMIT)
     return Accepted(acceptance.event_id, sequence, revision, len(owed), claims)
 
 

@@ -20,6 +20,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from router.errors import StoreBusy, StoreError
+from router.failpoints import Failpoint, reached
 from router.store.sqlite.batch import PAGE, PAGES_PER_WRITE, Batch, Write
 from router.store.sqlite.database import Moved
 from router.store.sqlite.queries import SQL
@@ -106,6 +107,11 @@ class Writer:
 
     # --- on the event loop ---
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for the thread."""
+        return len(self._queue)
+
     async def start(self) -> None:
         """Start the thread, which opens the database; raises what opening raised."""
         self._thread.start()
@@ -133,7 +139,7 @@ class Writer:
             factor = 1 if intake else 2
             full = len(self._queue) >= factor * self._limit
             if full or (self._queue and self._queued_bytes + weight > factor * LARGEST_QUEUE_BYTES):
-                message = f"{len(self._queue)} writes are waiting for the disk; try again in a moment"
+                message = f"{self.waiting} writes are waiting for the disk; try again in a moment"
                 raise StoreBusy(message)
             self._queue.append(write)
             self._queued_bytes += weight
@@ -263,6 +269,8 @@ class Writer:
             for write in taken:
                 self._do(connection, write)
             taken = self._take(batch)
+        if batch.weight:  # what only asks or settles has none
+            reached(Failpoint.BEFORE_COMMIT)
         began = time.perf_counter()
         connection.execute(SQL["commit"])
         self._effort.commit_seconds.add(time.perf_counter() - began)
