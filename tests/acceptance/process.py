@@ -114,7 +114,7 @@ class RouterProcess:
     async def start(self) -> None:
         """Until it answers that it is ready."""
         process = await self.launch()
-        async with asyncio.timeout(30), aiohttp.ClientSession() as client:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as client:
             while True:
                 assert process.returncode is None, (self.folder / "log").read_text()
                 try:
