@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import random
 import shutil
 import tempfile
 from collections import Counter
@@ -71,6 +73,9 @@ class Comparison(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.places = ExitStack()
         self.engine = self.places.enter_context(self.new_engine(self.folder))
+        self.patch = pytest.MonkeyPatch()
+        #: The same each time, so that the same steps come to the same: ids of one moment are in an order of chance.
+        self.patch.setattr(os, "urandom", random.Random(0).randbytes)
         self.runner = asyncio.Runner()
         self.left = AsyncExitStack()
         self.store: Store = self.run(self.left.enter_async_context(self.engine.open()))
@@ -83,6 +88,7 @@ class Comparison(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.left.aclose())
         self.runner.close()
+        self.patch.undo()
         self.places.close()
         shutil.rmtree(self.folder)
 

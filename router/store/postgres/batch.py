@@ -100,10 +100,10 @@ class Queue:
 
     def leave(self, write: Write) -> bool:
         """Let it wait no more; False where it does not wait, as it is under way or done."""
-        waiting = self._waiting.get(write.kind, ())
-        if write not in waiting:
+        waiting = self._waiting.get(write.kind)
+        if waiting is None or write not in waiting:
             return False
-        self._waiting[write.kind].remove(write)
+        del waiting[waiting.index(write)]
         self._length -= 1
         self._bytes -= write.weight
         return True

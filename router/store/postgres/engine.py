@@ -7,39 +7,25 @@ number of routers may have the same database: what must be so among them, its co
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from typing_extensions import override
 
 from router.store.arrivals import Acceptance, Unread
+from router.store.asked import Asked
 from router.store.base import (
-    ANY,
     Accepted,
     Arrival,
-    AttemptLine,
-    ChannelLine,
     Claim,
     Claims,
-    DeliveryLine,
     Duplicate,
     Effort,
-    EventLine,
-    Owed,
-    Page,
     Purged,
     Quarantined,
-    QuarantinedBody,
-    QuarantineLine,
     Retaken,
-    RoutedAgain,
-    RoutedAs,
     Settlement,
-    Store,
     StoredEvent,
-    Summary,
-    Wanted,
 )
 from router.store.postgres import looking, months, putting_right, schema, sending_out, taking_in
 from router.store.postgres.months import Month
@@ -50,12 +36,12 @@ from router.store.rows import claims_of, stored_event
 from router.store.settlements import buried, settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from datetime import datetime
 
     from asyncpg import Connection
 
-    from router.delivery import DeliveryState, LaneRow
+    from router.delivery import LaneRow
     from router.store.keys import SeenKey
     from router.store.postgres.place import Place
 
@@ -82,10 +68,12 @@ async def open_store(
         await store.close()
 
 
-class PostgresStore(Store):
+class PostgresStore(Asked):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
     is_alone = False
+    _looking = looking
+    _putting_right = putting_right
 
     def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
         self.effort = Effort()
@@ -131,6 +119,14 @@ class PostgresStore(Store):
 
     async def _write(self, operation: Callable[[Connection], Awaitable[T]], *, large: bool = False) -> T:
         return await (self.writer.run(operation, patience=_PATIENCE) if large else self.writer.run(operation))
+
+    @override
+    async def _look(self, function: Any, **given: Any) -> Any:
+        return await self.readers.read(partial(function, **given))
+
+    @override
+    async def _put(self, function: Any, **given: Any) -> Any:
+        return await self._write(partial(function, **given))
 
     # --- taking in ---
 
@@ -198,33 +194,10 @@ class PostgresStore(Store):
     # --- putting right ---
 
     @override
-    async def replay(self, delivery_id: str, *, sink: str | None = None, now: datetime) -> str:
-        return await self._write(partial(putting_right.replay, delivery_id=delivery_id, sink=sink, now=now))
-
-    @override
-    async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
-        await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
-
-    @override
-    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
-        await self._write(partial(putting_right.end_quarantined, quarantine_id=quarantine_id, reason=reason))
-
-    @override
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
         acceptance = Acceptance.of(arrival, self._key)
         again = partial(putting_right.read_again, quarantine_id=quarantine_id, acceptance=acceptance)
         return await self.writer.run(again, weight=acceptance.weight)
-
-    @override
-    async def keep_unread(self, quarantine_id: str, *, reason: str) -> None:
-        await self._write(partial(putting_right.keep_unread, quarantine_id=quarantine_id, reason=reason))
-
-    @override
-    async def route_again(
-        self, event_id: str, *, routes: Sequence[str], rules: str, owed: Sequence[Owed], now: datetime
-    ) -> RoutedAgain:
-        routing = partial(putting_right.route_again, event_id=event_id, routes=routes, rules=rules, owed=owed, now=now)
-        return await self._write(routing)
 
     @override
     async def purge(
@@ -245,77 +218,13 @@ class PostgresStore(Store):
     # --- looking ---
 
     @override
-    async def summary(self) -> Summary:
-        return await self.readers.read(looking.summary)
-
-    @override
-    async def backlog(self) -> dict[str, Mapping[str, int]]:
-        return await self.readers.read(looking.backlog)
-
-    @override
-    async def unread(self) -> int:
-        return await self.readers.read(looking.unread)
-
-    @override
-    async def oldest(self) -> dict[str, datetime]:
-        return await self.readers.read(looking.oldest)
-
-    @override
     async def room(self) -> None:
         return None
-
-    @override
-    async def quarantine_sizes(self) -> dict[str, int]:
-        return await self.readers.read(looking.quarantine_sizes)
 
     @override
     async def event(self, event_id: str) -> StoredEvent | None:
         row = await self.readers.read(partial(looking.event, event_id=event_id))
         return None if row is None else await self.readers.work(partial(stored_event, row, self._parse))
-
-    @override
-    async def events(
-        self, *, routed: RoutedAs | None = None, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
-    ) -> Page[EventLine]:
-        return await self.readers.read(partial(looking.events, routed=routed, wanted=wanted, after=after, limit=limit))
-
-    @override
-    async def delivery(self, delivery_id: str) -> tuple[DeliveryLine, tuple[AttemptLine, ...]] | None:
-        return await self.readers.read(partial(looking.delivery, delivery_id=delivery_id))
-
-    @override
-    async def deliveries(
-        self,
-        *,
-        state: DeliveryState | None = None,
-        sink: str | None = None,
-        event_id: str | None = None,
-        wanted: Wanted = ANY,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page[DeliveryLine]:
-        if sink is not None:
-            wanted = replace(wanted, sink=sink)
-        look = partial(looking.deliveries, state=state, event_id=event_id, wanted=wanted, after=after, limit=limit)
-        return await self.readers.read(look)
-
-    @override
-    async def quarantined(
-        self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
-    ) -> Page[QuarantineLine]:
-        return await self.readers.read(partial(looking.quarantined, wanted=wanted, after=after, limit=limit))
-
-    @override
-    async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
-        return await self.readers.read(partial(looking.quarantined_body, quarantine_id=quarantine_id))
-
-    @override
-    async def channels(self) -> Sequence[ChannelLine]:
-        return await self.readers.read(looking.channels)
-
-    @override
-    async def heard(self, source: str) -> datetime | None:
-        return await self.readers.read(partial(looking.heard, source=source))
 
     @override
     async def check(self) -> None:

@@ -76,20 +76,21 @@ SELECT * FROM unnest(
 );
 
 -- saw_channels: Count calls on channels. One that only later revisions came on (`first_is_new` is false) is there all the same.
-INSERT INTO channels AS channel (source, by_id, key, shard, name, named_at, calls, last_at)
-SELECT new.source, new.by_id, new.key, shard(), new.name, new.named_at,
+INSERT INTO channels AS channel (source, by_id, key, shard, name, named_at, named_by, calls, last_at)
+SELECT new.source, new.by_id, new.key, shard(), new.name, new.named_at, new.named_by,
     new.calls + (NOT new.first_is_new AND NOT EXISTS (
         SELECT FROM channels WHERE channels.source = new.source AND channels.by_id = new.by_id AND channels.key = new.key
     ))::integer,
     new.last_at
 FROM unnest(
-    :source::text[], :by_id::boolean[], :key::text[], :name::text[], :named_at::timestamptz[], :calls::bigint[],
-    :first_is_new::boolean[], :last_at::timestamptz[]
-) AS new (source, by_id, key, name, named_at, calls, first_is_new, last_at)
+    :source::text[], :by_id::boolean[], :key::text[], :name::text[], :named_at::timestamptz[], :named_by::bigint[],
+    :calls::bigint[], :first_is_new::boolean[], :last_at::timestamptz[]
+) AS new (source, by_id, key, name, named_at, named_by, calls, first_is_new, last_at)
 ON CONFLICT (source, by_id, key, shard) DO UPDATE SET
     calls = channel.calls + excluded.calls,
     name = CASE WHEN excluded.named_at >= channel.last_at THEN excluded.name ELSE channel.name END,
     named_at = CASE WHEN excluded.named_at >= channel.last_at THEN excluded.named_at ELSE channel.named_at END,
+    named_by = CASE WHEN excluded.named_at >= channel.last_at THEN excluded.named_by ELSE channel.named_by END,
     last_at = greatest(channel.last_at, excluded.last_at);
 
 -- quarantine: Keep an unreadable body, or count it again.
@@ -284,7 +285,7 @@ SELECT id, octet_length(body) AS size FROM events
 WHERE received_at < :before AND NOT EXISTS (
     SELECT FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
 )
-ORDER BY received_at LIMIT :limit FOR UPDATE SKIP LOCKED;
+ORDER BY received_at, sequence LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- owing: Those of these events that owe something after all: it was added before they were locked.
 SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND state IN ('pending', 'claimed');
@@ -428,7 +429,7 @@ FROM quarantine WHERE id = :id;
 
 -- channels: Channels, the one with the newest call first.
 SELECT source, CASE WHEN by_id THEN key ELSE '' END AS id,
-    coalesce((array_agg(name ORDER BY named_at DESC) FILTER (WHERE named_at IS NOT NULL))[1], '') AS name,
+    coalesce((array_agg(name ORDER BY named_at DESC, named_by DESC) FILTER (WHERE named_at IS NOT NULL))[1], '') AS name,
     sum(calls)::bigint AS calls, max(last_at) AS last_at
 FROM channels GROUP BY source, by_id, key ORDER BY max(last_at) DESC, source, name, id;
 

@@ -129,7 +129,6 @@ async def _write(connection: Connection, written: Sequence[_New]) -> None:
     sequences = {
         row["id"]: row["sequence"] for row in await fetch_all(connection, "add_events", [o.row for o in written])
     }
-    await fetch_all(connection, "saw_channels", _channels(written))
     asking = [one for one in written if one.acceptance.asks_before(one.revision)]
     before: dict[str, set[str]] = defaultdict(set)
     for found in await fetch_all(connection, "owed_before", [one.row for one in asking]):
@@ -137,6 +136,7 @@ async def _write(connection: Connection, written: Sequence[_New]) -> None:
     for one in written:
         one.sequence = sequences[one.acceptance.event_id]
         one.owed = one.acceptance.owed(before[one.acceptance.event_id])
+    await fetch_all(connection, "saw_channels", _channels(written))
     follows: dict[str, dict[str, str]] = defaultdict(dict)
     following = [one.row for one in written if one.revision > 1 and one.owed]
     for found in await fetch_all(connection, "followed", following):
@@ -167,6 +167,7 @@ def _channels(written: Iterable[_New]) -> list[dict[str, Any]]:
                 "key": key[2],
                 "name": "",
                 "named_at": None,
+                "named_by": None,
                 "calls": 0,
                 "first_is_new": new_call,
                 "last_at": call["now"],
@@ -174,7 +175,7 @@ def _channels(written: Iterable[_New]) -> list[dict[str, Any]]:
         )
         row["calls"] += new_call
         if call["name"] and call["now"] >= row["last_at"]:
-            row["name"], row["named_at"] = call["name"], call["now"]
+            row |= {"name": call["name"], "named_at": call["now"], "named_by": one.sequence}
         row["last_at"] = max(row["last_at"], call["now"])
     return list(found.values())
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,33 +14,20 @@ from typing_extensions import override
 
 from router.errors import StoreError
 from router.store.arrivals import Acceptance, Unread
+from router.store.asked import Asked
 from router.store.base import (
-    ANY,
     Accepted,
     Arrival,
-    AttemptLine,
-    ChannelLine,
     Claim,
     Claims,
-    DeliveryLine,
     Duplicate,
     Effort,
-    EventLine,
-    Owed,
-    Page,
     Purged,
     Quarantined,
-    QuarantinedBody,
-    QuarantineLine,
     Retaken,
     Room,
-    RoutedAgain,
-    RoutedAs,
     Settlement,
-    Store,
     StoredEvent,
-    Summary,
-    Wanted,
 )
 from router.store.rows import claims_of
 from router.store.settlements import buried, settled
@@ -53,11 +39,11 @@ from router.store.sqlite.reserve import Reserve
 from router.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from router.delivery import DeliveryState, LaneRow
+    from router.delivery import LaneRow
     from router.store.keys import SeenKey
 
 T = TypeVar("T")
@@ -82,10 +68,12 @@ async def open_store(
         await store.close()
 
 
-class SqliteStore(Store):
+class SqliteStore(Asked):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
     is_alone = True
+    _looking = looking
+    _putting_right = putting_right
 
     def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int, reserve: int) -> None:
         self.effort = Effort()
@@ -184,6 +172,14 @@ class SqliteStore(Store):
     async def _write(self, operation: Callable[[sqlite3.Connection], T], *, weight: int = 0) -> T:
         return await self.writer.run(operation, weight=weight)
 
+    @override
+    async def _look(self, function: Any, **given: Any) -> Any:
+        return await self.readers.read(partial(function, **given))
+
+    @override
+    async def _put(self, function: Any, **given: Any) -> Any:
+        return await self._write(partial(function, **given))
+
     # --- taking in ---
 
     @override
@@ -248,35 +244,12 @@ class SqliteStore(Store):
     # --- putting right ---
 
     @override
-    async def replay(self, delivery_id: str, *, sink: str | None = None, now: datetime) -> str:
-        return await self._write(partial(putting_right.replay, delivery_id=delivery_id, sink=sink, now=now))
-
-    @override
-    async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
-        await self._write(partial(putting_right.end, delivery_id=delivery_id, reason=reason, now=now))
-
-    @override
-    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
-        await self._write(partial(putting_right.end_quarantined, quarantine_id=quarantine_id, reason=reason))
-
-    @override
     async def read_again(self, quarantine_id: str, arrival: Arrival) -> Accepted | Duplicate:
         acceptance = Acceptance.of(arrival, self._key)
         return await self._write(
             partial(putting_right.read_again, quarantine_id=quarantine_id, acceptance=acceptance),
             weight=acceptance.weight,
         )
-
-    @override
-    async def keep_unread(self, quarantine_id: str, *, reason: str) -> None:
-        await self._write(partial(putting_right.keep_unread, quarantine_id=quarantine_id, reason=reason))
-
-    @override
-    async def route_again(
-        self, event_id: str, *, routes: Sequence[str], rules: str, owed: Sequence[Owed], now: datetime
-    ) -> RoutedAgain:
-        routing = partial(putting_right.route_again, event_id=event_id, routes=routes, rules=rules, owed=owed, now=now)
-        return await self._write(routing)
 
     @override
     async def purge(
@@ -304,76 +277,12 @@ class SqliteStore(Store):
     # --- looking ---
 
     @override
-    async def summary(self) -> Summary:
-        return await self.readers.read(looking.summary)
-
-    @override
-    async def backlog(self) -> dict[str, Mapping[str, int]]:
-        return await self.readers.read(looking.backlog)
-
-    @override
-    async def unread(self) -> int:
-        return await self.readers.read(looking.unread)
-
-    @override
-    async def oldest(self) -> dict[str, datetime]:
-        return await self.readers.read(looking.oldest)
-
-    @override
     async def room(self) -> Room:
         return await self.readers.work(lambda: self.database.room(self.reserve.left))
 
     @override
-    async def quarantine_sizes(self) -> dict[str, int]:
-        return await self.readers.read(looking.quarantine_sizes)
-
-    @override
     async def event(self, event_id: str) -> StoredEvent | None:
         return await self.readers.read(partial(looking.event, event_id=event_id, parse=self._parse))
-
-    @override
-    async def events(
-        self, *, routed: RoutedAs | None = None, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
-    ) -> Page[EventLine]:
-        return await self.readers.read(partial(looking.events, routed=routed, wanted=wanted, after=after, limit=limit))
-
-    @override
-    async def delivery(self, delivery_id: str) -> tuple[DeliveryLine, tuple[AttemptLine, ...]] | None:
-        return await self.readers.read(partial(looking.delivery, delivery_id=delivery_id))
-
-    @override
-    async def deliveries(
-        self,
-        *,
-        state: DeliveryState | None = None,
-        sink: str | None = None,
-        event_id: str | None = None,
-        wanted: Wanted = ANY,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Page[DeliveryLine]:
-        if sink is not None:
-            wanted = replace(wanted, sink=sink)
-        look = partial(looking.deliveries, state=state, event_id=event_id, wanted=wanted, after=after, limit=limit)
-        return await self.readers.read(look)
-
-    @override
-    async def quarantined(
-        self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
-    ) -> Page[QuarantineLine]:
-        return await self.readers.read(partial(looking.quarantined, wanted=wanted, after=after, limit=limit))
-
-    @override
-    async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
-        return await self.readers.read(partial(looking.quarantined_body, quarantine_id=quarantine_id))
-
-    @override
-    async def channels(self) -> Sequence[ChannelLine]:
-        return await self.readers.read(looking.channels)
-
-    @override
-    async def heard(self, source: str) -> datetime | None:
-        return await self.readers.read(partial(looking.heard, source=source))
 
     @override
     async def check(self) -> None:

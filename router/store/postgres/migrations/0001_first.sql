@@ -150,6 +150,7 @@ CREATE TABLE channels (
     shard smallint NOT NULL,
     name text COLLATE "C" NOT NULL,              -- '' is none
     named_at timestamptz,
+    named_by bigint,                             -- the sequence number of the event that it is from
     calls bigint NOT NULL,
     last_at timestamptz NOT NULL,
     PRIMARY KEY (source, by_id, key, shard)
@@ -306,6 +307,9 @@ DECLARE
 BEGIN
     SET LOCAL lock_timeout = '500ms';
     LOCK TABLE ONLY deliveries, ONLY events, ONLY attempts IN ACCESS EXCLUSIVE MODE;
+    IF to_regclass('events_' || label) IS NULL THEN  -- another router was faster
+        RETURN;
+    END IF;
     EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE state IN (''pending'', ''claimed''))', 'deliveries_' || label)
         INTO owed;
     IF owed THEN

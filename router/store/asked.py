@@ -1,0 +1,163 @@
+"""The part of a store that is the same in every engine: what each call of the contract asks of which function.
+
+An engine has its functions in modules of the same names, `looking` for what is asked and `putting_right` for what operators
+do, each with that engine's connection as its first argument. How they get one is the engine's business.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from router.store.base import ANY, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from router.delivery import DeliveryState
+    from router.store.base import (
+        AttemptLine,
+        ChannelLine,
+        DeliveryLine,
+        EventLine,
+        Owed,
+        Page,
+        QuarantinedBody,
+        QuarantineLine,
+        RoutedAgain,
+        RoutedAs,
+        Summary,
+        Wanted,
+    )
+
+
+class Asked(Store):
+    """Questions and corrections, passed on to the modules of an engine."""
+
+    #: The modules.
+    _looking: Any
+    _putting_right: Any
+
+    @abstractmethod
+    async def _look(self, function: Any, **given: Any) -> Any:
+        """What this function finds, all in one snapshot."""
+
+    @abstractmethod
+    async def _put(self, function: Any, **given: Any) -> Any:
+        """What this function comes to, when that is durable."""
+
+    # --- putting right ---
+
+    @override
+    async def replay(self, delivery_id: str, *, sink: str | None = None, now: datetime) -> str:
+        new: str = await self._put(self._putting_right.replay, delivery_id=delivery_id, sink=sink, now=now)
+        return new
+
+    @override
+    async def end(self, delivery_id: str, *, reason: str, now: datetime) -> None:
+        await self._put(self._putting_right.end, delivery_id=delivery_id, reason=reason, now=now)
+
+    @override
+    async def end_quarantined(self, quarantine_id: str, *, reason: str) -> None:
+        await self._put(self._putting_right.end_quarantined, quarantine_id=quarantine_id, reason=reason)
+
+    @override
+    async def keep_unread(self, quarantine_id: str, *, reason: str) -> None:
+        await self._put(self._putting_right.keep_unread, quarantine_id=quarantine_id, reason=reason)
+
+    @override
+    async def route_again(
+        self, event_id: str, *, routes: Sequence[str], rules: str, owed: Sequence[Owed], now: datetime
+    ) -> RoutedAgain:
+        decided = {"routes": routes, "rules": rules, "owed": owed}
+        again: RoutedAgain = await self._put(self._putting_right.route_again, event_id=event_id, now=now, **decided)
+        return again
+
+    # --- looking ---
+
+    @override
+    async def summary(self) -> Summary:
+        sums: Summary = await self._look(self._looking.summary)
+        return sums
+
+    @override
+    async def backlog(self) -> dict[str, Mapping[str, int]]:
+        states: dict[str, Mapping[str, int]] = await self._look(self._looking.backlog)
+        return states
+
+    @override
+    async def unread(self) -> int:
+        count: int = await self._look(self._looking.unread)
+        return count
+
+    @override
+    async def oldest(self) -> dict[str, datetime]:
+        times: dict[str, datetime] = await self._look(self._looking.oldest)
+        return times
+
+    @override
+    async def quarantine_sizes(self) -> dict[str, int]:
+        sizes: dict[str, int] = await self._look(self._looking.quarantine_sizes)
+        return sizes
+
+    @override
+    async def events(
+        self, *, routed: RoutedAs | None = None, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[EventLine]:
+        page: Page[EventLine] = await self._look(
+            self._looking.events, routed=routed, wanted=wanted, after=after, limit=limit
+        )
+        return page
+
+    @override
+    async def delivery(self, delivery_id: str) -> tuple[DeliveryLine, tuple[AttemptLine, ...]] | None:
+        found: tuple[DeliveryLine, tuple[AttemptLine, ...]] | None = await self._look(
+            self._looking.delivery, delivery_id=delivery_id
+        )
+        return found
+
+    @override
+    async def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        sink: str | None = None,
+        event_id: str | None = None,
+        wanted: Wanted = ANY,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[DeliveryLine]:
+        if sink is not None:
+            wanted = replace(wanted, sink=sink)
+        page: Page[DeliveryLine] = await self._look(
+            self._looking.deliveries, state=state, event_id=event_id, wanted=wanted, after=after, limit=limit
+        )
+        return page
+
+    @override
+    async def quarantined(
+        self, *, wanted: Wanted = ANY, after: str | None = None, limit: int = 50
+    ) -> Page[QuarantineLine]:
+        page: Page[QuarantineLine] = await self._look(
+            self._looking.quarantined, wanted=wanted, after=after, limit=limit
+        )
+        return page
+
+    @override
+    async def quarantined_body(self, quarantine_id: str) -> QuarantinedBody | None:
+        found: QuarantinedBody | None = await self._look(self._looking.quarantined_body, quarantine_id=quarantine_id)
+        return found
+
+    @override
+    async def channels(self) -> Sequence[ChannelLine]:
+        lines: Sequence[ChannelLine] = await self._look(self._looking.channels)
+        return lines
+
+    @override
+    async def heard(self, source: str) -> datetime | None:
+        time: datetime | None = await self._look(self._looking.heard, source=source)
+        return time
