@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router.errors import ConfigError
 from router.store import sqlite
+from router.store.sqlite import folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +22,16 @@ def is_new(config: Config) -> bool:
 
 
 def open_store(config: Config, *, parse: Callable[[bytes], Any]) -> AbstractAsyncContextManager[Store]:
-    """The store of this configuration."""
+    """The store of this configuration. Raises `ConfigError` where the folder `data` cannot be made."""
     if config.postgres is None:
         return sqlite.open_store(config.database, parse=parse, reserve=config.reserve)
+    try:
+        folder.make(config.data)
+    except OSError as error:
+        message = (
+            f"data: {config.data} cannot be made: {error.strerror}: name another folder, or let this user write there"
+        )
+        raise ConfigError(message) from None
     from router.store.postgres import engine  # its client is no part of every installation
 
     return engine.open_store(config.postgres, parse=parse)

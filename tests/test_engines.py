@@ -105,3 +105,14 @@ def test_another_store_takes_a_restart(url: str, tmp_path: Path) -> None:
     config = configured(tmp_path, url)
     other = replace(config, postgres=None)
     assert without_restart(config, other) == (config, ("store",))
+
+
+async def test_a_router_makes_the_folder_for_what_it_keeps_beside_the_store(url: str, tmp_path: Path) -> None:
+    config = configured(tmp_path / "a", url)
+    async with running(config):
+        assert config.data.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "data").write_text("a file", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"data: .* cannot be made"):
+        async with running(configured(tmp_path / "b", url)):
+            pass

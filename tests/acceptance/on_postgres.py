@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-from extent import PROVING
 from invariants import POISON, Story
 from oracle import Answered
 from postgres_server import PASSWORD
@@ -37,13 +36,8 @@ async def taken_again(played: Scene, name: str, router: RouterProcess) -> None:
 async def at_rest(played: Scene) -> Story:
     """The story, once nothing is owed any more: nothing is lost in it, and nothing is settled twice.
 
-    What nobody knows to have claimed, because the answer to its COMMIT was lost, waits until its claim has run out; in
-    a short run routers are started anew instead, which take back what they held.
+    What nobody knows to have claimed, because the answer to its COMMIT was lost, waits until its claim has run out.
     """
-    if not PROVING:
-        for router in played.routers:
-            assert await router.stop() == 0
-            await played.start(router)
     story = await played.story(POISON, within=CLAIM)
     await played.settled_once(story)
     return await played.all_is_well(POISON)

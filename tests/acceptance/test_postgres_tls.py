@@ -44,6 +44,9 @@ async def test_a_router_speaks_to_the_server_that_its_certificate_names_and_to_n
                 await played.start()
                 await played.a_new_call_arrives("safely")
                 await played.all_is_well()
+                assert "not_kept" not in (tmp_path / "log").read_text(encoding="utf-8"), (
+                    "what a router keeps for itself"
+                )
             for host, authority in (("localhost", "other.pem"), ("127.0.0.1", "ca.pem")):
                 async with scene(tmp_path, store=named(proxy.port, tmp_path, authority, host)) as played:
                     process = await played.router.launch()
