@@ -35,6 +35,14 @@ def _written(given: object) -> object:
     return given
 
 
+def _number(given: object) -> object:
+    """In JSON, neither `true` nor a text is a number."""
+    if isinstance(given, bool | str):
+        message = "write a number"
+        raise ValueError(message)  # noqa: TRY004 - what pydantic takes for an answer
+    return given
+
+
 #: Filters whose values may be a person's: the log says that they were set, and not to what.
 _OF_A_CALL: Final = frozenset({"channel", "reason"})
 
@@ -158,6 +166,7 @@ class End(Question):
 class ToMany(Paged):
     """To a page of what fits; ask again with `next` for the others."""
 
+    limit: Annotated[int, BeforeValidator(_number)] = Field(50, ge=1, le=MOST, description="As many of them, at most.")
     dry_run: bool = Field(default=False, strict=True, description="Only count.")
     all: bool = Field(default=False, strict=True, description="All of them, where `where` says nothing else.")
 

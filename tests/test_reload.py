@@ -361,7 +361,7 @@ async def test_who_asks_whether_it_is_ready_is_told_of_a_refused_reload(tmp_path
 async def test_of_many_reloads_at_once_none_is_told_that_another_hangs(tmp_path: Path) -> None:
     """The outcome of a reading is known a moment before its thread has ended."""
     async with routing(tmp_path, FILES) as router, aiohttp.ClientSession(f"http://{router.admin}") as client:
-        for _ in range(50):
+        for _ in range(20):
             async with client.post("/api/v1/reload") as first, client.post("/api/v1/reload") as second:
                 assert (first.status, second.status) == (200, 200)
             await asyncio.gather(*(router.reload.reload() for _ in range(4)))

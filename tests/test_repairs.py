@@ -145,11 +145,14 @@ async def test_many_bodies_are_read_again_and_those_that_stay_are_named(admin: A
 async def test_a_page_that_begins_nowhere_and_a_reason_without_end_are_refused(admin: Administered, path: str) -> None:
     """What is no key of a page would mean the first one."""
     _, client = admin
-    why = {"reason": "why"} if path.endswith("end") else {}
+    asked = {"where": {}, "all": True, **({"reason": "why"} if path.endswith("end") else {})}
+    await post(client, f"{API}/{path}", asked)
+    for limit in (True, "5", 0, 501):
+        await post(client, f"{API}/{path}", {**asked, "limit": limit}, status=400)
     for after in ("x", "", "0" * 36):
-        await post(client, f"{API}/{path}", {"where": {}, **why, "after": after}, status=400)
+        await post(client, f"{API}/{path}", {**asked, "after": after}, status=400)
     for more in ({"reason": "x" * 1001}, {"where": {"source": "x" * 1001}}):
-        await post(client, f"{API}/{path}", {"where": {}, **why, **more}, status=400)
+        await post(client, f"{API}/{path}", {**asked, **more}, status=400)
     async with client.get(f"{API}/{path.partition('/')[0]}?after=x") as answer:
         assert answer.status == 400
 
