@@ -197,9 +197,9 @@ async def test_a_router_that_stops_before_it_has_looked_forgets_nothing(
 
 
 async def test_what_nobody_has_heard_is_told_after_a_restart(bench: Bench) -> None:
-    await bench.it.stop()
-    await bench.ops.stop()
     async with bench.running() as router:
+        await bench.it.stop()
+        await bench.ops.stop()
         router.alarms.note(Cause.RELOAD, "routes.yaml")
         with structlog.testing.capture_logs() as logs:
             await bench.look(router)
@@ -399,8 +399,8 @@ async def test_a_second_refusal_is_not_kept_back_for_long(bench: Bench) -> None:
 
 
 async def test_a_lane_that_is_down_and_what_waits_for_it(bench: Bench) -> None:
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()  # not before: the router could get its port
         await router.inbox.accept("s", body())
         await eventually(lambda: router.lanes["crm"].row.state == "probing")
         await bench.look(router, 14 * MINUTE)
@@ -514,8 +514,8 @@ async def test_a_lane_that_was_resumed_is_down_until_something_was_delivered(ben
 
 
 async def test_a_sink_that_was_renamed_while_it_was_down_does_not_take_calls_again(bench: Bench) -> None:
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         for call in ("a", "b", "c"):
             await router.inbox.accept("s", body(call))
         await until(lambda: router.lanes["crm"].row.state == "probing")
@@ -532,8 +532,8 @@ async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_g
     async def fail() -> None:
         raise StoreError
 
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.look(router, 16 * MINUTE)
@@ -572,8 +572,8 @@ async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_w
     async def fail() -> None:
         raise StoreError
 
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.set_clock(router, -12 * HOUR)
@@ -596,8 +596,8 @@ async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_w
 @pytest.mark.case("RTY-03")
 async def test_rty_03_a_clock_that_is_set_forward_makes_nothing_late(bench: Bench) -> None:
     bench.more = ", silent_after: {s: 5h}"
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.set_clock(router, timedelta(days=1))
