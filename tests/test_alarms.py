@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -526,20 +526,28 @@ async def test_a_sink_that_was_renamed_while_it_was_down_does_not_take_calls_aga
     assert ends(bench.it) == [("down", "crm", True, 3)]
 
 
-async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_gone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def store_fails(router: Router, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing can be stored until the end of the block."""
+
     async def fail() -> None:
         raise StoreError
 
+    with monkeypatch.context() as failing:
+        failing.setattr(router.store, "check", fail)
+        yield
+
+
+async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with bench.running() as router:
         await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.look(router, 16 * MINUTE)
         await bench.reload(router, "crm", "crm2")
-        with monkeypatch.context() as failing:
-            failing.setattr(router.store, "check", fail)
+        with store_fails(router, monkeypatch):
             await bench.look(router, 11 * MINUTE)
             assert "down" in causes(router)
         await bench.look(router)
@@ -549,14 +557,10 @@ async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_g
 async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail() -> None:
-        raise StoreError
-
     async with bench.running() as router:
         await router.inbox.accept("s", b"{")
         await bench.look(router)
-        with monkeypatch.context() as failing:
-            failing.setattr(router.store, "check", fail)
+        with store_fails(router, monkeypatch):
             await bench.look(router)
             assert causes(router) == ["quarantine"]
             await bench.look(router, MINUTE)
@@ -569,9 +573,6 @@ async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
 async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_what_is_down_or_waits(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail() -> None:
-        raise StoreError
-
     async with bench.running() as router:
         await bench.crm.stop()
         await router.inbox.accept("s", body())
@@ -584,8 +585,7 @@ async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_w
         for _ in range(14):
             await bench.look(router, HOUR)
             assert causes(router) == ["down", "oldest"], "also when the time comes that it was before"
-        with monkeypatch.context() as failing:
-            failing.setattr(router.store, "check", fail)
+        with store_fails(router, monkeypatch):
             await bench.look(router)
             bench.clock.advance(-timedelta(days=1))
             await bench.look(router)
