@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -197,9 +197,9 @@ async def test_a_router_that_stops_before_it_has_looked_forgets_nothing(
 
 
 async def test_what_nobody_has_heard_is_told_after_a_restart(bench: Bench) -> None:
-    await bench.it.stop()
-    await bench.ops.stop()
     async with bench.running() as router:
+        await bench.it.stop()
+        await bench.ops.stop()
         router.alarms.note(Cause.RELOAD, "routes.yaml")
         with structlog.testing.capture_logs() as logs:
             await bench.look(router)
@@ -399,8 +399,8 @@ async def test_a_second_refusal_is_not_kept_back_for_long(bench: Bench) -> None:
 
 
 async def test_a_lane_that_is_down_and_what_waits_for_it(bench: Bench) -> None:
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()  # not before: the router could get its port
         await router.inbox.accept("s", body())
         await eventually(lambda: router.lanes["crm"].row.state == "probing")
         await bench.look(router, 14 * MINUTE)
@@ -514,8 +514,8 @@ async def test_a_lane_that_was_resumed_is_down_until_something_was_delivered(ben
 
 
 async def test_a_sink_that_was_renamed_while_it_was_down_does_not_take_calls_again(bench: Bench) -> None:
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         for call in ("a", "b", "c"):
             await router.inbox.accept("s", body(call))
         await until(lambda: router.lanes["crm"].row.state == "probing")
@@ -526,20 +526,28 @@ async def test_a_sink_that_was_renamed_while_it_was_down_does_not_take_calls_aga
     assert ends(bench.it) == [("down", "crm", True, 3)]
 
 
-async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_gone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def store_fails(router: Router, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing can be stored until the end of the block."""
+
     async def fail() -> None:
         raise StoreError
 
-    await bench.crm.stop()
+    with monkeypatch.context() as failing:
+        failing.setattr(router.store, "check", fail)
+        yield
+
+
+async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with bench.running() as router:
+        await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.look(router, 16 * MINUTE)
         await bench.reload(router, "crm", "crm2")
-        with monkeypatch.context() as failing:
-            failing.setattr(router.store, "check", fail)
+        with store_fails(router, monkeypatch):
             await bench.look(router, 11 * MINUTE)
             assert "down" in causes(router)
         await bench.look(router)
@@ -549,14 +557,10 @@ async def test_a_store_that_fails_leaves_it_open_what_waits_for_a_sink_that_is_g
 async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail() -> None:
-        raise StoreError
-
     async with bench.running() as router:
         await router.inbox.accept("s", b"{")
         await bench.look(router)
-        with monkeypatch.context() as failing:
-            failing.setattr(router.store, "check", fail)
+        with store_fails(router, monkeypatch):
             await bench.look(router)
             assert causes(router) == ["quarantine"]
             await bench.look(router, MINUTE)
@@ -569,11 +573,8 @@ async def test_a_store_that_fails_is_an_alarm_after_a_minute_and_all_else_stays(
 async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_what_is_down_or_waits(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail() -> None:
-        raise StoreError
-
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.set_clock(router, -12 * HOUR)
@@ -584,8 +585,7 @@ async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_w
         for _ in range(14):
             await bench.look(router, HOUR)
             assert causes(router) == ["down", "oldest"], "also when the time comes that it was before"
-        with monkeypatch.context() as failing:
-            failing.setattr(router.store, "check", fail)
+        with store_fails(router, monkeypatch):
             await bench.look(router)
             bench.clock.advance(-timedelta(days=1))
             await bench.look(router)
@@ -596,8 +596,8 @@ async def test_rty_03_a_clock_that_is_set_back_silences_neither_what_fails_nor_w
 @pytest.mark.case("RTY-03")
 async def test_rty_03_a_clock_that_is_set_forward_makes_nothing_late(bench: Bench) -> None:
     bench.more = ", silent_after: {s: 5h}"
-    await bench.crm.stop()
     async with bench.running() as router:
+        await bench.crm.stop()
         await router.inbox.accept("s", body())
         await until(lambda: router.lanes["crm"].row.state == "probing")
         await bench.set_clock(router, timedelta(days=1))
