@@ -415,6 +415,8 @@ class Store(ABC):
     effort: Effort
     #: No other router has the same store meanwhile: what is claimed when it is opened was left behind.
     is_alone: bool
+    #: This router does the chores of all: what must be done once, whoever does it.
+    keeps_house: bool
 
     @abstractmethod
     async def make_ready(self, *, now: datetime) -> None:

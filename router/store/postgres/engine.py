@@ -73,6 +73,7 @@ class PostgresStore(Asked):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
     is_alone = False
+    keeps_house = True
     _looking = looking
     _putting_right = putting_right
 

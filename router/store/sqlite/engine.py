@@ -73,6 +73,7 @@ class SqliteStore(Asked):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
     is_alone = True
+    keeps_house = True
     _looking = looking
     _putting_right = putting_right
 
