@@ -327,7 +327,7 @@ class Life:
             case "late" if self.settled:
                 assert not await store.settle(self.settled[n % len(self.settled)], settlement(Done(), when=self.now))
             case "retake" | "retake all":
-                await store.retake(now=now, everything=operation == "retake all")
+                await store.retake(now=now, left_behind=operation == "retake all")
             case "open":
                 await store.set_lane(LaneRow(sink), now=now)
             case "replay":
