@@ -81,6 +81,14 @@ class Postgres:
         return self
 
 
+async def set_lane(store: Store, row: LaneRow, *, now: datetime) -> LaneRow:
+    """Set a lane, however it was set meanwhile."""
+    while True:
+        known = (await store.lanes()).get(row.sink, LaneRow(row.sink))
+        if now_is := await store.set_lane(replace(row, version=known.version), now=now):
+            return now_is
+
+
 def place_of(url: str) -> Place:
     """As an operator would write it: the password stands apart."""
     parts = urlsplit(url)
@@ -329,7 +337,7 @@ class Life:
             case "retake" | "retake all":
                 await store.retake(now=now, everything=operation == "retake all")
             case "open":
-                await store.set_lane(LaneRow(sink), now=now)
+                await set_lane(store, LaneRow(sink), now=now)
             case "replay":
                 for line in (await store.deliveries(state=DeliveryState.DEAD, limit=1)).items:
                     await store.replay(line.id, sink=sink, now=now)
