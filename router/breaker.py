@@ -53,4 +53,4 @@ def moved(
 ) -> LaneRow:
     """The row in this state; `since` is when it came into it."""
     since = row.since if state is row.state else now
-    return LaneRow(row.sink, state, next_at, failures, reason, since)
+    return LaneRow(row.sink, state, next_at, failures, reason, since, row.version)

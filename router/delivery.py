@@ -135,6 +135,8 @@ class LaneRow:
     #: Why it is in this state; of an open lane: why it was opened, as long as no delivery has proved it right.
     reason: str | None = None
     since: datetime | None = None
+    #: How often it was set: what is decided about a lane is decided about one version of it.
+    version: int = 0
 
     @property
     def unproven(self) -> bool:

@@ -67,6 +67,8 @@ class Housekeeping:
         if self._store.keeps_house:
             await self.retake()
         await self._watch.look()
+        if not self._store.is_alone:
+            await self._look_at_others()
 
     async def retake(self, *, left_behind: bool = False) -> None:
         """Make claims due again that ran out; and (`left_behind`) what an earlier run of this router held."""
@@ -77,6 +79,15 @@ class Housekeeping:
             self._log.warning("delivery.dead", sink=sink, delivery_id=delivery_id, reason="poison")
         lanes = self._ways.now.lanes
         for sink in taken.sinks & lanes.keys():
+            lanes[sink].wake()
+
+    async def _look_at_others(self) -> None:
+        """See how other routers have set lanes, and what they have left to whoever has room."""
+        lanes = self._ways.now.lanes
+        for sink, row in (await self._store.lanes()).items():
+            if sink in lanes:
+                lanes[sink].follow(row)
+        for sink in await self._store.due(lanes, now=self._clock.now()):
             lanes[sink].wake()
 
     async def purge(self, now: datetime | None = None) -> bool:

@@ -15,7 +15,6 @@ from router.attempt import OpenSink, attempt, told
 from router.behalf import on_behalf_of
 from router.delivery import Again, LaneRow, LaneState, Outcome, Refused, Retry
 from router.errors import StoreError
-from router.pace import Pace
 from router.settling import STORE_PAUSE, Settling
 from router.sink import AlarmSink, Revisions
 from router.store.base import Claim, Owed
@@ -65,11 +64,11 @@ class Lane:
         self._settling = Settling(
             store=store, clock=clock, log=self._log, metrics=metrics, timeline=timeline or Timeline()
         )
-        # A restart is a good moment to look whether the far side is back.
-        self.row = replace(row, next_at=clock.now()) if row and row.state is LaneState.PROBING else row or LaneRow(name)
+        self.row = row or LaneRow(name)
+        #: The next probe need not wait for its time: a restart is a good moment to look whether the far side is back.
+        self._eager = self.row.state is LaneState.PROBING
         #: The router sends nothing: the lane stays as it is, and begins no attempt.
         self._hold = hold
-        self._pace = Pace(_interval(way))
         self._busy = 0
         self._behind = True
         self._stopping = False
@@ -133,23 +132,16 @@ class Lane:
 
         A reserved slot is either started or given back.
         """
-        if (
-            not self._sends(LaneState.OPEN)
-            or self._behind
-            or self._busy >= self.config.concurrency
-            or not self._pace.allowed(now)
-        ):
+        if not self._sends(LaneState.OPEN) or self._behind or self._busy >= self.config.concurrency:
             return None
-        if self.policy.schedule[0]:
-            return None  # it is born pending, due later
+        if self.policy.schedule[0] or self.config.rate:
+            return None  # it is born pending: it is due later, or the store knows when it may go
         self._busy += 1
-        self._pace.spend(1, now)
         return self._claim_until(now)
 
     def give_back(self) -> None:
         """The reserved delivery was not born."""
         self._busy -= 1
-        self._pace.give_back(1)
         if self._behind:
             self._wake.set()
 
@@ -221,13 +213,20 @@ class Lane:
     def use(self, way: OpenSink) -> None:
         """Attempts that begin from now on go this way; those in flight end as they began."""
         if way.sink is not self._way.sink and self.row.state is LaneState.PROBING:
-            self.row = replace(self.row, next_at=self._clock.now())  # what was changed may have mended it
+            self._eager = True  # what was changed may have mended it
         self._way = way
-        self._pace.interval = _interval(way)
         self.wake()
 
+    def follow(self, row: LaneRow) -> None:
+        """The lane stands like this, as another router has set it; nothing changes where that is not news."""
+        if row.version > self.row.version:
+            self._now_is(row, by="another router")
+
     async def pause(self) -> None:
-        """Begin no more attempts until `resume`; none begins after this returned. Raises `StoreError`."""
+        """Begin no more attempts until `resume`; none begins after this returned. Raises `StoreError`.
+
+        Nor on any other router of the store, but for what it was claiming at that very moment.
+        """
         await self._move(LaneState.PAUSED, "paused by an operator")
 
     async def resume(self) -> None:
@@ -304,20 +303,15 @@ class Lane:
         if room <= 0:
             self._behind = True
             return None
-        limit = min(room, self._pace.allowed(now))
-        if limit == 0:
-            return self._pace.free_at
-        due = await self._claim(limit, now, probe=False)
+        due = await self._claim(room, now, probe=False)
         return now if self._behind else due
 
     async def _claim_probe(self, now: datetime) -> datetime | None:
         if self._busy:
             return None
-        next_at = self.row.next_at
+        next_at = None if self._eager else self.row.next_at
         if next_at is not None and now < next_at <= now + retry.LONGEST_RETRY_AFTER:  # else the clock was set back
             return next_at
-        if not self._pace.allowed(now):
-            return self._pace.free_at
         due = await self._claim(1, now, probe=True)
         if due is None and not self._busy:
             await self._nothing_to_probe_with()
@@ -326,18 +320,28 @@ class Lane:
     async def _claim(self, limit: int, now: datetime, *, probe: bool) -> datetime | None:
         """Claim and start up to `limit`; the slots are held meanwhile, so that nobody else takes them."""
         self._busy += limit
-        self._pace.spend(limit, now)
         # What is woken while the store answers must be looked for again.
         self._behind = False
         got = 0
+        rate = self.config.rate
         try:
             found = await self._store.claim(
-                self.name, limit=limit, now=now, until=self._claim_until(now), probe=probe
-            )  # fmt: skip
+                self.name,
+                limit=limit,
+                now=now,
+                until=self._claim_until(now),
+                probe=probe,
+                lane=self.row,
+                interval=rate.interval if rate else None,
+            )
             got = len(found.claims)
         finally:
             self._busy -= limit - got
-            self._pace.give_back(limit - got)
+        if found.lane is not None:
+            self.follow(found.lane)
+            return now
+        if probe:
+            self._eager = False
         for claim in found.claims:
             self.start(claim, probe=probe)
         for delivery_id, event_id in found.damaged:
@@ -391,8 +395,9 @@ class Lane:
         """What an attempt's outcome means for the lane. A store that fails leaves the state as it was."""
         try:
             async with self._changing:
-                if (row := breaker.after(self.row, outcome, now, probe=probe)) is not None:
-                    await self._set(row)
+                while (row := breaker.after(self.row, outcome, now, probe=probe)) is not None:
+                    if await self._set(row):
+                        break
         except StoreError as error:
             self._log.warning("lane.store_failed", reason=str(error))
 
@@ -404,21 +409,26 @@ class Lane:
 
     async def _move(self, state: LaneState, reason: str | None = None) -> None:
         async with self._changing:
-            await self._set(breaker.moved(self.row, state, self._clock.now(), reason=reason))
+            while not await self._set(breaker.moved(self.row, state, self._clock.now(), reason=reason)):
+                pass
 
-    async def _set(self, row: LaneRow) -> None:
+    async def _set(self, row: LaneRow) -> bool:
         """Change the row: in the store, which releases what is held when the lane opens, and then here.
 
-        Raises `StoreError`, with nothing changed here.
+        False where another router has changed it since: how it stands is known here then. Raises `StoreError`, with
+        nothing changed here.
         """
-        await self._store.set_lane(row, now=self._clock.now())
+        now_is = await self._store.set_lane(row, now=self._clock.now())
+        if now_is is None:
+            self.follow((await self._store.lanes())[self.name])
+            return False
+        self._now_is(now_is)
+        return True
+
+    def _now_is(self, row: LaneRow, *, by: str | None = None) -> None:
         changed = row.state is not self.row.state
-        self.row = row
+        self.row, self._eager = row, False
         if changed:
             write = self._log.info if row.state is LaneState.OPEN else self._log.warning
-            write("lane.changed", state=row.state, reason=row.reason)
+            write("lane.changed", state=row.state, reason=row.reason, by=by)
         self.wake()
-
-
-def _interval(way: OpenSink) -> timedelta | None:
-    return way.config.rate.interval if way.config.rate else None

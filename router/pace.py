@@ -1,4 +1,4 @@
-"""How fast a lane may go: evenly spaced, with nothing saved up while it was idle. Pure; the time is passed in."""
+"""How fast a sink may be sent something: evenly spaced, with nothing saved up while it was idle. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(slots=True)
 class Pace:
-    """The generic cell rate algorithm: `free_at` is when the next attempt may begin. No interval: no limit."""
+    """The generic cell rate algorithm: `free_at` is when the next attempt may begin."""
 
-    interval: timedelta | None = None
+    interval: timedelta
     free_at: datetime = _LONG_AGO
 
     def allowed(self, now: datetime) -> int:
         """How many attempts may begin now."""
-        if self.interval is None:
-            return 1_000_000
         # Nothing that is spent reaches further. If it does, the wall clock was set back: the lane must not wait for it.
         self.free_at = min(self.free_at, now + max(self.interval, _GRAIN))
         if now < self.free_at:
@@ -29,10 +27,4 @@ class Pace:
 
     def spend(self, count: int, now: datetime) -> None:
         """So many attempts begin now."""
-        if self.interval is not None:
-            self.free_at = max(self.free_at, now) + self.interval * count
-
-    def give_back(self, count: int) -> None:
-        """So many of those that were spent did not begin."""
-        if self.interval is not None:
-            self.free_at -= self.interval * count
+        self.free_at = max(self.free_at, now) + self.interval * count

@@ -17,12 +17,14 @@ from typing import Any
 from router.delivery import ENDED, Again, Dead, Delivery, DeliveryState, Done, LaneRow, LaneState
 from router.errors import Conflict, QuarantineFull, Unknown
 from router.event import Event
+from router.pace import Pace
 from router.store.base import (
     ANY,
     LOOK_AGAIN,
     LOST,
     POISON,
     POISON_AFTER,
+    PROBED_AGAIN,
     SUSPECT_AFTER,
     Accepted,
     Arrival,
@@ -129,6 +131,7 @@ class Model:
     #: By call, then by digest. Outlives the events.
     seen: defaultdict[tuple[str, str | bytes], dict[bytes, Seen]] = field(default_factory=lambda: defaultdict(dict))
     lanes: dict[str, LaneRow] = field(default_factory=dict)
+    free_at: dict[str, datetime] = field(default_factory=dict)
     #: By source, and by id or (where there is none) by name.
     channels_seen: dict[tuple[str, str | None, str | None], ChannelLine] = field(default_factory=dict)
     duplicates: int = 0
@@ -182,7 +185,8 @@ class Model:
         return sorted(found, key=lambda one: (one[0], one[1].line.id))
 
     def _owe(self, told: Told, owed: Owed, names: Names, now: datetime) -> Debt:
-        until = owed.claim_until
+        lane = self.lanes.get(owed.sink)
+        until = owed.claim_until if lane is None or lane.state is LaneState.OPEN else None
         line = DeliveryLine(
             id=names.deliveries[owed.sink],
             event_id=told.line.id,
@@ -239,7 +243,18 @@ class Model:
 
     # --- sending out ---
 
-    def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool) -> Claims:
+    def claim(
+        self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool, interval: timedelta | None = None
+    ) -> Claims:
+        if probe and any(_is(debt, DeliveryState.CLAIMED, sink) for debt in self.deliveries.values()):
+            return Claims((), now + PROBED_AGAIN)
+        pace = Pace(interval) if interval else None
+        if pace and sink in self.free_at:
+            pace.free_at = self.free_at[sink]
+        if pace:
+            limit = min(limit, allowed := pace.allowed(now))
+            if allowed == 0:
+                return Claims((), pace.free_at)
         pending = [debt for debt in self.deliveries.values() if _is(debt, DeliveryState.PENDING, sink)]
         due = [debt for debt in pending if debt.line.due <= now or (probe and debt.held)]
         alone = not any(_is_suspect(debt) for debt in self.deliveries.values() if _is(debt, DeliveryState.CLAIMED))
@@ -257,7 +272,13 @@ class Model:
             for debt in pending
             if _is(debt, DeliveryState.PENDING)
         ]
-        return Claims(tuple(self._claim(debt) for debt in claimed), min(waiting, default=None))
+        next_due = min(waiting, default=None)
+        if pace:
+            if claimed:
+                pace.spend(len(claimed), now)
+                self.free_at[sink] = pace.free_at
+            next_due = next_due and max(next_due, pace.free_at)
+        return Claims(tuple(self._claim(debt) for debt in claimed), next_due)
 
     def _claim(self, debt: Debt) -> Claim:
         line, told = debt.line, self.events[debt.line.event_id]
@@ -335,12 +356,15 @@ class Model:
             elif until is not None and until > before:
                 debt.line = replace(line, claimed_until=until + (now - before))
 
-    def set_lane(self, row: LaneRow, *, now: datetime) -> None:
-        self.lanes[row.sink] = row
+    def set_lane(self, row: LaneRow, *, now: datetime) -> LaneRow | None:
+        if row.version != self.lanes.get(row.sink, LaneRow(row.sink)).version:
+            return None
+        row = self.lanes[row.sink] = replace(row, version=row.version + 1)
         if row.state is LaneState.OPEN:
             for debt in self.deliveries.values():
                 if debt.held and debt.line.sink == row.sink:
                     debt.become(DeliveryState.PENDING, due=now)
+        return row
 
     # --- putting right ---
 

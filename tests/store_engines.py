@@ -46,8 +46,8 @@ def at(seconds: float) -> datetime:
 class Engine(Protocol):
     """A place where a store lives; opening it again is a restart."""
 
-    def open(self) -> AbstractAsyncContextManager[Store]:
-        """The store that is there."""
+    def open(self, name: str = "router") -> AbstractAsyncContextManager[Store]:
+        """The store that is there, for a router of this name."""
 
     def left_by_a_crash(self) -> Engine:
         """The place as a router leaves it that ends at this moment, while it writes nothing."""
@@ -59,8 +59,8 @@ class Sqlite:
 
     folder: Path
 
-    def open(self) -> AbstractAsyncContextManager[Store]:
-        return open_store(self.folder / "aftercall.db", parse=json.loads)
+    def open(self, name: str = "router") -> AbstractAsyncContextManager[Store]:
+        return open_store(self.folder / "aftercall.db", parse=json.loads, name=name)
 
     def left_by_a_crash(self) -> Engine:
         folder = self.folder.with_name(f"{self.folder.name}-again")
@@ -74,11 +74,19 @@ class Postgres:
 
     url: str
 
-    def open(self) -> AbstractAsyncContextManager[Store]:
-        return postgres.open_store(place_of(self.url), parse=json.loads)
+    def open(self, name: str = "router") -> AbstractAsyncContextManager[Store]:
+        return postgres.open_store(place_of(self.url), parse=json.loads, name=name)
 
     def left_by_a_crash(self) -> Engine:
         return self
+
+
+async def set_lane(store: Store, row: LaneRow, *, now: datetime) -> LaneRow:
+    """Set a lane, however it was set meanwhile."""
+    while True:
+        known = (await store.lanes()).get(row.sink, LaneRow(row.sink))
+        if now_is := await store.set_lane(replace(row, version=known.version), now=now):
+            return now_is
 
 
 def place_of(url: str) -> Place:
@@ -329,7 +337,7 @@ class Life:
             case "retake" | "retake all":
                 await store.retake(now=now, left_behind=operation == "retake all")
             case "open":
-                await store.set_lane(LaneRow(sink), now=now)
+                await set_lane(store, LaneRow(sink), now=now)
             case "replay":
                 for line in (await store.deliveries(state=DeliveryState.DEAD, limit=1)).items:
                     await store.replay(line.id, sink=sink, now=now)

@@ -13,12 +13,15 @@ import pytest
 from router.app import running
 from router.backup import back_up
 from router.config import Config, load
+from router.delivery import LaneState
 from router.engines import is_new
 from router.errors import AftercallError, ConfigError, StoreError
+from router.housekeeping import RETAKE_EVERY
 from router.reload import without_restart
 from router.store.base import Accepted, Duplicate
+from router.testing import ManualClock
 from store_engines import Databases, place_of
-from support import body, until_awaited
+from support import NOON, body, until, until_awaited
 
 FILE = """\
 name: {name}
@@ -73,6 +76,36 @@ async def test_a_start_takes_nothing_from_a_router_that_runs(url: str, tmp_path:
         await until_awaited(delivered)
         (line,) = (await other.store.deliveries()).items
         assert line.lost == 0
+
+
+async def test_what_an_operator_says_to_one_router_holds_for_the_other(url: str, tmp_path: Path) -> None:
+    clock = ManualClock(NOON)
+    first, second = configured(tmp_path / "a", url), configured(tmp_path / "b", url)
+    async with running(first, clock=clock) as router, running(second, clock=clock) as other:
+        await router.lanes["one"].pause()
+        assert other.lanes["one"].row.state is LaneState.OPEN
+        clock.advance(RETAKE_EVERY)
+        await until(lambda: other.lanes["one"].row == router.lanes["one"].row)
+        await other.inbox.accept("s", body("first"))
+        assert (await router.store.summary()).deliveries["pending"] == 1
+        await other.lanes["one"].resume()
+        await until(lambda: not other.lanes["one"].row.unproven)
+        clock.advance(RETAKE_EVERY)
+        await until(lambda: router.lanes["one"].row == other.lanes["one"].row)
+
+
+async def test_what_one_router_has_no_room_for_goes_out_on_the_other(url: str, tmp_path: Path) -> None:
+    clock = ManualClock(NOON)
+    first, second = configured(tmp_path / "a", url), configured(tmp_path / "b", url)
+    async with running(first, clock=clock, hold=True) as router, running(second, clock=clock) as other:
+        await router.inbox.accept("s", body("first"))
+        assert (await other.store.summary()).deliveries["pending"] == 1
+        clock.advance(RETAKE_EVERY)
+
+        async def delivered() -> bool:
+            return (await other.store.summary()).deliveries["delivered"] == 1
+
+        await until_awaited(delivered)
 
 
 async def test_a_store_that_cannot_be_had_ends_the_start_with_a_reason(url: str, tmp_path: Path) -> None:

@@ -14,14 +14,6 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 
 
-def test_without_a_rate_there_is_no_limit() -> None:
-    pace = Pace()
-    for _ in range(3):
-        assert pace.allowed(NOON) >= 10_000
-        pace.spend(10_000, NOON)
-        pace.give_back(1)
-
-
 def test_one_a_second_is_one_a_second() -> None:
     pace = Pace(SECOND)
     assert pace.allowed(NOON) == 1
@@ -45,15 +37,6 @@ def test_a_fast_rate_may_begin_several_at_once() -> None:
     pace.spend(10, NOON)
     assert pace.allowed(NOON + 0.099 * SECOND) == 0
     assert pace.allowed(NOON + 0.1 * SECOND) == 10
-
-
-def test_what_did_not_begin_is_given_back() -> None:
-    pace = Pace(SECOND / 100)
-    pace.spend(10, NOON)
-    pace.give_back(7)
-    assert pace.free_at == NOON + 0.03 * SECOND
-    pace.give_back(3)
-    assert pace.allowed(NOON) == 10
 
 
 @pytest.mark.parametrize("interval", [SECOND / 1000, SECOND, DAY])

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from router.event import (
 from router.failpoints import VARIABLE, arm
 from router.store.base import (
     POISON_AFTER,
+    PROBED_AGAIN,
     SUSPECT_AFTER,
     Accepted,
     AttemptLine,
@@ -62,6 +63,7 @@ from store_engines import (
     every,
     purge,
     quarantine,
+    set_lane,
     settlement,
 )
 
@@ -883,12 +885,127 @@ async def test_attempts_that_ended_are_not_counted_as_lost(store: Store) -> None
 async def test_a_lane_is_remembered_as_it_was_set(store: Store) -> None:
     assert await store.lanes() == {}
     screen = LaneRow("screen", LaneState.PROBING, at(2), 3, "connection refused", at(-5))
-    await store.set_lane(screen, now=NOW)
-    archive = LaneRow("archive", LaneState.DISABLED, reason="410 Gone", since=NOW)
-    await store.set_lane(archive, now=NOW)
-    assert await store.lanes() == {"screen": screen, "archive": archive}
-    await store.set_lane(LaneRow("screen"), now=NOW)
-    assert await store.lanes() == {"screen": LaneRow("screen"), "archive": archive}
+    screen_1 = await store.set_lane(screen, now=NOW)
+    assert screen_1 == replace(screen, version=1)
+    archive = await store.set_lane(LaneRow("archive", LaneState.DISABLED, reason="410 Gone", since=NOW), now=NOW)
+    assert await store.lanes() == {"screen": screen_1, "archive": archive}
+    assert await store.set_lane(LaneRow("screen", version=1), now=NOW) == LaneRow("screen", version=2)
+    assert await store.lanes() == {"screen": LaneRow("screen", version=2), "archive": archive}
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+async def test_what_was_decided_about_another_version_of_a_lane_changes_nothing(store: Store, version: int) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    await store.settle(await claim_one(store), settlement(Again(at(900), "down", held=True)))
+    await store.set_lane(LaneRow("screen", LaneState.PROBING), now=NOW)
+    paused = await store.set_lane(LaneRow("screen", LaneState.PAUSED, version=1), now=NOW)
+    assert await store.set_lane(LaneRow("screen", version=version), now=NOW) is None
+    assert await store.lanes() == {"screen": paused}
+    assert (await only_delivery(store)).due == at(900)
+
+
+async def test_a_lane_that_was_never_set_has_no_later_version(store: Store) -> None:
+    assert await store.set_lane(LaneRow("screen", version=1), now=NOW) is None
+    assert await store.lanes() == {}
+
+
+async def test_of_those_who_set_a_lane_at_once_one_does(store: Store) -> None:
+    rows = [LaneRow("screen", LaneState.PAUSED, reason=str(n)) for n in range(5)]
+    answers = await asyncio.gather(*(store.set_lane(row, now=NOW) for row in rows))
+    (done,) = [row for row in answers if row is not None]
+    assert await store.lanes() == {"screen": done}
+
+
+async def test_nothing_is_claimed_for_a_lane_that_another_router_has_set(store: Store) -> None:
+    """Neither by one who never heard of it, nor by one who knows an older version."""
+    await accepted(store, arrival(owed=("screen",)))
+    known = LaneRow("screen")
+    for state in (LaneState.PAUSED, LaneState.OPEN):
+        newest = await store.set_lane(replace(known, state=state), now=NOW)
+        assert newest is not None
+        answer = await store.claim("screen", limit=1, now=at(1), until=at(60), lane=known)
+        assert answer == Claims((), None, lane=newest)
+        known = newest
+    assert len((await store.claim("screen", limit=1, now=at(1), until=at(60), lane=known)).claims) == 1
+
+
+@pytest.mark.parametrize("state", [LaneState.PROBING, LaneState.PAUSED, LaneState.DISABLED])
+async def test_nothing_is_born_claimed_for_a_lane_that_is_not_open(store: Store, state: LaneState) -> None:
+    await store.set_lane(LaneRow("screen", state), now=NOW)
+    await store.set_lane(LaneRow("archive"), now=NOW)
+    owed = [Owed(sink, at(60)) for sink in ("screen", "archive", "file")]
+    first = await accepted(store, arrival("first", owed=tuple(owed)))
+    assert [claim.delivery.sink for claim in first.claims] == ["archive", "file"]
+    line = await only_delivery(store, sink="screen")
+    assert (line.state, line.attempt, line.due, line.claimed_until) == (DeliveryState.PENDING, 0, NOW, None)
+    await set_lane(store, LaneRow("screen"), now=at(1))
+    second = await accepted(store, arrival("second", owed=tuple(owed)))
+    assert len(second.claims) == 3
+
+
+async def test_only_one_router_probes_at_a_time(store: Store) -> None:
+    for n in range(3):
+        await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+    await accepted(store, arrival("other", owed=("archive",)))
+    lane = await store.set_lane(LaneRow("screen", LaneState.PROBING), now=NOW)
+    await claim_one(store, "archive")
+    probing = [store.claim("screen", limit=1, now=at(1), until=at(60), probe=True, lane=lane) for _ in range(5)]
+    answers = await asyncio.gather(*probing)
+    (claim,) = [claim for answer in answers for claim in answer.claims]
+    assert [answer for answer in answers if not answer.claims] == [Claims((), at(1) + PROBED_AGAIN)] * 4
+    await store.release(claim, now=at(2))
+    assert len((await store.claim("screen", limit=1, now=at(2), until=at(60), probe=True, lane=lane)).claims) == 1
+
+
+async def test_a_rate_holds_for_all_who_claim(store: Store) -> None:
+    for n in range(5):
+        await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+    await accepted(store, arrival("later", owed=(Owed("screen", due=at(500)),)))
+
+    async def claimed(when: float, limit: int = 3) -> tuple[int, datetime | None]:
+        second = timedelta(seconds=1)
+        asking = [store.claim("screen", limit=limit, now=at(when), until=at(60), interval=second) for _ in range(3)]
+        answers = await asyncio.gather(*asking)
+        (next_due,) = {answer.next_due for answer in answers}
+        return sum(len(answer.claims) for answer in answers), next_due
+
+    assert await claimed(1) == (1, at(2))
+    assert await claimed(1.999) == (0, at(2))
+    assert await claimed(2) == (1, at(3))
+    assert await claimed(100) == (1, at(101)), "nothing is saved up"
+    assert len((await store.claim("screen", limit=3, now=at(100), until=at(160))).claims) == 2, (
+        "who has no rate does not ask"
+    )
+    assert await claimed(102) == (0, at(500)), "what claims nothing spends nothing"
+    assert await store.lanes() == {}, "that it was given something does not set a lane"
+
+
+async def test_a_fast_rate_lets_several_go_at_once(store: Store) -> None:
+    for n in range(30):
+        await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+    interval = timedelta(milliseconds=10)
+    found = await store.claim("screen", limit=25, now=at(1), until=at(60), interval=interval)
+    assert (len(found.claims), found.next_due) == (10, at(1.1))
+    found = await store.claim("screen", limit=4, now=at(1.1), until=at(60), interval=interval)
+    assert (len(found.claims), found.next_due) == (4, at(1.14))
+
+
+async def test_a_rate_does_not_wait_for_a_clock_that_was_set_back(store: Store) -> None:
+    for n in range(2):
+        await accepted(store, arrival(f"call-{n}", owed=("screen",)))
+    interval = timedelta(seconds=10)
+    assert len((await store.claim("screen", limit=1, now=at(DAY), until=at(2 * DAY), interval=interval)).claims) == 1
+    found = await store.claim("screen", limit=1, now=at(1), until=at(60), interval=interval)
+    assert found == Claims((), at(11))
+
+
+async def test_what_is_due_can_be_asked_of_many_sinks(store: Store) -> None:
+    await accepted(store, arrival("one", owed=("screen", Owed("archive", due=at(5)), Owed("claimed", at(60)))))
+    sinks = ["screen", "archive", "claimed", "nothing", "odd \" ' name"]
+    assert await store.due(sinks, now=at(4)) == {"screen"}
+    assert await store.due(sinks, now=at(5)) == {"screen", "archive"}
+    assert await store.due(["archive"], now=at(5)) == {"archive"}
+    assert await store.due([], now=at(5)) == frozenset()
 
 
 async def test_a_lane_that_opens_makes_due_what_it_held(store: Store) -> None:
@@ -898,9 +1015,9 @@ async def test_a_lane_that_opens_makes_due_what_it_held(store: Store) -> None:
         await store.settle(claim, settlement(Again(at(900), "down", held=True)))
     await accepted(store, arrival("waits", owed=(Owed("screen", due=at(500)),)))
     for state in (LaneState.PROBING, LaneState.PAUSED, LaneState.DISABLED):
-        await store.set_lane(LaneRow("screen", state), now=at(3))
+        await set_lane(store, LaneRow("screen", state), now=at(3))
         assert (await store.claim("screen", limit=9, now=at(4), until=at(60))).claims == ()
-    await store.set_lane(LaneRow("screen", LaneState.OPEN), now=at(5))
+    await set_lane(store, LaneRow("screen", LaneState.OPEN), now=at(5))
     found = await store.claim("screen", limit=9, now=at(5), until=at(60))
     assert [claim.delivery.event.call_id for claim in found.claims] == ["screen"]
     assert found.next_due == at(500)

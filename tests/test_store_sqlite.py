@@ -30,7 +30,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.delivery import Dead, DeliveryState, Done, LaneRow
+from router.delivery import Dead, DeliveryState, Done, LaneRow, LaneState
 from router.errors import StoreBusy, StoreError, StoreFull, StoreInUse, Unknown
 from router.event import Channel
 from router.store import pages, rows
@@ -1133,10 +1133,12 @@ async def test_a_delivery_in_no_state_of_ours_is_damaged(path: Path) -> None:
 async def test_a_damaged_lane_counts_as_never_set(path: Path) -> None:
     async with opened(path) as store:
         for sink in ("screen", "file"):
-            await store.set_lane(LaneRow(sink), now=NOW)
+            await store.set_lane(LaneRow(sink, LaneState.PAUSED if sink == "file" else LaneState.OPEN), now=NOW)
     damage(path, "UPDATE lanes SET state = CAST(x'ff' AS TEXT) WHERE sink = 'file'")
     async with opened(path) as store:
-        assert await store.lanes() == {"screen": LaneRow("screen")}
+        lanes = {"screen": LaneRow("screen", version=1), "file": LaneRow("file", version=1)}
+        assert await store.lanes() == lanes
+        assert await store.set_lane(LaneRow("file", LaneState.PAUSED, version=1), now=NOW)
 
 
 async def test_what_has_lost_its_id_is_purged_too(path: Path) -> None:

@@ -128,8 +128,12 @@ class Acceptance:
         follows: Mapping[str, str],
     ) -> tuple[Claim, ...]:
         """Those of these rows that were born claimed. `follows`: what earlier revisions became at each sink."""
-        claimed = [(row["id"], one.sink, one.claim_until) for row, one in zip(deliveries, owed, strict=True)]
-        if not any(until for _, _, until in claimed):
+        claimed = [
+            (row["id"], one.sink, one.claim_until)
+            for row, one in zip(deliveries, owed, strict=True)
+            if row["state"] == DeliveryState.CLAIMED and one.claim_until is not None
+        ]
+        if not claimed:
             return ()
         arrival = self.arrival
         event = Event.of(
@@ -158,7 +162,6 @@ class Acceptance:
                 retries=0,
             )
             for id_, sink, until in claimed
-            if until
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -34,6 +34,8 @@ BEAT_EVERY: Final = timedelta(seconds=5)
 ALIVE: Final = timedelta(seconds=20)
 #: A suspect that must wait for another one's end is looked for this often.
 LOOK_AGAIN: Final = timedelta(milliseconds=200)
+#: The end of another router's probe is looked for this often.
+PROBED_AGAIN: Final = timedelta(seconds=1)
 
 #: Why a delivery is pending again or dead, where no sink said so.
 LOST: Final = "the router was lost during this delivery"
@@ -127,12 +129,17 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a claim got; `next_due` is when the sink's next pending delivery is due, by its time (None: none is)."""
+    """What a claim got; `next_due` is when the sink's next pending delivery is due, by its time (None: none is).
+
+    With an interval it is not before the sink may be sent something again.
+    """
 
     claims: tuple[Claim, ...]
     next_due: datetime | None
     #: What is dead instead, because what is stored of it is damaged, as (delivery id, event id).
     damaged: tuple[tuple[str, str], ...] = ()
+    #: The lane as another router has set it: nothing was claimed, because whoever claimed did not know that.
+    lane: LaneRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,7 +493,7 @@ class Store(ABC):
         Identity is (source, call id, or the digest where there is none). A digest equal to any earlier revision of
         that call is a `Duplicate`: its count and last time are kept, its bytes are not, and nothing is owed. That
         holds for `keep.seen`, also when the event is purged, and between routers: a constraint decides. Otherwise
-        the event is the call's next revision.
+        the event is the call's next revision. A delivery is born pending, due at once, where its lane is not open.
 
         Raises `StoreBusy` when too many writes wait (nothing was queued), `StoreFull` when the disk has too little
         room for calls (nothing was kept; all else goes on from the reserve, as long as that lasts), `StoreError` when
@@ -514,12 +521,24 @@ class Store(ABC):
     # --- sending out ---
 
     @abstractmethod
-    async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
+    async def claim(
+        self,
+        sink: str,
+        *,
+        limit: int,
+        now: datetime,
+        until: datetime,
+        probe: bool = False,
+        lane: LaneRow | None = None,
+        interval: timedelta | None = None,
+    ) -> Claims:
         """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due (then lowest id) first.
 
-        Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`, held deliveries
-        count as due, whatever their time; without, they are due at their time like any other. What is claimed is
-        held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
+        `lane` is the sink's lane as the claimer knows it; where another router has set it since, nothing is claimed:
+        see `Claims.lane`. Of all routers' claims of a sink with an `interval` one begins in each (see `Pace`, which the
+        lane's row keeps). Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`,
+        held deliveries count as due, whatever their time, and nothing is claimed while anything of the sink is, by
+        whoever; without, they are due at their time like any other. What is claimed is held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
         `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it
         alone then, and its neighbours do not become poison with it. Where one is claimed, or several are due, the
         others wait: `next_due` says that they are looked for again after `LOOK_AGAIN`. A delivery whose stored event is
@@ -556,11 +575,19 @@ class Store(ABC):
 
     @abstractmethod
     async def lanes(self) -> dict[str, LaneRow]:
-        """The remembered state of every lane that was ever set, by sink; a damaged one counts as never set."""
+        """The remembered state of every lane that was ever set, by sink; a damaged one is as if it never was."""
 
     @abstractmethod
-    async def set_lane(self, row: LaneRow, *, now: datetime) -> None:
-        """Remember a lane's state. On `open`, what was held is due at `now`, in the same transaction."""
+    async def set_lane(self, row: LaneRow, *, now: datetime) -> LaneRow | None:
+        """Remember a lane's state, which was decided about the version that `row` has; the row with its next version.
+
+        None, with nothing changed, where another router has set it since: whoever decided did not know that. On
+        `open`, what was held is due at `now`, in the same transaction.
+        """
+
+    @abstractmethod
+    async def due(self, sinks: Collection[str], *, now: datetime) -> frozenset[str]:
+        """Those of these sinks that a pending delivery is due for: what other routers have left to whoever has room."""
 
     # --- putting right ---
 

@@ -313,8 +313,8 @@ def channel_line(row: Row) -> ChannelLine:
 
 
 def lane_row(row: Row) -> LaneRow:
-    """A lane's remembered state; raises `Damaged` where it would be none."""
-    with _reading(f"the state of lane {row['sink']!r}"):
+    """A lane as it was set; one that is damaged is as if it never was, but for its version."""
+    with suppress(Damaged), _reading(f"the state of lane {row['sink']!r}"):
         return LaneRow(
             sink=row["sink"],
             state=LaneState(row["state"]),
@@ -322,16 +322,14 @@ def lane_row(row: Row) -> LaneRow:
             failures=row["failures"],
             reason=row["reason"],
             since=readable_moment(row["since"]),
+            version=row["version"],
         )
+    return LaneRow(row["sink"], version=row["version"])
 
 
 def lane_rows(rows: Iterable[Row]) -> dict[str, LaneRow]:
-    """The lanes of these rows by sink, without those that are damaged."""
-    found: dict[str, LaneRow] = {}
-    for row in rows:
-        with suppress(Damaged):
-            found[row["sink"]] = lane_row(row)
-    return found
+    """The lanes of these rows by sink."""
+    return {row["sink"]: lane_row(row) for row in rows}
 
 
 def lane_columns(lane: LaneRow) -> dict[str, Any]:
@@ -343,4 +341,5 @@ def lane_columns(lane: LaneRow) -> dict[str, Any]:
         "failures": lane.failures,
         "reason": lane.reason,
         "since": micros_or_none(lane.since),
+        "version": lane.version,
     }

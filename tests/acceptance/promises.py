@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import invariants
@@ -115,7 +115,7 @@ class _Look:
             if id_ not in self._known.left:
                 kept = await self._store.quarantined_body(id_)
                 self._expect(kept and kept.body == body, f"{id_} is missing in quarantine")
-        lanes = await self._store.lanes()
+        lanes = {sink: replace(row, version=0) for sink, row in (await self._store.lanes()).items()}
         for sink, rows in self._known.lanes.items():
             self._expect(lanes.get(sink) in rows, f"lane {sink} is {lanes.get(sink)}: {rows}")
 

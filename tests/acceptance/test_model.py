@@ -184,9 +184,10 @@ class Comparison(RuleBasedStateMachine):
 
     # --- sending out ---
 
-    @rule(sink=sinks, limit=st.integers(0, 3), probe=st.booleans())
-    def claim(self, sink: str, limit: int, *, probe: bool) -> None:
+    @rule(sink=sinks, limit=st.integers(0, 3), probe=st.booleans(), interval=st.sampled_from((None, None, 0.04, 3.0)))
+    def claim(self, sink: str, limit: int, *, probe: bool, interval: float | None = None) -> None:
         asked: dict[str, Any] = {"limit": limit, "now": self.now, "until": self.until, "probe": probe}
+        asked["interval"] = None if interval is None else timedelta(seconds=interval)
         found = self.run(self.store.claim(sink, **asked))
         assert found == self.model.claim(sink, **asked)
         self.claims.extend(found.claims)
@@ -222,6 +223,7 @@ class Comparison(RuleBasedStateMachine):
 
     def _new(self, sink: str) -> Claim:
         """The claim of a call that nobody knows yet, of which it was born."""
+        self.set_lane(sink, LaneState.OPEN, 0, 0)  # else it is not born claimed
         arriving = self._arrival(
             f"call-after-{self.last_sequence}", "Neu.", source="sipgate", owed=[Owed(sink, claim_until=self.until)]
         )
@@ -283,12 +285,14 @@ class Comparison(RuleBasedStateMachine):
             self.now += timedelta(seconds=60)
             self.retake(left_behind=False)
 
-    @rule(sink=sinks, state=st.sampled_from(LaneState), failures=st.integers(0, 2))
-    def set_lane(self, sink: str, state: LaneState, failures: int) -> None:
+    @rule(
+        sink=sinks, state=st.sampled_from(LaneState), failures=st.integers(0, 2), outdated=st.sampled_from((0, 0, 0, 1))
+    )
+    def set_lane(self, sink: str, state: LaneState, failures: int, outdated: int) -> None:
         down = state is LaneState.PROBING
-        row = LaneRow(sink, state, self.until if down else None, failures, "down" if down else None, self.now)
-        self.run(self.store.set_lane(row, now=self.now))
-        self.model.set_lane(row, now=self.now)
+        version = self.model.lanes.get(sink, LaneRow(sink)).version - outdated
+        row = LaneRow(sink, state, self.until if down else None, failures, "down" if down else None, self.now, version)
+        assert self.run(self.store.set_lane(row, now=self.now)) == self.model.set_lane(row, now=self.now)
 
     # --- putting right ---
 

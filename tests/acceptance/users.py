@@ -13,7 +13,7 @@ from platter import Platter
 from router.delivery import Again, Dead, Done, LaneRow, LaneState
 from router.errors import StoreError
 from router.store.base import Accepted, Arrival, Claim, Owed, Purged, Store
-from store_engines import arrival, at, quarantine, settlement
+from store_engines import arrival, at, quarantine, set_lane, settlement
 from surface import Mark
 
 SINKS: Final = ("one", "two")
@@ -31,6 +31,8 @@ class Users:
         self._unread: list[str] = []
         self._old: set[str] = set()
         self._sent: list[Arrival] = []
+        #: So that what was answered last is how a lane was set last.
+        self._setting = asyncio.Lock()
         #: How often the store said that it could not.
         self.refused = 0
 
@@ -132,6 +134,7 @@ class Users:
 
     async def _lane(self, name: str, dice: Random) -> None:
         row = LaneRow(dice.choice(SINKS), LaneState.PAUSED, reason=name)
-        self._note("lane", row.sink, row, answered=False)
-        await self._store.set_lane(row, now=at(2))
-        self._note("lane", row.sink, row)
+        async with self._setting:
+            self._note("lane", row.sink, row, answered=False)
+            await set_lane(self._store, row, now=at(2))
+            self._note("lane", row.sink, row)

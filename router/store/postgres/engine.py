@@ -7,6 +7,7 @@ number of routers may have the same database: what must be so among them, its co
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -40,8 +41,8 @@ from router.store.rows import claims_of, stored_event
 from router.store.settlements import buried, settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from datetime import datetime, timedelta
 
     from asyncpg import Connection
 
@@ -202,15 +203,35 @@ class PostgresStore(Asked):
     # --- sending out ---
 
     @override
-    async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
-        claim = partial(sending_out.claim, sink=sink, limit=limit, now=now, until=until, probe=probe)
-        rows, next_due = await self._write(claim)
+    async def claim(
+        self,
+        sink: str,
+        *,
+        limit: int,
+        now: datetime,
+        until: datetime,
+        probe: bool = False,
+        lane: LaneRow | None = None,
+        interval: timedelta | None = None,
+    ) -> Claims:
+        rows, answer = await self._write(
+            partial(
+                sending_out.claim,
+                sink=sink,
+                limit=limit,
+                now=now,
+                until=until,
+                probe=probe,
+                lane=lane,
+                interval=interval,
+            )
+        )
         if not rows:
-            return Claims((), next_due)
+            return answer
         claims, damaged = await self.readers.work(partial(claims_of, rows, until, self._parse))
         for one in damaged:
             await self.writer.write(sending_out.SETTLE, buried(one, now))
-        return Claims(claims, next_due, tuple((row["id"], row["event_id"]) for row in damaged))
+        return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
 
     @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
@@ -234,8 +255,12 @@ class PostgresStore(Asked):
         return await self.readers.read(sending_out.lanes)
 
     @override
-    async def set_lane(self, row: LaneRow, *, now: datetime) -> None:
-        await self._write(partial(sending_out.set_lane, lane=row, now=now), large=True)
+    async def set_lane(self, row: LaneRow, *, now: datetime) -> LaneRow | None:
+        return await self._write(partial(sending_out.set_lane, lane=row, now=now), large=True)
+
+    @override
+    async def due(self, sinks: Collection[str], *, now: datetime) -> frozenset[str]:
+        return await self.readers.read(partial(sending_out.due, sinks=sinks, now=now))
 
     # --- putting right ---
 

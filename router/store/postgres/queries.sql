@@ -68,12 +68,21 @@ FROM unnest(:event_id::uuid[], :source::text[], :call::bytea[]) AS asked (event_
 JOIN seen ON seen.source = asked.source AND seen.call = asked.call AND seen.event_id <> asked.event_id
 JOIN deliveries ON deliveries.event_id = seen.event_id;
 
--- add_deliveries: Owe events to sinks.
-INSERT INTO deliveries (id, event_id, sink, state, attempt, accepted_at, due, claimed_at, claimed_until, claimed_by)
-SELECT *, CASE WHEN state = 'claimed' THEN router_name() END FROM unnest(
+-- add_deliveries: Owe events to sinks; none is born claimed whose lane is not open.
+INSERT INTO deliveries (id, event_id, sink, accepted_at, due, state, attempt, claimed_at, claimed_until, claimed_by)
+SELECT new.id, new.event_id, new.sink, new.accepted_at, new.due, born.*
+FROM unnest(
     :id::uuid[], :event_id::uuid[], :sink::text[], :state::text[], :attempt::integer[], :now::timestamptz[],
     :due::timestamptz[], :claimed_at::timestamptz[], :claimed_until::timestamptz[]
-) AS new (id, event_id, sink, state, attempt, accepted_at, due, claimed_at, claimed_until);
+) AS new (id, event_id, sink, state, attempt, accepted_at, due, claimed_at, claimed_until)
+LEFT JOIN lanes ON lanes.sink = new.sink AND lanes.state <> 'open'
+CROSS JOIN LATERAL (
+    SELECT new.state, new.attempt, new.claimed_at, new.claimed_until,
+        CASE WHEN new.state = 'claimed' THEN router_name() END
+    WHERE lanes.sink IS NULL
+    UNION ALL SELECT 'pending', 0, NULL, NULL, NULL WHERE lanes.sink IS NOT NULL
+) AS born
+RETURNING id, state;
 
 -- saw_channels: Count calls on channels. One that only later revisions came on (`first_is_new` is false) is there all the same.
 INSERT INTO channels AS channel (source, by_id, key, shard, name, named_at, named_by, calls, last_at)
@@ -106,8 +115,20 @@ SELECT bytes FROM quarantine_totals WHERE source = :source;
 SELECT source, bytes FROM quarantine_totals;
 
 
--- suspected: Whether anything that is pending for a sink was lost so often that it is suspected.
-SELECT EXISTS (SELECT FROM deliveries WHERE sink = :sink AND lost > 1 AND state = 'pending') AS any;
+-- lane: How a lane stands, and whether anything that is pending for its sink was lost so often that it is suspected.
+SELECT EXISTS (SELECT FROM deliveries WHERE sink = asked.sink AND lost > 1 AND state = 'pending') AS suspects,
+    asked.sink, state, next_at, failures, reason, since, coalesce(version, 0) AS version, free_at
+FROM (SELECT :sink::text AS sink) AS asked LEFT JOIN lanes USING (sink);
+
+-- lock_lane: Let no other router claim for this sink, nor set its lane, until this is committed.
+INSERT INTO lanes AS lane (sink, state, failures) VALUES (:sink, 'open', 0)
+ON CONFLICT (sink) DO UPDATE SET sink = lane.sink;
+
+-- is_claimed: Whether anything of a sink is claimed.
+SELECT EXISTS (SELECT FROM deliveries WHERE sink = :sink AND state = 'claimed') AS any;
+
+-- pace_lane: Remember when a sink may be sent something again.
+UPDATE lanes SET free_at = :free_at WHERE sink = :sink;
 
 -- one_suspect: Let no other router claim anything that is suspected, until this one has committed.
 SELECT pg_advisory_xact_lock(:lock);
@@ -217,6 +238,11 @@ SET state = CASE WHEN gone.again THEN 'pending' ELSE 'dead' END,
 FROM gone WHERE deliveries.event_id = gone.event_id AND deliveries.id = gone.id
 RETURNING deliveries.id, deliveries.sink, deliveries.state;
 
+-- due_sinks: Those of these sinks that a pending delivery is due for.
+SELECT sink FROM unnest(:sinks::text[]) AS asked (sink) WHERE EXISTS (
+    SELECT FROM deliveries WHERE deliveries.sink = asked.sink AND state = 'pending' AND due <= :now
+);
+
 -- move_waits: Move with the clock what is not due, or would not be any more.
 UPDATE deliveries SET due = CASE WHEN due > :before THEN :now + (due - :before::timestamptz) ELSE :now::timestamptz END
 WHERE state = 'pending' AND due > least(:before::timestamptz, :now::timestamptz);
@@ -226,14 +252,17 @@ UPDATE deliveries SET claimed_until = :now::timestamptz + (claimed_until - :befo
 WHERE state = 'claimed' AND claimed_until > :before;
 
 -- lanes: Every lane that was set.
-SELECT sink, state, next_at, failures, reason, since FROM lanes;
+SELECT sink, state, next_at, failures, reason, since, version FROM lanes WHERE version > 0;
 
--- set_lane: Remember a lane's state.
-INSERT INTO lanes (sink, state, next_at, failures, reason, since)
-VALUES (:sink, :state, :next_at, :failures, :reason, :since)
+-- set_lane: Remember a lane's state, unless another router has set it since.
+INSERT INTO lanes AS lane (sink, state, next_at, failures, reason, since, version)
+SELECT :sink::text, :state::text, :next_at::timestamptz, :failures::integer, :reason::text, :since::timestamptz, 1
+WHERE :version::bigint = 0 OR EXISTS (SELECT FROM lanes WHERE sink = :sink)
 ON CONFLICT (sink) DO UPDATE SET
     state = excluded.state, next_at = excluded.next_at, failures = excluded.failures, reason = excluded.reason,
-    since = excluded.since;
+    since = excluded.since, version = lane.version + 1
+    WHERE lane.version = :version
+RETURNING sink;
 
 -- let_go: Make due what a lane has held.
 UPDATE deliveries SET held = false, due = :now WHERE sink = :sink AND state = 'pending' AND held;

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import LOOK_AGAIN, SUSPECT_AFTER
+from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.postgres.batch import Kind
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.rows import lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import fence, losing, retaken
+from router.store.turn import turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Sequence
+    from datetime import datetime, timedelta
 
     from asyncpg import Connection, Record
 
@@ -26,11 +28,27 @@ _SUSPECTS_LOCK: Final = 0x_6166_7473_7573_7065
 
 
 async def claim(
-    connection: Connection, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool
-) -> tuple[list[Record], datetime | None]:
-    """Claim what is due; rows of `claim`, earliest due first, and when the next one is due."""
-    row = {"sink": sink, "limit": max(limit, 0), "now": micros(now), "until": micros(until)}
-    suspects = (await only(connection, "suspected", row))["any"]
+    connection: Connection,
+    sink: str,
+    *,
+    limit: int,
+    now: datetime,
+    until: datetime,
+    probe: bool,
+    lane: LaneRow | None,
+    interval: timedelta | None,
+) -> tuple[list[Record], Claims]:
+    """Claim what is due; rows of `claim`, earliest due first, and the rest of the answer."""
+    asked = {"sink": sink}
+    if probe or interval is not None:
+        await fetch(connection, "lock_lane", asked)
+    probed = probe and (await only(connection, "is_claimed", asked))["any"]
+    found = await only(connection, "lane", asked)
+    mine = turn(found, sink, limit=limit, now=now, lane=lane, interval=interval, probed=probed)
+    if isinstance(mine, Claims):
+        return [], mine
+    row = {"sink": sink, "limit": mine.limit, "now": micros(now), "until": micros(until)}
+    suspects = found["suspects"]
     alone = suspects and await _alone(connection)
     due = await fetch(connection, "due_for_probe" if probe else "due", {**row, "suspects": alone})
     chosen = [one for one in due if one["lost"] < SUSPECT_AFTER]
@@ -41,7 +59,9 @@ async def claim(
     beside = suspects and (not alone or bool(suspected))
     later = {**row, "later": micros(now + LOOK_AGAIN)}
     next_due = (await only(connection, "next_due_beside" if beside else "next_due", later))["due"]
-    return claimed, readable_moment(next_due)
+    if (spent := mine.spend(len(chosen))) is not None:
+        await fetch(connection, "pace_lane", spent)
+    return claimed, mine.claims(readable_moment(next_due))
 
 
 async def _alone(connection: Connection) -> bool:
@@ -83,11 +103,20 @@ async def lanes(connection: Connection) -> dict[str, LaneRow]:
     return lane_rows(await fetch(connection, "lanes"))
 
 
-async def set_lane(connection: Connection, lane: LaneRow, *, now: datetime) -> None:
-    """Remember a lane's state; an open one lets go what it held."""
-    await fetch(connection, "set_lane", lane_columns(lane))
+async def set_lane(connection: Connection, lane: LaneRow, *, now: datetime) -> LaneRow | None:
+    """Remember a lane's state, unless another router has set it since; an open one lets go what it held."""
+    if await first(connection, "set_lane", lane_columns(lane)) is None:
+        return None
     if lane.state is LaneState.OPEN:
         await fetch(connection, "let_go", {"sink": lane.sink, "now": micros(now)})
+    return replace(lane, version=lane.version + 1)
+
+
+async def due(connection: Connection, *, sinks: Collection[str], now: datetime) -> frozenset[str]:
+    """Those of these sinks that a pending delivery is due for."""
+    return frozenset(
+        row["sink"] for row in await fetch(connection, "due_sinks", {"sinks": [*sinks], "now": micros(now)})
+    )
 
 
 #: Settlements share a commit.

@@ -139,14 +139,14 @@ async def _write(connection: Connection, written: Sequence[_New]) -> None:
     following = [one.row for one in written if one.revision > 1 and one.owed]
     for found in await fetch_all(connection, "followed", following):
         follows[found["event_id"]][found["sink"]] = found["remote_id"]
-    deliveries = []
-    for one in written:
-        born = one.acceptance.deliveries(one.owed)
-        deliveries += born
+    deliveries = [one.acceptance.deliveries(one.owed) for one in written]
+    added = await fetch_all(connection, "add_deliveries", [row for rows in deliveries for row in rows])
+    states = {row["id"]: row["state"] for row in added}
+    for one, rows in zip(written, deliveries, strict=True):
+        born = [{**row, "state": states[row["id"]]} for row in rows]
         one.claims = one.acceptance.claims(
             born, one.owed, sequence=one.sequence, revision=one.revision, follows=follows[one.acceptance.event_id]
         )
-    await fetch_all(connection, "add_deliveries", deliveries)
 
 
 def _channels(written: Iterable[_New]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,8 +43,8 @@ from router.store.sqlite.sweep import Sweep
 from router.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from router.delivery import LaneRow
@@ -234,15 +235,35 @@ class SqliteStore(Asked):
     # --- sending out ---
 
     @override
-    async def claim(self, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool = False) -> Claims:
-        claim = partial(sending_out.claim, sink=sink, limit=limit, now=now, until=until, probe=probe)
-        rows, next_due = await self._write(claim)
+    async def claim(
+        self,
+        sink: str,
+        *,
+        limit: int,
+        now: datetime,
+        until: datetime,
+        probe: bool = False,
+        lane: LaneRow | None = None,
+        interval: timedelta | None = None,
+    ) -> Claims:
+        rows, answer = await self._write(
+            partial(
+                sending_out.claim,
+                sink=sink,
+                limit=limit,
+                now=now,
+                until=until,
+                probe=probe,
+                lane=lane,
+                interval=interval,
+            )
+        )
         if not rows:
-            return Claims((), next_due)
+            return answer
         claims, damaged = await self.readers.work(partial(claims_of, rows, until, self._parse))
         if damaged:
             await self._write(partial(_bury, damaged=damaged, now=now))
-        return Claims(claims, next_due, tuple((row["id"], row["event_id"]) for row in damaged))
+        return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
 
     @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
@@ -265,8 +286,12 @@ class SqliteStore(Asked):
         return await self.readers.read(sending_out.lanes)
 
     @override
-    async def set_lane(self, row: LaneRow, *, now: datetime) -> None:
-        await self._write(partial(sending_out.set_lane, lane=row, now=now))
+    async def set_lane(self, row: LaneRow, *, now: datetime) -> LaneRow | None:
+        return await self._write(partial(sending_out.set_lane, lane=row, now=now))
+
+    @override
+    async def due(self, sinks: Collection[str], *, now: datetime) -> frozenset[str]:
+        return await self.readers.read(partial(sending_out.due, sinks=sinks, now=now))
 
     # --- putting right ---
 

@@ -93,6 +93,19 @@ SELECT bytes FROM quarantine_totals WHERE source = :source;
 SELECT source, bytes FROM quarantine_totals;
 
 
+-- lane: How a lane stands.
+SELECT sink, state, next_at, failures, reason, since, version, free_at FROM lanes WHERE sink = :sink;
+
+-- is_open: Whether a lane is open.
+SELECT NOT EXISTS (SELECT 1 FROM lanes WHERE sink = :sink AND state <> 'open') AS is_open;
+
+-- is_claimed: Whether anything of a sink is claimed.
+SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'claimed' AND state <> 'delivered' AND sink = :sink) AS any;
+
+-- pace_lane: Remember when a sink may be sent something again.
+INSERT INTO lanes (sink, state, failures, free_at) VALUES (:sink, 'open', 0, :free_at)
+ON CONFLICT (sink) DO UPDATE SET free_at = excluded.free_at;
+
 -- claim_due: Claim the deliveries of a sink that have been due for the longest.
 UPDATE deliveries
 SET state = 'claimed', attempt = attempt + 1, claimed_at = :now, claimed_until = :until
@@ -183,6 +196,11 @@ SET state = CASE WHEN lost + 1 < :poison_after THEN 'pending' ELSE 'dead' END,
 WHERE state = 'claimed' AND state <> 'delivered' AND (:left_behind OR claimed_until <= :now)
 RETURNING id, sink, state;
 
+-- due_sinks: Those of these sinks (a list as JSON) that a pending delivery is due for.
+SELECT value AS sink FROM json_each(:sinks) WHERE EXISTS (
+    SELECT 1 FROM deliveries WHERE sink = value AND state = 'pending' AND due <= :now
+);
+
 -- move_waits: Move with the clock what is not due, or would not be any more.
 UPDATE deliveries SET due = CASE WHEN due > :before THEN due - :before + :now ELSE :now END
 WHERE state = 'pending' AND state <> 'delivered' AND due > min(:before, :now);
@@ -192,14 +210,16 @@ UPDATE deliveries SET claimed_until = claimed_until - :before + :now
 WHERE state = 'claimed' AND state <> 'delivered' AND claimed_until > :before;
 
 -- lanes: Every lane that was set.
-SELECT sink, state, next_at, failures, reason, since FROM lanes;
+SELECT sink, state, next_at, failures, reason, since, version FROM lanes WHERE version > 0;
 
--- set_lane: Remember a lane's state.
-INSERT INTO lanes (sink, state, next_at, failures, reason, since)
-VALUES (:sink, :state, :next_at, :failures, :reason, :since)
+-- set_lane: Remember a lane's state, unless it was set since.
+INSERT INTO lanes (sink, state, next_at, failures, reason, since, version)
+SELECT :sink, :state, :next_at, :failures, :reason, :since, 1
+WHERE :version = 0 OR EXISTS (SELECT 1 FROM lanes WHERE sink = :sink)
 ON CONFLICT (sink) DO UPDATE SET
     state = excluded.state, next_at = excluded.next_at, failures = excluded.failures, reason = excluded.reason,
-    since = excluded.since;
+    since = excluded.since, version = version + 1
+    WHERE version = :version;
 
 -- let_go: Make due what a lane has held.
 UPDATE deliveries SET held = 0, due = :now WHERE sink = :sink AND state = 'pending' AND held;

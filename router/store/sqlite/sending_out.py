@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import LOOK_AGAIN, SUSPECT_AFTER
+from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.rows import lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import fence, losing, retaken
 from router.store.sqlite.queries import SQL
+from router.store.turn import turn
 
 if TYPE_CHECKING:
     import sqlite3
-    from datetime import datetime
+    from collections.abc import Collection
+    from datetime import datetime, timedelta
 
     from router.delivery import LaneRow
     from router.store.base import Claim, Retaken
 
 
 def claim(
-    connection: sqlite3.Connection, sink: str, *, limit: int, now: datetime, until: datetime, probe: bool
-) -> tuple[list[sqlite3.Row], datetime | None]:
-    """Claim what is due; rows of `claimed`, earliest due first, and when the next one is due."""
+    connection: sqlite3.Connection,
+    sink: str,
+    *,
+    limit: int,
+    now: datetime,
+    until: datetime,
+    probe: bool,
+    lane: LaneRow | None,
+    interval: timedelta | None,
+) -> tuple[list[sqlite3.Row], Claims]:
+    """Claim what is due; rows of `claimed`, earliest due first, and the rest of the answer."""
+    found = connection.execute(SQL["lane"], {"sink": sink}).fetchone()
+    probed = probe and bool(connection.execute(SQL["is_claimed"], {"sink": sink}).fetchone()["any"])
+    mine = turn(found, sink, limit=limit, now=now, lane=lane, interval=interval, probed=probed)
+    if isinstance(mine, Claims):
+        return [], mine
     query = SQL["claim_probe" if probe else "claim_due"]
     row = {
         "sink": sink,
-        "limit": max(limit, 0),
+        "limit": mine.limit,
         "now": micros(now),
         "until": micros(until),
         "later": micros(now + LOOK_AGAIN),
@@ -38,11 +55,13 @@ def claim(
     suspects = sorted((row["due"], row["id"]) for row in claimed if row["lost"] >= SUSPECT_AFTER)
     ids += [{"id": id_} for _, id_ in suspects[:1]]
     connection.executemany(SQL["unclaim"], [{"id": id_} for _, id_ in suspects[1:]])
-    found: list[sqlite3.Row | None] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
-    rows = [row for row in found if row is not None]  # an id that is damaged itself finds nothing: lost until poison
+    given: list[sqlite3.Row | None] = [connection.execute(SQL["claimed"], id_).fetchone() for id_ in ids]
+    rows = [row for row in given if row is not None]  # an id that is damaged itself finds nothing: lost until poison
     beside = not alone or bool(suspects)
     next_due = connection.execute(SQL["next_due_beside" if beside else "next_due"], row).fetchone()["due"]
-    return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), readable_moment(next_due)
+    if (spent := mine.spend(len(ids))) is not None:
+        connection.execute(SQL["pace_lane"], spent)
+    return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), mine.claims(readable_moment(next_due))
 
 
 def settle(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
@@ -80,8 +99,16 @@ def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
     return lane_rows(connection.execute(SQL["lanes"]))
 
 
-def set_lane(connection: sqlite3.Connection, lane: LaneRow, *, now: datetime) -> None:
-    """Remember a lane's state; an open one lets go what it held."""
-    connection.execute(SQL["set_lane"], lane_columns(lane))
+def set_lane(connection: sqlite3.Connection, lane: LaneRow, *, now: datetime) -> LaneRow | None:
+    """Remember a lane's state, unless it was set since; an open one lets go what it held."""
+    if connection.execute(SQL["set_lane"], lane_columns(lane)).rowcount == 0:
+        return None
     if lane.state is LaneState.OPEN:
         connection.execute(SQL["let_go"], {"sink": lane.sink, "now": micros(now)})
+    return replace(lane, version=lane.version + 1)
+
+
+def due(connection: sqlite3.Connection, *, sinks: Collection[str], now: datetime) -> frozenset[str]:
+    """Those of these sinks that a pending delivery is due for."""
+    asked = {"sinks": json.dumps([*sinks]), "now": micros(now)}
+    return frozenset(row["sink"] for row in connection.execute(SQL["due_sinks"], asked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router.errors import QuarantineFull
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from router.store.arrivals import Acceptance, Unread
+    from router.store.base import Owed
 
 
 def accept(connection: sqlite3.Connection, acceptance: Acceptance, **changes: Any) -> Accepted | Duplicate:
@@ -26,13 +28,20 @@ def accept(connection: sqlite3.Connection, acceptance: Acceptance, **changes: An
     if channel := acceptance.channel(new_call=revision == 1):
         connection.execute(SQL["saw_channel_by_id" if channel["id"] else "saw_channel_by_name"], channel)
     before = connection.execute(SQL["owed_before"], row) if acceptance.asks_before(revision) else ()
-    owed = acceptance.owed({found["sink"] for found in before})
+    owed = [_born(connection, one) for one in acceptance.owed({found["sink"] for found in before})]
     deliveries = acceptance.deliveries(owed)
     connection.executemany(SQL["add_delivery"], deliveries)
     found = connection.execute(SQL["followed"], {**row, "revision": revision}) if revision > 1 and owed else ()
     follows = {one["sink"]: one["remote_id"] for one in found}
     claims = acceptance.claims(deliveries, owed, sequence=sequence, revision=revision, follows=follows)
     return Accepted(acceptance.event_id, sequence, revision, len(owed), claims)
+
+
+def _born(connection: sqlite3.Connection, owed: Owed) -> Owed:
+    """None is born claimed whose lane is not open."""
+    if owed.claim_until is None or connection.execute(SQL["is_open"], {"sink": owed.sink}).fetchone()["is_open"]:
+        return owed
+    return replace(owed, claim_until=None)
 
 
 def quarantine(connection: sqlite3.Connection, unread: Unread) -> Quarantined:

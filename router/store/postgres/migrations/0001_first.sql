@@ -86,7 +86,7 @@ CREATE INDEX deliveries_by_sink ON deliveries (sink, id);
 CREATE INDEX deliveries_by_state ON deliveries (state, id) WHERE state <> 'delivered';
 -- Claims go through this one alone, so they cost the same however much is stored beside what is due.
 CREATE INDEX deliveries_due ON deliveries (sink, due, id) WHERE state = 'pending';
-CREATE INDEX deliveries_claimed ON deliveries (claimed_until) WHERE state = 'claimed';
+CREATE INDEX deliveries_claimed ON deliveries (sink, claimed_until) WHERE state = 'claimed';
 CREATE INDEX deliveries_suspect ON deliveries (sink, due) WHERE lost > 1 AND state IN ('pending', 'claimed');
 CREATE INDEX deliveries_owed ON deliveries (sink, accepted_at) WHERE state IN ('pending', 'claimed');
 CREATE INDEX deliveries_ended ON deliveries (sink) WHERE state = 'dead' AND ended;
@@ -127,7 +127,9 @@ CREATE TABLE lanes (
     next_at timestamptz,
     failures integer NOT NULL,
     reason text COLLATE "C",
-    since timestamptz
+    since timestamptz,
+    version bigint NOT NULL DEFAULT 0,           -- how often it was set
+    free_at timestamptz                          -- with a rate: when the sink may be sent something again
 );
 
 -- Which routers there are, by name; all times are this server's. Who holds a name, and who keeps house, is not in here:

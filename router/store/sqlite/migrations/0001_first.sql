@@ -97,7 +97,9 @@ CREATE TABLE lanes (
     next_at INTEGER,
     failures INTEGER NOT NULL,
     reason TEXT,
-    since INTEGER
+    since INTEGER,
+    version INTEGER NOT NULL DEFAULT 0,          -- how often it was set
+    free_at INTEGER                              -- with a rate: when the sink may be sent something again
 ) STRICT, WITHOUT ROWID;
 
 -- A channel is known by its id, or by its name where it has none; '' is none.
