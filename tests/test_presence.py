@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from router.app import Router, running
 from router.clock import SharedClock, SystemClock
 from router.config import load
 from router.presence import remarks
-from router.store.base import Owed, RouterLine
+from router.store.base import Card, Owed, RouterLine
 from router.store.postgres.engine import open_store
 from router.testing import HANG, Answer, FakeEndpoint, ManualClock
 from store_engines import Databases, arrival, place_of
@@ -233,6 +234,28 @@ async def test_a_router_that_starts_again_under_its_name_goes_on_at_once(place: 
             return (await router.store.summary()).deliveries["delivered"] == 1
 
         await until_awaited(delivered)
+
+
+async def test_only_who_keeps_house_takes_back_and_removes(place: Place) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=200)
+    old = replace(arrival("old"), received_at=long_ago)
+    lost = arrival("lost", owed=(Owed("gone", datetime.now(UTC) - timedelta(seconds=1)),))
+    async with open_store(place_of(place.url), parse=json.loads, name="keeper") as keeper:
+        await keeper.beat(Card("1.0", "rules"), now=NOON)
+        async with place.router("berlin") as router:
+            for call in (old, lost):
+                await keeper.accept(call)
+            await router.housekeeping.look()
+            assert not await router.housekeeping.purge()
+            summary = await router.store.summary()
+            assert (summary.purged, summary.deliveries["claimed"]) == (0, 1)
+            await keeper.close()
+            await router.presence.beat()
+            await router.housekeeping.look()
+            while await router.housekeeping.purge():
+                pass
+            summary = await router.store.summary()
+            assert (summary.purged, summary.deliveries["pending"]) == (1, 1)
 
 
 async def test_a_router_waits_for_its_name_and_says_so_once(place: Place) -> None:
