@@ -6,6 +6,7 @@ With each beat it learns the time that all routers of the store go by (see `cloc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.about import version
@@ -61,6 +62,8 @@ class Presence:
             if self._taken is None:
                 self._log.error("router.name_taken", reason=str(error))
             self._taken = str(error)
+            with suppress(StoreError):
+                self.seen = await self._store.routers()
         except StoreError as error:
             if not self._failing:
                 self._log.warning("router.not_seen", reason=str(error))

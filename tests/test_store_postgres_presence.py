@@ -215,6 +215,7 @@ async def test_a_name_that_was_taken_meanwhile_is_an_error_until_it_is_free(url:
                     await beat(store)
             assert not store.keeps_house
             assert twin.keeps_house
+            assert [line.here for line in await store.routers()] == [False]
             await beat(twin)
         await until(partial(beats, store))
         assert store.keeps_house

@@ -154,7 +154,7 @@ class PostgresStore(Asked):
 
     @override
     async def routers(self) -> Sequence[RouterLine]:
-        return await self.readers.read(partial(presence.routers, here=self.server.router))
+        return await self.readers.read(partial(presence.routers, here=self.presence.run))
 
     @override
     async def make_ready(self, *, now: datetime) -> None:

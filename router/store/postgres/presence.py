@@ -19,7 +19,7 @@ from router.store.postgres.queries import execute, fetch, first, only
 from router.store.rows import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from asyncpg import Connection
@@ -48,11 +48,11 @@ class Presence:
         self._patience = patience
         self._waiting = waiting
         #: What this run is known by, whoever has had the name before.
-        self._run = str(uuid4())
+        self.run = str(uuid4())
         self._session: Session | None = None
         self._has_keys = False
         self._beating = asyncio.Lock()
-        #: The server's processes behind connections that were lost: one may not have noticed, and hold the name.
+        #: The server's process behind the last connection: where that was lost, it may not have noticed, and hold the name.
         self._left: list[int] = []
 
     @property
@@ -81,11 +81,11 @@ class Presence:
 
     async def _beaten(self, connection: Connection, card: Card) -> datetime:
         if not self._has_keys:
-            await self._end_holder(connection, HOUSE)
+            await _end_holder(connection, HOUSE)
             self._has_keys = await _took(connection, HOUSE)
         row = {
             "name": self._server.router,
-            "run": self._run,
+            "run": self.run,
             "version": card.version,
             "rules": card.rules,
             "ahead": card.ahead,
@@ -99,7 +99,7 @@ class Presence:
             session, self._session = self._session, None
             if session is not None:
                 with suppress(Exception), session.within(self._patience):
-                    await fetch(session.connection, "leave", {"name": self._server.router, "run": self._run})
+                    await fetch(session.connection, "leave", {"name": self._server.router, "run": self.run})
                 await session.close()
 
     # --- the name ---
@@ -124,7 +124,7 @@ class Presence:
         now = asyncio.get_running_loop().time
         until, told = now() + waits, False
         while True:
-            await self._end_holder(connection, self._lock)
+            await _end_holder(connection, self._lock, self._left)
             if await _took(connection, self._lock):
                 return
             if now() >= until:
@@ -133,10 +133,6 @@ class Presence:
                 waiting(await self._taken(connection))
                 told = True
             await asyncio.sleep(_LOOK_AGAIN)
-
-    async def _end_holder(self, connection: Connection, lock: int) -> None:
-        """End the connection of who has this lock, where nobody is behind it."""
-        await fetch(connection, "end_holder", {"lock": lock, "pids": self._left, "alive": ALIVE})
 
     async def _taken(self, connection: Connection) -> str:
         """Who has the name, and what to do."""
@@ -155,12 +151,12 @@ class Presence:
 
 
 async def routers(connection: Connection, *, here: str) -> tuple[RouterLine, ...]:
-    """Which routers there are."""
+    """Which routers there are; `here` is the run that asks."""
     return tuple(
         RouterLine(
             name=row["name"],
             alive=row["alive"],
-            here=row["name"] == here,
+            here=row["run"] == here,
             keeps_house=row["keeps_house"],
             version=row["version"],
             rules=row["rules"],
@@ -170,6 +166,11 @@ async def routers(connection: Connection, *, here: str) -> tuple[RouterLine, ...
         )
         for row in await fetch(connection, "routers", {"house": HOUSE, "alive": ALIVE})
     )
+
+
+async def _end_holder(connection: Connection, lock: int, pids: Sequence[int] = ()) -> None:
+    """End the connection of who has this lock, where nobody is behind it: it is one of these, or does not beat."""
+    await fetch(connection, "end_holder", {"lock": lock, "pids": [*pids], "alive": ALIVE})
 
 
 async def _took(connection: Connection, lock: int) -> bool:

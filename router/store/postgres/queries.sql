@@ -561,7 +561,7 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint <<
     ));
 
 -- routers: Which routers there are, by name, and which of them keeps house.
-SELECT name, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
+SELECT name, run, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
     EXISTS (
         SELECT FROM pg_locks
         WHERE pg_locks.pid = router.pid AND locktype = 'advisory' AND objsubid = 1 AND granted
