@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from router.event import Event
-from router.store.base import AttemptLine, DeliveryLine, RoutedAs
+from router.store.base import AttemptLine, DeliveryLine, RoutedAs, RouterLine
 
 
 class Error(TypedDict):
@@ -151,10 +151,19 @@ class Explained(TypedDict):
     sinks: list[str]
 
 
+class Routers(TypedDict):
+    """The routers of one store, and what of them does not fit together."""
+
+    items: tuple[RouterLine, ...]
+    remarks: tuple[str, ...]
+
+
 class Ready(TypedDict):
-    """Whether a call could be stored now, and what is wrong; a refused reload is no reason not to take calls."""
+    """Whether a call could be stored now, and what is wrong; not all of that is a reason not to take calls."""
 
     ready: bool
     trouble: list[str]
     #: Calls are taken in, and nothing is sent (`serve --hold`).
     holding: bool
+    #: The routers of the same store, as they were a few seconds ago.
+    routers: tuple[RouterLine, ...]

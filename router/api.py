@@ -76,7 +76,13 @@ class Api:
         """Say whether a call could be stored now, and what is wrong: why not, or that what the files say is not in force."""
         trouble = await self._operations.trouble()
         refused = [] if self._operations.reload_state.reason is None else [_REFUSED]
-        answer = {"ready": not trouble, "trouble": trouble + refused, "holding": self._operations.holding}
+        routers, remarks = self._operations.routers_seen()
+        answer = {
+            "ready": not trouble,
+            "trouble": trouble + refused + remarks,
+            "holding": self._operations.holding,
+            "routers": routers,
+        }
         return Said(answer, 503 if trouble else 200)
 
     async def metrics(self, asked: Asked) -> Said:
@@ -163,6 +169,11 @@ class Api:
     async def lanes(self, _: Asked) -> Page[LaneLine]:
         """Every lane, and every sink that is gone and something is still owed to."""
         return Page(tuple(await self._operations.lanes()))
+
+    async def routers(self, _: Asked) -> dict[str, Any]:
+        """Every router of this store: which is alive, what is in force there, and who keeps house for all."""
+        items, remarks = await self._operations.routers()
+        return {"items": items, "remarks": remarks}
 
     async def channels(self, _: Asked) -> Page[ChannelLine]:
         """Every channel seen, most recent call first."""
@@ -271,6 +282,7 @@ def _looking(api: Api) -> tuple[Endpoint, ...]:
         Endpoint("GET", f"{_API}/quarantine", api.quarantine, Page[QuarantineLine], questions.BodiesAsked),
         Endpoint("GET", f"{_API}/quarantine/{{id}}", api.quarantined, answers.BodyShown, questions.Looking),
         Endpoint("GET", f"{_API}/lanes", api.lanes, Page[LaneLine]),
+        Endpoint("GET", f"{_API}/routers", api.routers, answers.Routers),
         Endpoint("GET", f"{_API}/channels", api.channels, Page[ChannelLine]),
         Endpoint("GET", f"{_API}/alarms", api.alarms, Page[Alarm]),
         Endpoint("GET", f"{_API}/reload", api.reload_state, ReloadState),

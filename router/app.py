@@ -18,7 +18,7 @@ from aiohttp import web
 from router import formats, lag
 from router.admin import AdminApi
 from router.alarms import Alarms
-from router.clock import SystemClock
+from router.clock import SharedClock, SystemClock
 from router.config.settings import Address
 from router.connections import BoundedServer, Connections, parser_is_fast
 from router.engines import is_new, open_store
@@ -29,6 +29,7 @@ from router.inbox import Inbox
 from router.log import logger
 from router.metrics import Metrics
 from router.operations import Operations
+from router.presence import Presence
 from router.reload import Reload
 from router.server import Ingest
 from router.threads import Threads
@@ -67,6 +68,7 @@ class Router:
     inbox: Inbox
     housekeeping: Housekeeping
     alarms: Alarms
+    presence: Presence
     #: Where the listeners really listen.
     ingest: Address
     admin: Address
@@ -106,7 +108,10 @@ async def running(
     async with AsyncExitStack() as stack:
         unmade, fresh = without_token(config), is_new(config)
         way_in = doors(config)
-        store = await stack.enter_async_context(open_store(config, parse=formats.raw))
+        store = await stack.enter_async_context(open_store(config, parse=formats.raw, log=log))
+        clock = clock if store.is_alone else SharedClock(clock)
+        presence = Presence(store, clock=clock, rules=config.table.digest, log=log)
+        await presence.begin()
         await store.make_ready(now=clock.now())
         _tell_what_was_made(log, config, store=fresh, tokens=unmade, hold=hold)
         timeline = Timeline()
@@ -125,7 +130,7 @@ async def running(
         watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log, file=config.data / "clock.json")
         await watch.begin()
         housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
-        await housekeeping.retake(everything=store.is_alone)
+        await housekeeping.retake(left_behind=True)
 
         def open_doors(new: Doors) -> None:
             ingest.doors = new
@@ -144,11 +149,13 @@ async def running(
             hold=hold,
         )
         reload.observers.append(alarms.reloaded)
+        reload.observers.append(lambda _: presence.reloaded(ways.now.config.table.digest))
         operations = Operations(
             ways,
             store=store,
             reload=reload,
             alarms=alarms,
+            presence=presence,
             metrics=metrics,
             clock=clock,
             log=log,
@@ -179,7 +186,7 @@ async def running(
         heartbeat = Heartbeat(ways, ready=ready, clock=clock, log=log, hold=hold)
         admin = AdminApi(operations, max_body=config.server.max_body, log=log)
         stack.enter_context(lag.watching(lagged, log))
-        await stack.enter_async_context(_working(ways, housekeeping, reload, alarms, heartbeat))
+        await stack.enter_async_context(_working(ways, housekeeping, reload, alarms, heartbeat, presence))
         admin_app = admin.application()
         admin_at = await _listening(stack, await _bounded(stack, admin_app), config.admin.listen, "admin.listen")
         ingest_runner = web.ServerRunner(ingest.server(), shutdown_timeout=5.0)
@@ -189,7 +196,7 @@ async def running(
         log.info("router.started", ingest=str(ingest_at), admin=str(admin_at), sinks=list(config.sinks))
         if hold:
             log.warning("router.holding", hint="calls are taken in and nothing is sent, until a start without --hold")
-        yield Router(ways, reload, store, inbox, housekeeping, alarms, ingest_at, admin_at, admin_app)
+        yield Router(ways, reload, store, inbox, housekeeping, alarms, presence, ingest_at, admin_at, admin_app)
         log.info("router.stopping")
     log.info("router.stopped")
 
@@ -239,7 +246,12 @@ def _tell_what_was_made(
 
 @asynccontextmanager
 async def _working(
-    ways: Ways, housekeeping: Housekeeping, reload: Reload, alarms: Alarms, heartbeat: Heartbeat
+    ways: Ways,
+    housekeeping: Housekeeping,
+    reload: Reload,
+    alarms: Alarms,
+    heartbeat: Heartbeat,
+    presence: Presence,
 ) -> AsyncIterator[None]:
     """The loops. A loop that fails is a bug, and stops the router: a lane that stands still must not go unseen."""
     failure: BaseException | None = None
@@ -252,6 +264,7 @@ async def _working(
                 group.create_task(reload.watch(), name="reload"),
                 group.create_task(alarms.watch(), name="alarms"),
                 group.create_task(heartbeat.beat_for_ever(), name="heartbeat"),
+                group.create_task(presence.beat_for_ever(), name="presence"),
             ]
             try:
                 yield

@@ -25,17 +25,20 @@ if TYPE_CHECKING:
 
 @asking
 def status(*, reach: Reach, as_json: bool) -> None:
-    """Show which configuration is in force, the sums of the store, every lane, and what is wrong."""
+    """Show which configuration is in force, the sums of the store, every lane, the routers beside this one, and what is wrong."""
     remote = reach.router()
     alarms = remote.get("alarms", shape=ITEMS)["items"]
     summary, lanes = remote.get("summary", shape={"deliveries": dict}), remote.get("lanes", shape=ITEMS)["items"]
     state = remote.get("reload", shape={"loaded_at": str, "restart": list[str]})
+    routers = remote.get("routers", shape={**ITEMS, "remarks": list[str]})
     if as_json:
-        print_json({"summary": summary, "lanes": lanes, "reload": state, "alarms": alarms})
+        print_json({"summary": summary, "lanes": lanes, "reload": state, "alarms": alarms, "routers": routers})
         return
-    from router.show import alarm_rows, reload_state, status_text
+    from router.show import alarm_rows, reload_state, router_rows, status_text
 
     click.echo(f"{reload_state(state)}\n{status_text(summary, lanes)}")
+    if len(routers["items"]) > 1 or routers["remarks"]:
+        click.echo(router_rows(routers))
     if alarms:
         click.echo(alarm_rows(alarms))
 

@@ -12,6 +12,9 @@ from typing import Final, Protocol
 _SINCE_BOOT: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
+#: What two clocks may be apart without one following the other: what is heard of a clock is never quite right.
+JITTER: Final = timedelta(seconds=0.5)
+
 
 class Clock(Protocol):
     """What everybody knows of time."""
@@ -74,6 +77,54 @@ class SystemClock:
                 await signal.wait()
         except TimeoutError:
             return
+
+
+class SharedClock:
+    """The time that several routers on different machines go by: another one's, which is heard of now and then.
+
+    In between, this machine's own time passes. What somebody sets its wall clock to changes nothing: as far as anybody
+    here can see, it is the shared clock that is set, when what is heard of it says so.
+    """
+
+    def __init__(self, own: JumpingClock) -> None:
+        self._own = own
+        #: What the shared clock shows more than this machine's, as far as that is followed.
+        self._more = timedelta(0)
+        self._moved = timedelta(0)
+        #: How far the wall clock of this machine was ahead when it was heard last.
+        self.ahead = timedelta(0)
+
+    def steady(self) -> datetime:
+        """This machine's time, which nobody sets."""
+        return self._own.now()
+
+    def hear(self, time: datetime, *, asked: datetime) -> None:
+        """The shared clock showed this at some moment since `asked` (by `steady`). What is no more than jitter is not followed."""
+        half = (self.steady() - asked) / 2
+        then = asked + half
+        self.ahead = then + self._own.moved() - time
+        apart = time - then - self._more
+        self._moved = apart if abs(apart) > JITTER + half else timedelta(0)
+
+    def now(self) -> datetime:
+        """The shared clock, aware UTC."""
+        return self.steady() + self._more
+
+    def moved(self) -> timedelta:
+        """How far the shared clock is from `now`, as was heard last."""
+        return self._moved
+
+    def follow(self) -> None:
+        """From here on `now` is the shared clock again."""
+        self._more, self._moved = self._more + self._moved, timedelta(0)
+
+    def uptime(self) -> tuple[str, float]:
+        """Which start of the machine this is, and seconds since then."""
+        return self._own.uptime()
+
+    async def wait(self, signal: asyncio.Event, until: datetime | None) -> None:
+        """As the machine's own clock does it."""
+        await self._own.wait(signal, None if until is None else until - self._more)
 
 
 def _since_boot() -> float:

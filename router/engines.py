@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from structlog.typing import FilteringBoundLogger
+
     from router.config import Config
     from router.store.base import Store
 
@@ -21,10 +23,12 @@ def is_new(config: Config) -> bool:
     return config.postgres is None and not config.database.exists()
 
 
-def open_store(config: Config, *, parse: Callable[[bytes], Any]) -> AbstractAsyncContextManager[Store]:
+def open_store(
+    config: Config, *, parse: Callable[[bytes], Any], log: FilteringBoundLogger
+) -> AbstractAsyncContextManager[Store]:
     """The store of this configuration. Raises `ConfigError` where the folder `data` cannot be made."""
     if config.postgres is None:
-        return sqlite.open_store(config.database, parse=parse, reserve=config.reserve)
+        return sqlite.open_store(config.database, parse=parse, name=config.name, reserve=config.reserve)
     try:
         folder.make(config.data)
     except OSError as error:
@@ -34,4 +38,7 @@ def open_store(config: Config, *, parse: Callable[[bytes], Any]) -> AbstractAsyn
         raise ConfigError(message) from None
     from router.store.postgres import engine  # its client is no part of every installation
 
-    return engine.open_store(config.postgres, parse=parse)
+    def waiting(taken: str) -> None:
+        log.warning("router.waits_for_name", reason=taken)
+
+    return engine.open_store(config.postgres, parse=parse, name=config.name, told=waiting)

@@ -76,6 +76,10 @@ class QuarantineFull(StoreError):
     """The source has as much in quarantine as it may have."""
 
 
+class NameTaken(StoreError):
+    """Another router of this store has this one's name."""
+
+
 class StoreInUse(StoreError):
     """Another process has this data folder open."""
 

@@ -1,4 +1,7 @@
-"""What has to be done from time to time: taking back claims that ran out, and removing what was kept long enough."""
+"""What has to be done from time to time: taking back claims that ran out, and removing what was kept long enough.
+
+Of several routers that share a store, one does it: whichever keeps house at the moment.
+"""
 
 from __future__ import annotations
 
@@ -57,15 +60,19 @@ class Housekeeping:
             await pause(self._clock, PURGE_EVERY)
 
     async def look(self) -> None:
-        """Take back what ran out, by the clock that it was claimed by, and then see whether somebody set that."""
-        await self.retake()
+        """Take back what ran out, by the clock that it was claimed by, and then see whether somebody set that.
+
+        What is any router's to take back, whoever keeps house does.
+        """
+        if self._store.keeps_house:
+            await self.retake()
         await self._watch.look()
         if not self._store.is_alone:
             await self._look_at_others()
 
-    async def retake(self, *, everything: bool = False) -> None:
-        """Make claims due again that ran out (or all: what an earlier run of this router held)."""
-        taken: Retaken = await self._store.retake(now=self._clock.now(), everything=everything)
+    async def retake(self, *, left_behind: bool = False) -> None:
+        """Make claims due again that ran out; and (`left_behind`) what an earlier run of this router held."""
+        taken: Retaken = await self._store.retake(now=self._clock.now(), left_behind=left_behind)
         if taken.lost:
             self._log.warning("claims.lost", count=taken.lost, sinks=sorted(taken.sinks))
         for sink, delivery_id in taken.poison:
@@ -86,10 +93,12 @@ class Housekeeping:
     async def purge(self, now: datetime | None = None) -> bool:
         """Remove one portion of what was kept long enough at some time, or is now; whether there was any.
 
-        What comes next has its room then.
+        What comes next has its room then, also where another router keeps house and removes.
         """
         await self.look()
         await self._store.make_ready(now=self._clock.now())
+        if not self._store.keeps_house:
+            return False
         now, timeline = now or self._clock.now(), self._watch.timeline
 
         def before(kept: timedelta | None) -> datetime | None:

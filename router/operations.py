@@ -21,7 +21,7 @@ from router.store.base import Wanted
 from router.timeline import Since, Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from router.delivery import LaneRow
     from router.lanes import Lane
     from router.metrics import Metrics
+    from router.presence import Presence
     from router.reload import Reload, Reloaded, ReloadState
-    from router.store.base import AttemptLine, DeliveryLine, Page, QuarantinedBody, Store, StoredEvent
+    from router.store.base import AttemptLine, DeliveryLine, Page, QuarantinedBody, RouterLine, Store, StoredEvent
     from router.ways import Ways
 
 #: How long an answer to "is the store there" counts, so that health checks do not load it.
@@ -72,6 +73,7 @@ class Operations:
         reload: Reload,
         metrics: Metrics,
         alarms: Alarms,
+        presence: Presence,
         clock: Clock,
         log: FilteringBoundLogger,
         timeline: Timeline | None = None,
@@ -85,6 +87,7 @@ class Operations:
         self.figures = metrics
         self._since = Since(timeline or Timeline())
         self._alarms = alarms
+        self._presence = presence
         self.clock = clock
         self.log = log
         self._checked: tuple[datetime, list[str]] | None = None
@@ -198,6 +201,15 @@ class Operations:
     def alarms(self) -> tuple[Alarm, ...]:
         """What is wrong with the router itself, the most urgent first."""
         return self._alarms.active
+
+    async def routers(self) -> tuple[Sequence[RouterLine], list[str]]:
+        """Every router of this store, and what of them does not fit together."""
+        lines = await self.store.routers()
+        return lines, self._presence.remarks(lines)
+
+    def routers_seen(self) -> tuple[Sequence[RouterLine], list[str]]:
+        """The same as of a few seconds ago, whatever became of the store."""
+        return self._presence.seen, self._presence.remarks()
 
     async def lanes(self) -> list[LaneLine]:
         """Every configured sink, and every other one that something is still owed to."""

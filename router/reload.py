@@ -259,7 +259,8 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
     Raises `ConfigError` where the two together would let strangers in.
     """
     elsewhere = new.database != old.database or new.postgres != old.postgres
-    keys = ["data"] if new.data != old.data else ["store"] if elsewhere else []
+    keys = ["name"] if new.name != old.name else []
+    keys += ["data"] if new.data != old.data else ["store"] if elsewhere else []
     keys += ["keep.reserve"] if new.reserve != old.reserve else []
     keys += ["plugins"] if new.plugins != old.plugins else []
     for name, live in _LIVE.items():
@@ -268,6 +269,7 @@ def without_restart(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
         keys += sorted(f"{name}.{field}" for field in fields if getattr(mine, field) != getattr(theirs, field))
     config = replace(
         new,
+        name=old.name,
         data=old.data,
         database=old.database,
         postgres=old.postgres,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Characters of a cell; longer texts are cut.
 _WIDEST = 100
+#: Characters of a hash, enough to tell two apart.
+_SHORT = 8
 #: Names that are listed.
 _MOST_NAMES = 20
 _PARTS = (
@@ -174,6 +176,23 @@ def backup_text(backup: Backup) -> str:
         f"{summary.quarantined} quarantined, {owed} deliveries owed, {summary.deliveries['dead']} dead\n"
         f"in it: {_listed(backup.members)}. It holds calls and secrets: keep it as safe as the router."
     )
+
+
+def router_rows(routers: dict[str, Any]) -> str:
+    """The routers of a store, a line each, and what of them does not fit together."""
+    rows = (
+        (
+            f"{line['name']}{' (this one)' if line['here'] else ''}",
+            "alive" if line["alive"] else f"last seen {local_time(line['seen_at'])}",
+            line["version"],
+            line["rules"][:_SHORT],
+            local_time(line["started_at"]),
+            line["keeps_house"] and "keeps house",
+        )
+        for line in routers["items"]
+    )
+    table = columns(("ROUTER", "STATE", "VERSION", "ROUTES", "STARTED", ""), rows)
+    return "\n".join(["", table, *(f"  ! {one_line(remark)}" for remark in routers["remarks"])])
 
 
 def alarm_rows(items: Iterable[dict[str, Any]]) -> str:

@@ -331,11 +331,11 @@ class Model:
         holds = debt is not None and _is(debt, DeliveryState.CLAIMED) and debt.line.attempt == claim.delivery.attempt
         return debt if holds else None
 
-    def retake(self, *, now: datetime, everything: bool) -> Retaken:
+    def retake(self, *, now: datetime, left_behind: bool) -> Retaken:
         sinks, lost, poison = set[str](), 0, list[tuple[str, str]]()
         for debt in self.deliveries.values():
             until = debt.line.claimed_until
-            if until is None or not (everything or until <= now):
+            if until is None or not (left_behind or until <= now):
                 continue
             debt.tried(debt.claimed_at, now, "lost", LOST)
             lost += 1

@@ -46,8 +46,8 @@ def at(seconds: float) -> datetime:
 class Engine(Protocol):
     """A place where a store lives; opening it again is a restart."""
 
-    def open(self) -> AbstractAsyncContextManager[Store]:
-        """The store that is there."""
+    def open(self, name: str = "router") -> AbstractAsyncContextManager[Store]:
+        """The store that is there, for a router of this name."""
 
     def left_by_a_crash(self) -> Engine:
         """The place as a router leaves it that ends at this moment, while it writes nothing."""
@@ -59,8 +59,8 @@ class Sqlite:
 
     folder: Path
 
-    def open(self) -> AbstractAsyncContextManager[Store]:
-        return open_store(self.folder / "aftercall.db", parse=json.loads)
+    def open(self, name: str = "router") -> AbstractAsyncContextManager[Store]:
+        return open_store(self.folder / "aftercall.db", parse=json.loads, name=name)
 
     def left_by_a_crash(self) -> Engine:
         folder = self.folder.with_name(f"{self.folder.name}-again")
@@ -74,8 +74,8 @@ class Postgres:
 
     url: str
 
-    def open(self) -> AbstractAsyncContextManager[Store]:
-        return postgres.open_store(place_of(self.url), parse=json.loads)
+    def open(self, name: str = "router") -> AbstractAsyncContextManager[Store]:
+        return postgres.open_store(place_of(self.url), parse=json.loads, name=name)
 
     def left_by_a_crash(self) -> Engine:
         return self
@@ -335,7 +335,7 @@ class Life:
             case "late" if self.settled:
                 assert not await store.settle(self.settled[n % len(self.settled)], settlement(Done(), when=self.now))
             case "retake" | "retake all":
-                await store.retake(now=now, everything=operation == "retake all")
+                await store.retake(now=now, left_behind=operation == "retake all")
             case "open":
                 await set_lane(store, LaneRow(sink), now=now)
             case "replay":

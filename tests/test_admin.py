@@ -323,7 +323,10 @@ async def test_log_03_however_many_names_calls_and_far_sides_bring_there_are_no_
 
 async def test_health_says_what_is_wrong_only_here(admin: Administered) -> None:
     _, client = admin
-    assert await get(client, "/readyz") == {"ready": True, "trouble": [], "holding": False}
+    ready = await get(client, "/readyz")
+    (alone,) = ready.pop("routers")
+    assert ready == {"ready": True, "trouble": [], "holding": False}
+    assert (alone["alive"], alone["here"]) == (True, True)
     async with client.get("/healthz") as answer:
         assert answer.status == 200
 
@@ -611,7 +614,9 @@ class SlowStore:
 def checked(store: SlowStore, clock: ManualClock) -> operations.Operations:
     some: Any = SimpleNamespace()
     stored: Any = store
-    return operations.Operations(some, store=stored, reload=some, metrics=some, alarms=some, clock=clock, log=some)
+    return operations.Operations(
+        some, store=stored, reload=some, metrics=some, alarms=some, presence=some, clock=clock, log=some
+    )
 
 
 async def test_who_asks_for_readiness_during_a_check_waits_for_that_one() -> None:

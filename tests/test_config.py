@@ -311,7 +311,7 @@ def test_a_variable_that_is_not_set_is_named(complaints: Complaints) -> None:
 
 # ------------------------------------------------------------------------------------ one mistake, one exact message
 
-TOP = "(known here: admin, alarms, always, data, include, keep, language, never, otherwise, plugins, retry, routes, server, sinks, sources, store, store_password, timezone, words"
+TOP = "(known here: admin, alarms, always, data, include, keep, language, name, never, otherwise, plugins, retry, routes, server, sinks, sources, store, store_password, timezone, words"
 RULE = "(known here: name, stop, to, unless, when"
 TEXT = "(known here: all, any, except, fold, match, none"
 WHEN = (
@@ -355,6 +355,7 @@ SETTINGS = {
     "store: sqlite:///": f"1:8: store: {NO_STORE}",
     "store_password: geheim": "1:17: store_password: goes with a `store` in PostgreSQL; a file has none",
     "keep: 30d": f"1:7: keep: {NO_MAP}",
+    "name: berlin 1": "1:7: name: 'berlin 1' is no name for a router; use up to 64 letters, digits, ., - and _",
     "keep: {evnts: 3d}": "1:8: keep.evnts: unknown key 'evnts' (known here: events, quarantine, quarantine_size, reserve, seen; did you mean 'events'?)",
     "keep: {seen: 30x}": f"1:14: keep.seen: '30x' {DURATION}, or `forever`",
     "keep: {seen: -1d}": f"1:14: keep.seen: '-1d' {DURATION}, or `forever`",

@@ -24,6 +24,7 @@ from store_engines import Databases, place_of
 from support import NOON, body, until, until_awaited
 
 FILE = """\
+name: {name}
 server: {{listen: "127.0.0.1:0"}}
 admin: {{listen: "127.0.0.1:0"}}
 store: {url}
@@ -43,7 +44,7 @@ def url(databases_of_stores: Databases) -> Iterator[str]:
 def configured(folder: Path, url: str) -> Config:
     folder.mkdir(exist_ok=True)
     file = folder / "routes.yaml"
-    file.write_text(FILE.format(url=place_of(url).url), encoding="utf-8")
+    file.write_text(FILE.format(url=place_of(url).url, name=folder.name), encoding="utf-8")
     return load(file, {"PASSWORD": unquote(urlsplit(url).password or "")})
 
 
@@ -121,7 +122,7 @@ def test_without_its_client_the_configuration_is_refused(
 ) -> None:
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(
-        ConfigError, match=r"routes.yaml:3:8: store: needs a client .* pip install 'aftercall\[postgres\]'"
+        ConfigError, match=r"routes.yaml:4:8: store: needs a client .* pip install 'aftercall\[postgres\]'"
     ):
         configured(tmp_path, url)
 

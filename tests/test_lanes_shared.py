@@ -37,7 +37,7 @@ async def pair(
     with new_engine(tmp_path) as engine:
         async with AsyncExitStack() as stack:
             one = await stack.enter_async_context(engine.open())
-            two = one if one.is_alone else await stack.enter_async_context(engine.open())
+            two = one if one.is_alone else await stack.enter_async_context(engine.open("other"))
             made = Bench(one, clock, "mine"), Bench(two, clock, "other")
             try:
                 yield made

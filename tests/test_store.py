@@ -36,6 +36,7 @@ from router.store.base import (
     SUSPECT_AFTER,
     Accepted,
     AttemptLine,
+    Card,
     Claim,
     Claims,
     Duplicate,
@@ -44,6 +45,7 @@ from router.store.base import (
     Quarantined,
     Retaken,
     RoutedAs,
+    RouterLine,
     Store,
     Wanted,
 )
@@ -715,6 +717,35 @@ async def test_a_probe_that_is_released_is_not_held_for_ever(store: Store) -> No
     assert (await claim_one(store, when=4)).delivery.attempt == 3
 
 
+# --- who is there ---
+
+
+async def test_a_router_that_beats_is_there_and_keeps_house_where_nobody_does(store: Store) -> None:
+    assert list(await store.routers()) == []
+    await store.beat(Card("1.0", "rules-1", 1.5), now=at(0))
+    (first,) = await store.routers()
+    assert store.keeps_house
+    assert (first.name, first.version, first.rules, first.ahead) == ("router", "1.0", "rules-1", 1.5)
+    assert first.alive
+    assert first.here
+    assert first.keeps_house
+    assert first.started_at <= first.seen_at
+    await store.beat(Card("1.0", "rules-2"), now=at(5))
+    (second,) = await store.routers()
+    assert (second.rules, second.ahead, second.started_at) == ("rules-2", 0.0, first.started_at)
+    assert second.seen_at > first.seen_at
+
+
+async def test_a_router_that_starts_again_is_there_once_and_since_then(engine: Engine) -> None:
+    lines: list[RouterLine] = []
+    for when in (0, 60):
+        async with engine.open() as store:
+            await store.beat(Card("1.0", "rules"), now=at(when))
+            lines += await store.routers()
+    assert [line.name for line in lines] == ["router", "router"]
+    assert lines[0].started_at < lines[1].started_at
+
+
 # --- retake ---
 
 
@@ -734,14 +765,14 @@ async def test_a_claim_that_ran_out_is_due_again_at_once(store: Store) -> None:
     assert (await only_delivery(store, sink="archive")).state is DeliveryState.CLAIMED
 
 
-async def test_everything_is_retaken_at_the_start_of_a_router_that_is_alone(engine: Engine) -> None:
+async def test_what_an_earlier_run_left_behind_is_retaken_at_the_start(engine: Engine) -> None:
     async with engine.open() as store:
         await accepted(store, arrival("one", owed=(Owed("screen", at(900)),)))
         await accepted(store, arrival("two", owed=("archive",)))
         await claim_one(store, "archive", until=900)
     async with engine.open() as store:
         assert await store.retake(now=at(1)) == Retaken()
-        assert await store.retake(now=at(1), everything=True) == Retaken(frozenset({"screen", "archive"}), 2, ())
+        assert await store.retake(now=at(1), left_behind=True) == Retaken(frozenset({"screen", "archive"}), 2, ())
         assert (await store.summary()).deliveries["pending"] == 2
 
 
@@ -755,7 +786,7 @@ async def test_rty_09_an_attempt_whose_router_was_killed_is_written_down_with_an
         killed = await claim_one(store, when=1)
         again = engine.left_by_a_crash()
     async with again.open() as store:
-        await store.retake(now=at(2), everything=True)
+        await store.retake(now=at(2), left_behind=True)
         (attempt,) = await attempts_of(store, killed.delivery.id)
         assert (attempt.attempt, attempt.outcome, attempt.started_at, attempt.ended_at) == (1, "lost", at(1), at(2))
         claim = await claim_one(store, when=3)
@@ -829,7 +860,7 @@ async def test_what_ends_the_router_each_time_becomes_poison_alone(store: Store)
         found = [await store.claim(sink, limit=4, now=at(now), until=at(now + 60)) for sink in ("archive", "screen")]
         claims = [claim for one in found for claim in one.claims]
         if any((claim.delivery.sink, claim.delivery.event.call_id) == ("screen", "bad") for claim in claims):
-            poison.extend((await store.retake(now=at(now), everything=True)).poison)
+            poison.extend((await store.retake(now=at(now), left_behind=True)).poison)
         else:
             for claim in claims:
                 assert await store.settle(claim, settlement(Done(), when=now))

@@ -78,7 +78,7 @@ async def store(url: str) -> AsyncIterator[PostgresStore]:
 async def routers(url: str) -> AsyncIterator[list[Store]]:
     """The stores of three routers that have the same database."""
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(opened(url)) for _ in range(3)]
+        yield [await stack.enter_async_context(opened(url, name=f"router-{n}")) for n in range(3)]
 
 
 async def until(true: Callable[[], Any]) -> None:
@@ -123,7 +123,7 @@ async def test_revisions_that_come_to_several_routers_at_once_are_numbered_witho
 
 
 async def test_routers_that_see_the_same_calls_in_another_order_do_not_wait_for_each_other(own: Server) -> None:
-    async with opened(own.url) as one, opened(own.url) as other:
+    async with opened(own.url) as one, opened(own.url, name="other") as other:
         for round_ in range(4):
             calls = [arrival(f"call-{round_}-{n}") for n in range(200)]
             for _ in range(2):  # new, and then known already
@@ -191,7 +191,7 @@ async def test_a_purge_takes_nothing_that_another_router_owes_meanwhile(routers:
 async def test_routers_that_start_at_once_make_one_database(databases_of_stores: Databases) -> None:
     url = databases_of_stores.unmade()
     async with AsyncExitStack() as stack:
-        stores = await asyncio.gather(*(stack.enter_async_context(opened(url)) for _ in range(4)))
+        stores = await asyncio.gather(*(stack.enter_async_context(opened(url, name=f"router-{n}")) for n in range(4)))
         await asyncio.gather(*(store.make_ready(now=NOW) for store in stores))
         event = await accepted(stores[0], arrival())
         assert await stores[3].accept(arrival()) == Duplicate(event.event_id), "they have the same key"
@@ -281,7 +281,7 @@ async def test_a_commit_that_no_standby_confirms_is_no_commit_and_holds_nothing_
         refused = await asyncio.gather(*(first_refusal(store) for _ in range(9)))
         assert "does not answer" in refused[0]
         with pytest.raises(StoreError, match="does not answer"):
-            async with opened(own.url, patience=0.5):
+            async with opened(own.url, name="other", patience=0.5):
                 pass
         seen = set[int]()
 
@@ -393,7 +393,7 @@ class Cutter:
 async def test_a_connection_that_is_cut_in_the_middle_of_a_commit_answers_nothing(url: str, cut: str) -> None:
     port = Place.of(place_of(url).url).host.rpartition(":")[2]
     cutter = Cutter(int(port))
-    async with cutter.listening(url) as through, opened(through) as store, opened(url) as other:
+    async with cutter.listening(url) as through, opened(through) as store, opened(url, name="other") as other:
         await until(lambda: asyncio.sleep(0, store.writer.connections == CONNECTIONS))
         cutter.cut = cut
         with pytest.raises(StoreError):

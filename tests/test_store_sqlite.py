@@ -1390,7 +1390,7 @@ async def test_what_was_answered_before_a_kill_is_there_after_it(path: Path, ans
         assert sums_of(summary) == tables
         again = [await store.accept(arrival(call_id)) for call_id in sorted(answered)]
         assert {type(answer) for answer in again} == {Duplicate}
-        taken = await store.retake(now=at(1), everything=True)
+        taken = await store.retake(now=at(1), left_behind=True)
         assert (taken.lost, taken.poison) == (summary.deliveries["claimed"], ())
         assert (await store.summary()).deliveries["claimed"] == 0
         assert await store.writer.run(lambda c: c.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -57,6 +58,8 @@ class Config:
     """One good configuration."""
 
     file: Path
+    #: What the router is called.
+    name: str
     data: Path
     #: The file of the store, unless that is in PostgreSQL.
     database: Path
@@ -143,6 +146,11 @@ def database(store: str | None, data: Path, folder: Path) -> Path:
     return folder / store.removeprefix("sqlite:///")
 
 
+def machine() -> str:
+    """What this machine is called, as far as that can name a router."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname())[:64] or "router"
+
+
 def postgres(store: str | None, password: SecretStr | None) -> Place | None:
     """The PostgreSQL that `store` names, if it is one. Raises `ValueError` where it is none that there can be."""
     if store is None or store.partition(":")[0] not in SCHEMES:
@@ -212,6 +220,7 @@ class _Loader:
         }
         return Config(
             file=self.file,
+            name=settings.name or machine(),
             data=folder / settings.data,
             database=self._database(settings),
             postgres=postgres(settings.store, settings.store_password),

@@ -24,6 +24,7 @@ from router.targets import Networks
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]{22,512}")
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 _SINK_NAME = re.compile(r"\w[\w .\-]{0,63}")
+_ROUTER_NAME = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 
 
@@ -100,6 +101,13 @@ def _named(pattern: re.Pattern[str], what: str) -> Any:
         return value
 
     return AfterValidator(check)
+
+
+def _router_name(value: str) -> str:
+    if not _ROUTER_NAME.fullmatch(value):
+        message = "is no name for a router; use up to 64 letters, digits, ., - and _"
+        raise Discreet(f"{value!r} {message}", instead=message)
+    return value
 
 
 Token = Annotated[SecretStr, AfterValidator(_token)]
@@ -208,6 +216,8 @@ Sinks = Annotated[
 class Settings(Setting):
     """routes.yaml."""
 
+    name: Annotated[str, AfterValidator(_router_name)] | None = None
+    """What this router is called, unlike any other on the same store; left out: as its machine is."""
     data: str = "data"
     """Folder for the store, the generated tokens and the archive."""
     timezone: Annotated[str, AfterValidator(_timezone)] = "Europe/Berlin"

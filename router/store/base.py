@@ -28,6 +28,10 @@ T = TypeVar("T")
 POISON_AFTER = 5
 #: One that was lost this often is suspected: it is claimed only while no other such is.
 SUSPECT_AFTER = 2
+#: How often a router says that it is there …
+BEAT_EVERY: Final = timedelta(seconds=5)
+#: … and for how long that counts.
+ALIVE: Final = timedelta(seconds=20)
 #: A suspect that must wait for another one's end is looked for this often.
 LOOK_AGAIN: Final = timedelta(milliseconds=200)
 #: The end of another router's probe is looked for this often.
@@ -398,6 +402,37 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """What a router says of itself whenever it beats."""
+
+    version: str
+    #: The hash of the rules in force.
+    rules: str
+    #: Seconds that the clock of its machine is ahead of the one that all go by; below zero it is behind.
+    ahead: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterLine:
+    """One router of a store. Times are those of the clock that all go by."""
+
+    name: str
+    #: It has beaten within `ALIVE`.
+    alive: bool
+    #: It is the one that was asked.
+    here: bool
+    #: It does the chores of all.
+    keeps_house: bool
+    version: str
+    rules: str
+    started_at: datetime
+    #: When it beat last.
+    seen_at: datetime
+    #: As on its card.
+    ahead: float
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """Bytes that the store takes (`log`: those not moved into the database yet), and what its disk has.
 
@@ -422,8 +457,25 @@ class Store(ABC):
     effort: Effort
     #: No other router has the same store meanwhile: what is claimed when it is opened was left behind.
     is_alone: bool
-    #: This router does the chores of all: what must be done once, whoever does it.
-    keeps_house: bool
+
+    # --- who is there ---
+
+    @property
+    @abstractmethod
+    def keeps_house(self) -> bool:
+        """Whether this router does the chores of all: what must be done once. Where nobody does, who beats next does."""
+
+    @abstractmethod
+    async def beat(self, card: Card, *, now: datetime) -> datetime | None:
+        """Say that this router is there; to be repeated every `BEAT_EVERY`.
+
+        Returns the time, at some moment of the call, that all routers of the store go by; None where it is this one's
+        own (`now`). Raises `NameTaken` where another router has got this one's name while the store was out of reach.
+        """
+
+    @abstractmethod
+    async def routers(self) -> Sequence[RouterLine]:
+        """Every router that has beaten lately and did not end gracefully, by name; this one once it has beaten."""
 
     @abstractmethod
     async def make_ready(self, *, now: datetime) -> None:
@@ -505,11 +557,11 @@ class Store(ABC):
         """Give a claim back unused: pending, due now, nothing spent, not counted as lost. False if too late."""
 
     @abstractmethod
-    async def retake(self, *, now: datetime, everything: bool = False) -> Retaken:
+    async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
         """Make claims that ran out at `now` due again at once; no entry of the schedule is spent.
 
-        A delivery lost for the `POISON_AFTER`th time is dead instead. `everything`: claims that still run, too;
-        for the start of a router that is alone with its store.
+        A delivery lost for the `POISON_AFTER`th time is dead instead. `left_behind`: also claims of this router's name
+        that still run; for its start, when they are those of an earlier run. Others keep theirs.
         """
 
     @abstractmethod

@@ -41,11 +41,11 @@ def buried(damaged: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {**damaged, **more, **_decided(Dead(DAMAGED), now)}
 
 
-def losing(now: datetime, *, everything: bool) -> dict[str, Any]:
+def losing(now: datetime, *, left_behind: bool) -> dict[str, Any]:
     """What is asked of claims that are taken back."""
     return {
         "now": micros(now),
-        "everything": everything,
+        "left_behind": left_behind,
         "reason": LOST,
         "poison": POISON,
         "poison_after": POISON_AFTER,

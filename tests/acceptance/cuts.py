@@ -66,7 +66,7 @@ class Story:
         with watching(folder, platter) as watched:
             async with open_store(folder / "aftercall.db", parse=json.loads) as store:
                 users = Users(store, platter, seed=seed, life=life)
-                await store.retake(now=NOW, everything=True)
+                await store.retake(now=NOW, left_behind=True)
                 watched.fails = self.fails
                 await users.live(_ROUNDS)
                 if self.dice.random() < 0.5:  # otherwise it closes on a failing disk

@@ -122,7 +122,7 @@ class _Look:
     async def _from_now_on(self) -> None:
         """What is over does not go out again, what is known is known, and what is new is taken."""
         over = {claim.delivery.id for claim, how in self._known.settled if not isinstance(how.decision, Again)}
-        await self._store.retake(now=at(100), everything=True)
+        await self._store.retake(now=at(100), left_behind=True)
         for sink in SINKS:
             claims = (await self._store.claim(sink, limit=100_000, now=at(100), until=at(160))).claims
             again = over & {claim.delivery.id for claim in claims}

@@ -58,8 +58,8 @@ class Scene:
         always = ", ".join(name for name in sinks if name in oracle.EVERYWHERE)
         some = ", ".join(name for name in sinks if name not in oracle.EVERYWHERE)
         routes = f"routes: [{{name: some, when: {{channel: {oracle.MAILED}}}, to: [{some}]}}]\n" if some else ""
-        for router in self.routers:
-            router.configure(f"{self.store}sinks:\n{lines}always: [{always}]\n{routes}")
+        for number, router in enumerate(self.routers):
+            router.configure(f"name: router-{number}\n{self.store}sinks:\n{lines}always: [{always}]\n{routes}")
 
     async def start(self, router: RouterProcess | None = None) -> None:
         """The router; what has to be prompt is so from here on."""

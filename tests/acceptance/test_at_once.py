@@ -78,7 +78,7 @@ class Crowd:
     async def mend(self) -> None:
         match self.falls.randrange(4):
             case 0:
-                taken = await self.store.retake(now=at(2), everything=self.falls.random() < 0.2)
+                taken = await self.store.retake(now=at(2), left_behind=self.falls.random() < 0.2)
                 self.lost += taken.lost
             case 1:
                 for line in (await self.store.deliveries(state=DeliveryState.DEAD, limit=1)).items:

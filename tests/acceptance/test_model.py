@@ -240,7 +240,7 @@ class Comparison(RuleBasedStateMachine):
         mine = self._new(sink)
         for _ in range(times):
             self.now += timedelta(seconds=60)
-            self.retake(everything=False)
+            self.retake(left_behind=False)
             before = len(self.claims)
             self.claim(sink, 50, probe=False)
         self._settle(mine, decision)
@@ -272,18 +272,18 @@ class Comparison(RuleBasedStateMachine):
         claim = self.claims[-1 - which % len(self.claims)]
         assert self.run(self.store.release(claim, now=self.now)) == self.model.release(claim, now=self.now)
 
-    @rule(everything=st.booleans())
-    def retake(self, *, everything: bool) -> None:
-        found = self.run(self.store.retake(now=self.now, everything=everything))
+    @rule(left_behind=st.booleans())
+    def retake(self, *, left_behind: bool) -> None:
+        found = self.run(self.store.retake(now=self.now, left_behind=left_behind))
         sorted_ = replace(found, poison=tuple(sorted(found.poison)))
-        assert sorted_ == self.model.retake(now=self.now, everything=everything)
+        assert sorted_ == self.model.retake(now=self.now, left_behind=left_behind)
 
     @rule(sink=sinks, times=st.integers(1, 5))
     def vanish_with_every_claim(self, sink: str, times: int) -> None:
         for _ in range(times):
             self.claim(sink, 2, probe=False)
             self.now += timedelta(seconds=60)
-            self.retake(everything=False)
+            self.retake(left_behind=False)
 
     @rule(
         sink=sinks, state=st.sampled_from(LaneState), failures=st.integers(0, 2), outdated=st.sampled_from((0, 0, 0, 1))
@@ -408,7 +408,7 @@ class Comparison(RuleBasedStateMachine):
             self.last_sequence = line.sequence
             names = Names(line.id, line.sequence, self._deliveries_of(line.id))
         self.model.accept(arriving, names)
-        self.retake(everything=True)
+        self.retake(left_behind=True)
 
     # --- the store equals the model ---
 

@@ -12,6 +12,7 @@ import pytest
 from databases import own_server
 from extent import PROVING, dice, extent
 from on_postgres import at_rest, named
+from process import RouterProcess
 from scene import Scene, scene
 
 KILLS = extent(3, 20)
@@ -50,6 +51,54 @@ async def test_what_was_acknowledged_arrives_although_one_of_three_routers_is_ki
     sys.stdout.write(
         f"\n{KILLS} kills, {len(story.events)} calls, {len(story.deliveries)} deliveries, lost at {lost}\n"
     )
+
+
+@pytest.mark.timeout(400)
+async def test_another_router_keeps_house_when_its_keeper_is_killed(tmp_path: Path) -> None:
+    with own_server() as server:
+        async with scene(tmp_path, routers=2, store=named(server.port)) as played:
+            keeper, other = played.routers
+            for router in played.routers:
+                await played.start(router)
+            assert await standing(keeper) == {"router-0": (True, True), "router-1": (True, False)}
+            await keeper.stop(signal.SIGKILL)
+            async with asyncio.timeout(60):
+                while (await standing(other))["router-1"] != (True, True):
+                    await asyncio.sleep(0.1)
+            if PROVING:
+                await become(other, {"router-0": (False, False), "router-1": (True, True)})
+                await a_twin_is_refused(played, other, tmp_path / "twin")
+            await played.start(keeper)
+            await become(other, {"router-0": (True, False), "router-1": (True, True)})
+            assert await keeper.stop() == 0
+            await become(other, {"router-1": (True, True)})
+            await played.start(keeper)
+            await played.a_new_call_arrives("after", keeper)
+            await at_rest(played)
+
+
+async def standing(router: RouterProcess) -> dict[str, tuple[bool, bool]]:
+    """By name, as this router sees them: which are alive, and which keep house."""
+    return {line["name"]: (line["alive"], line["keeps_house"]) for line in (await router.asked("routers"))["items"]}
+
+
+async def become(router: RouterProcess, expected: dict[str, tuple[bool, bool]]) -> None:
+    async with asyncio.timeout(60):
+        while await standing(router) != expected:
+            await asyncio.sleep(0.1)
+
+
+async def a_twin_is_refused(played: Scene, router: RouterProcess, folder: Path) -> None:
+    """After as long as the connection of an earlier run may linger."""
+    folder.mkdir()
+    twin = RouterProcess(folder)
+    twin.configure(f"name: router-1\n{played.store}")
+    process = await twin.launch()
+    assert await process.wait() == 1
+    said = (folder / "log").read_text(encoding="utf-8")
+    assert "router.waits_for_name" in said
+    assert "another router there has the name 'router-1' (at 127.0.0.1, since " in said.splitlines()[-1]
+    assert (await standing(router))["router-1"] == (True, True)
 
 
 async def a_router_hangs(played: Scene) -> None:

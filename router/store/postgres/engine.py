@@ -18,6 +18,7 @@ from router.store.asked import Asked
 from router.store.base import (
     Accepted,
     Arrival,
+    Card,
     Claim,
     Claims,
     Duplicate,
@@ -25,11 +26,13 @@ from router.store.base import (
     Purged,
     Quarantined,
     Retaken,
+    RouterLine,
     Settlement,
     StoredEvent,
 )
-from router.store.postgres import looking, months, putting_right, schema, sending_out, taking_in
+from router.store.postgres import looking, months, presence, putting_right, schema, sending_out, taking_in
 from router.store.postgres.months import Month
+from router.store.postgres.presence import Presence
 from router.store.postgres.readers import Readers
 from router.store.postgres.server import Server
 from router.store.postgres.sweep import Sweep
@@ -38,7 +41,7 @@ from router.store.rows import claims_of, stored_event
 from router.store.settlements import buried, settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
     from asyncpg import Connection
@@ -55,14 +58,23 @@ _PATIENCE: Final = 60.0
 
 @asynccontextmanager
 async def open_store(
-    place: Place, *, parse: Callable[[bytes], Any], waiting: int = 2_000, patience: float = 5.0
+    place: Place,
+    *,
+    parse: Callable[[bytes], Any],
+    name: str = "router",
+    waits: float = presence.WAITS,
+    told: Callable[[str], object] = lambda _: None,
+    waiting: int = 2_000,
+    patience: float = 5.0,
 ) -> AsyncIterator[PostgresStore]:
     """The store in this database, until the end of the block; its tables are made if missing.
 
-    `parse` gives an event's `raw` from its body; where it raises, `raw` is None. `waiting` writes may wait for a
-    commit, which may take `patience` seconds: then it is not known to be stored. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
+    `parse` gives an event's `raw` from its body; where it raises, `raw` is None. Nobody else may have `name` in this
+    database: where somebody does, `told` hears of it, and after `waits` seconds `NameTaken` is raised. `waiting` writes
+    may wait for a commit, which may take `patience` seconds: then it is not known to be stored. Raises `StoreError`
+    where the store cannot be used as it is; the message says what to do.
     """
-    store = PostgresStore(place, parse=parse, waiting=waiting, patience=patience)
+    store = PostgresStore(place, parse=parse, name=name, waits=waits, told=told, waiting=waiting, patience=patience)
     try:
         await store.open()
         yield store
@@ -74,14 +86,24 @@ class PostgresStore(Asked):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
     is_alone = False
-    keeps_house = True
     _looking = looking
     _putting_right = putting_right
 
-    def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        parse: Callable[[bytes], Any],
+        name: str,
+        waits: float,
+        told: Callable[[str], object],
+        waiting: int,
+        patience: float,
+    ) -> None:
         self.effort = Effort()
         self._parse = parse
-        self.server = Server(place)
+        self.server = Server(place, name)
+        self.presence = Presence(self.server, waits=waits, patience=patience, waiting=told)
         self.readers = Readers(self.server)
         self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience)
         self._key: SeenKey
@@ -106,12 +128,33 @@ class PostgresStore(Asked):
         except Exception as error:  # noqa: BLE001 - told to whoever opens the store
             session.give_up()
             raise session.explain(error) from None
+        try:
+            await self.presence.begin()
+        except BaseException:
+            session.give_up()
+            raise
         await self.writer.start(session)
 
     @override
     async def close(self) -> None:
         await self.writer.stop()
         await self.readers.close()
+        await self.presence.end()  # last: whoever gets the name takes back what is claimed by it
+
+    # --- who is there ---
+
+    @property
+    @override
+    def keeps_house(self) -> bool:
+        return self.presence.keeps_house
+
+    @override
+    async def beat(self, card: Card, *, now: datetime) -> datetime:
+        return await self.presence.beat(card)
+
+    @override
+    async def routers(self) -> Sequence[RouterLine]:
+        return await self.readers.read(partial(presence.routers, here=self.server.router))
 
     @override
     async def make_ready(self, *, now: datetime) -> None:
@@ -200,8 +243,8 @@ class PostgresStore(Asked):
         return await self._write(partial(sending_out.release, claim=claim, now=now))
 
     @override
-    async def retake(self, *, now: datetime, everything: bool = False) -> Retaken:
-        return await self._write(partial(sending_out.retake, now=now, everything=everything), large=True)
+    async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
+        return await self._write(partial(sending_out.retake, now=now, left_behind=left_behind), large=True)
 
     @override
     async def clock_was_set(self, *, before: datetime, now: datetime) -> None:

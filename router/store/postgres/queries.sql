@@ -69,7 +69,7 @@ JOIN seen ON seen.source = asked.source AND seen.call = asked.call AND seen.even
 JOIN deliveries ON deliveries.event_id = seen.event_id;
 
 -- add_deliveries: Owe events to sinks; none is born claimed whose lane is not open.
-INSERT INTO deliveries (id, event_id, sink, accepted_at, due, state, attempt, claimed_at, claimed_until)
+INSERT INTO deliveries (id, event_id, sink, accepted_at, due, state, attempt, claimed_at, claimed_until, claimed_by)
 SELECT new.id, new.event_id, new.sink, new.accepted_at, new.due, born.*
 FROM unnest(
     :id::uuid[], :event_id::uuid[], :sink::text[], :state::text[], :attempt::integer[], :now::timestamptz[],
@@ -77,8 +77,10 @@ FROM unnest(
 ) AS new (id, event_id, sink, state, attempt, accepted_at, due, claimed_at, claimed_until)
 LEFT JOIN lanes ON lanes.sink = new.sink AND lanes.state <> 'open'
 CROSS JOIN LATERAL (
-    SELECT new.state, new.attempt, new.claimed_at, new.claimed_until WHERE lanes.sink IS NULL
-    UNION ALL SELECT 'pending', 0, NULL, NULL WHERE lanes.sink IS NOT NULL
+    SELECT new.state, new.attempt, new.claimed_at, new.claimed_until,
+        CASE WHEN new.state = 'claimed' THEN router_name() END
+    WHERE lanes.sink IS NULL
+    UNION ALL SELECT 'pending', 0, NULL, NULL, NULL WHERE lanes.sink IS NOT NULL
 ) AS born
 RETURNING id, state;
 
@@ -147,7 +149,8 @@ ORDER BY due, id LIMIT :limit FOR UPDATE SKIP LOCKED;
 -- claim: Claim these, and find all that their sink is given; nothing of the event where damage has parted the two.
 WITH claimed AS (
     UPDATE deliveries
-    SET state = 'claimed', attempt = deliveries.attempt + 1, claimed_at = :now, claimed_until = :until
+    SET state = 'claimed', attempt = deliveries.attempt + 1, claimed_at = :now, claimed_until = :until,
+        claimed_by = router_name()
     FROM unnest(:event_id::uuid[], :id::uuid[]) AS chosen (event_id, id)
     WHERE deliveries.event_id = chosen.event_id AND deliveries.id = chosen.id
     RETURNING deliveries.id, deliveries.event_id, deliveries.sink, deliveries.attempt, deliveries.retries,
@@ -183,7 +186,7 @@ SELECT least(
 
 -- settle: Write what attempts came to, where the claims still hold.
 UPDATE deliveries
-SET state = told.state, held = told.held, claimed_at = NULL, claimed_until = NULL,
+SET state = told.state, held = told.held, claimed_at = NULL, claimed_until = NULL, claimed_by = NULL,
     due = coalesce(told.due, deliveries.due), retries = deliveries.retries + told.spent, settled_at = told.settled_at,
     reason = told.reason, remote_id = coalesce(told.remote_id, deliveries.remote_id),
     recipient = coalesce(told.recipient, deliveries.recipient), parts = coalesce(told.parts, deliveries.parts)
@@ -213,14 +216,14 @@ WITH held AS (
     SELECT event_id, id, attempt, claimed_at, :now, 'released' FROM held
 )
 UPDATE deliveries
-SET state = 'pending', held = false, claimed_at = NULL, claimed_until = NULL, due = :now
+SET state = 'pending', held = false, claimed_at = NULL, claimed_until = NULL, claimed_by = NULL, due = :now
 FROM held WHERE deliveries.event_id = held.event_id AND deliveries.id = held.id
 RETURNING deliveries.id;
 
 -- retake: Make lost claims due again, or dead where they were lost too often, and remember those tries.
 WITH gone AS (
     SELECT event_id, id, attempt, claimed_at, lost + 1 < :poison_after AS again FROM deliveries
-    WHERE state = 'claimed' AND (claimed_until <= :now OR :everything)
+    WHERE state = 'claimed' AND (claimed_until <= :now OR (:left_behind AND claimed_by = router_name()))
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), tried AS (
     INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome, reason)
@@ -231,7 +234,7 @@ SET state = CASE WHEN gone.again THEN 'pending' ELSE 'dead' END,
     due = CASE WHEN gone.again THEN :now ELSE due END,
     settled_at = CASE WHEN gone.again THEN NULL ELSE :now END,
     reason = CASE WHEN gone.again THEN :reason ELSE :poison END,
-    lost = lost + 1, held = false, claimed_at = NULL, claimed_until = NULL
+    lost = lost + 1, held = false, claimed_at = NULL, claimed_until = NULL, claimed_by = NULL
 FROM gone WHERE deliveries.event_id = gone.event_id AND deliveries.id = gone.id
 RETURNING deliveries.id, deliveries.sink, deliveries.state;
 
@@ -489,6 +492,9 @@ SELECT pg_try_advisory_lock(:lock, :shard) AS taken;
 -- set_shard: Count by this number.
 SELECT set_config('aftercall.shard', :shard, false);
 
+-- set_router: Claim by this name.
+SELECT set_config('aftercall.router', :router, false);
+
 -- lock_schema: Let nobody else change the schema; a router that starts at the same moment waits.
 SELECT pg_advisory_lock(:lock);
 
@@ -515,3 +521,51 @@ SELECT key FROM seen_key;
 
 -- set_seen_key: Remember the key of `seen`.
 INSERT INTO seen_key (key) VALUES (:key);
+
+
+-- take_lock: Take a lock for as long as this connection lasts, unless somebody else has it.
+SELECT pg_try_advisory_lock(:lock) AS taken;
+
+-- answer_at_once: Let commits not wait for the disk, nor for a standby: what is written here may be lost.
+SET synchronous_commit = off;
+
+-- beat: Say that a router is there, and forget those (`forgets`) that were not for a week.
+WITH forgotten AS (
+    DELETE FROM routers WHERE :forgets AND name <> :name AND beat_at < clock_timestamp() - interval '7 days'
+)
+INSERT INTO routers AS router (name, run, pid, version, rules, ahead, started_at, beat_at)
+VALUES (:name, :run, pg_backend_pid(), :version, :rules, :ahead, clock_timestamp(), clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET
+    run = excluded.run, pid = excluded.pid, version = excluded.version, rules = excluded.rules, ahead = excluded.ahead,
+    started_at = CASE WHEN router.run = excluded.run THEN router.started_at ELSE excluded.started_at END,
+    beat_at = excluded.beat_at
+RETURNING clock_timestamp() AS time;
+
+-- leave: A router is there no more.
+DELETE FROM routers WHERE name = :name AND run = :run;
+
+-- holder: Who has a lock, as far as that is known.
+SELECT host(activity.client_addr) AS address, coalesce(router.started_at, activity.backend_start) AS since, router.version
+FROM pg_locks
+LEFT JOIN pg_stat_activity AS activity ON activity.pid = pg_locks.pid
+LEFT JOIN routers AS router ON router.pid = pg_locks.pid AND router.name = :name
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- end_holder: End the connection that has a lock, where it is one of these, or of a router that does not beat any more.
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (pid = ANY (:pids::integer[]) OR EXISTS (
+        SELECT FROM routers WHERE routers.pid = pg_locks.pid AND beat_at < clock_timestamp() - :alive::interval
+    ));
+
+-- routers: Which routers there are, by name, and which of them keeps house.
+SELECT name, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
+    EXISTS (
+        SELECT FROM pg_locks
+        WHERE pg_locks.pid = router.pid AND locktype = 'advisory' AND objsubid = 1 AND granted
+            AND (classid::bigint << 32) | objid::bigint = :house
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) AS keeps_house
+FROM routers AS router ORDER BY name;

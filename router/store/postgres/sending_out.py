@@ -86,9 +86,9 @@ async def release(connection: Connection, claim: Claim, *, now: datetime) -> boo
     return await first(connection, "release", {**fence(claim), "now": micros(now)}) is not None
 
 
-async def retake(connection: Connection, *, now: datetime, everything: bool) -> Retaken:
-    """Take back the claims that ran out, or all of them."""
-    return retaken(await fetch(connection, "retake", losing(now, everything=everything)))
+async def retake(connection: Connection, *, now: datetime, left_behind: bool) -> Retaken:
+    """Take back the claims that ran out, or all of this router's name, too."""
+    return retaken(await fetch(connection, "retake", losing(now, left_behind=left_behind)))
 
 
 async def clock_was_set(connection: Connection, *, before: datetime, now: datetime) -> None:

@@ -36,7 +36,8 @@ _NOT_DURABLE: Final = ("off", "local", "remote_write")
 #: took far longer than doing it (26 ms of 27, with five months), and statistics of a month that has just begun would lead
 #: it through the whole of a table some time. So it is planned once, and what is no index is the last choice.
 #:
-#: The last two: a router that vanished must not hold its locks for long.
+#: The last ones: a router that vanished must not hold its locks for long. One whose machine is gone says no goodbye, and
+#: its connections end when it has not answered for half a minute: its name is free then, and whoever wants to keeps house.
 _SETTINGS: Final = """
     SET search_path = aftercall;
     SET timezone = 'UTC';
@@ -49,6 +50,10 @@ _SETTINGS: Final = """
     SET enable_mergejoin = off;
     SET idle_in_transaction_session_timeout = '60s';
     SET client_connection_check_interval = '5s';
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = '25s';
 """
 
 
@@ -122,8 +127,10 @@ class Session:
 class Server:
     """Where connections come from."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, router: str = "") -> None:
         self.place = place
+        #: The name of the router whose claims are made on these.
+        self.router = router
 
     async def connect(self) -> Session:
         """A connection with every safeguard on. Raises `StoreError`."""
@@ -166,6 +173,7 @@ class Server:
             raise StoreError(message)
         await connection.execute(_SETTINGS)
         await codecs.install(connection)
+        await fetch(connection, "set_router", {"router": self.router})
         (settings,) = await fetch(connection, "settings")
         for name in ("fsync", "full_page_writes"):
             if settings[name] != "on":

@@ -19,6 +19,7 @@ from router.store.asked import Asked
 from router.store.base import (
     Accepted,
     Arrival,
+    Card,
     Claim,
     Claims,
     Duplicate,
@@ -27,6 +28,7 @@ from router.store.base import (
     Quarantined,
     Retaken,
     Room,
+    RouterLine,
     Settlement,
     StoredEvent,
 )
@@ -53,16 +55,16 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def open_store(
-    path: Path, *, parse: Callable[[bytes], Any], waiting: int = 2_000, reserve: int = 0
+    path: Path, *, parse: Callable[[bytes], Any], name: str = "router", waiting: int = 2_000, reserve: int = 0
 ) -> AsyncIterator[SqliteStore]:
     """The store in this database file, until the end of the block; both the file and its folder are made if missing.
 
     The folder is the store's own: its lock and the key of `seen` lie there too. `parse` gives an event's `raw` from
-    its body; where it raises, `raw` is None. `waiting` writes may wait for the disk. `reserve`: bytes that stay free of calls, and
+    its body; where it raises, `raw` is None. `name`: what the router is called. `waiting` writes may wait for the disk. `reserve`: bytes that stay free of calls, and
     as many again in a file (see `reserve`). Raises `StoreInUse` where
     another process has the folder, `StoreError` where the store cannot be used as it is; the message says what to do.
     """
-    store = SqliteStore(path, parse=parse, waiting=waiting, reserve=reserve)
+    store = SqliteStore(path, parse=parse, name=name, waiting=waiting, reserve=reserve)
     try:
         await store.open()
         yield store
@@ -78,9 +80,11 @@ class SqliteStore(Asked):
     _looking = looking
     _putting_right = putting_right
 
-    def __init__(self, path: Path, *, parse: Callable[[bytes], Any], waiting: int, reserve: int) -> None:
+    def __init__(self, path: Path, *, parse: Callable[[bytes], Any], name: str, waiting: int, reserve: int) -> None:
         self.effort = Effort()
         self._parse = parse
+        self._name = name
+        self._line: RouterLine | None = None
         self._folder = path.absolute().parent
         self._lock = folder.FolderLock(self._folder)
         self.database = Database(self._folder / path.name)
@@ -169,6 +173,26 @@ class SqliteStore(Asked):
         self.database.verify()
         return self.database.connect()
 
+    # --- who is there ---
+
+    @override
+    async def beat(self, card: Card, *, now: datetime) -> None:
+        self._line = RouterLine(
+            name=self._name,
+            alive=True,
+            here=True,
+            keeps_house=True,
+            version=card.version,
+            rules=card.rules,
+            started_at=self._line.started_at if self._line else now,
+            seen_at=now,
+            ahead=card.ahead,
+        )
+
+    @override
+    async def routers(self) -> Sequence[RouterLine]:
+        return [self._line] if self._line else []
+
     @override
     async def make_ready(self, *, now: datetime) -> None:
         pass
@@ -250,8 +274,8 @@ class SqliteStore(Asked):
         return await self._write(partial(sending_out.release, claim=claim, now=now))
 
     @override
-    async def retake(self, *, now: datetime, everything: bool = False) -> Retaken:
-        return await self._write(partial(sending_out.retake, now=now, everything=everything))
+    async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
+        return await self._write(partial(sending_out.retake, now=now, left_behind=left_behind))
 
     @override
     async def clock_was_set(self, *, before: datetime, now: datetime) -> None:

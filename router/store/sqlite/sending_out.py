@@ -80,9 +80,9 @@ def release(connection: sqlite3.Connection, claim: Claim, *, now: datetime) -> b
     return connection.execute(SQL["release"], row).rowcount > 0
 
 
-def retake(connection: sqlite3.Connection, *, now: datetime, everything: bool) -> Retaken:
+def retake(connection: sqlite3.Connection, *, now: datetime, left_behind: bool) -> Retaken:
     """Take back the claims that ran out, or all of them."""
-    row = losing(now, everything=everything)
+    row = losing(now, left_behind=left_behind)
     connection.execute(SQL["add_lost"], row)
     return retaken(connection.execute(SQL["retake"], row).fetchall())
 

@@ -77,6 +77,7 @@ CREATE TABLE deliveries (
     recipient text COLLATE "C",
     remote_id text COLLATE "C",
     parts text COLLATE "C",
+    claimed_by text COLLATE "C",                 -- the name of the router that has claimed it
     PRIMARY KEY (event_id, id)
 ) PARTITION BY RANGE (event_id);
 CREATE TABLE deliveries_default PARTITION OF deliveries DEFAULT;
@@ -131,6 +132,23 @@ CREATE TABLE lanes (
     free_at timestamptz                          -- with a rate: when the sink may be sent something again
 );
 
+-- Which routers there are, by name; all times are this server's. Who holds a name, and who keeps house, is not in here:
+-- that is who has the lock (see `presence`).
+CREATE TABLE routers (
+    name text COLLATE "C" PRIMARY KEY,
+    run uuid NOT NULL,                           -- from one start to its end
+    pid integer NOT NULL,                        -- the process of this server behind the connection that beats
+    version text COLLATE "C" NOT NULL,
+    rules text COLLATE "C" NOT NULL,             -- the hash of what is in force
+    ahead double precision NOT NULL,             -- seconds that the clock of its machine is ahead of this server's
+    started_at timestamptz NOT NULL,
+    beat_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- The name of the router that has this connection.
+CREATE FUNCTION router_name() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT nullif(current_setting('aftercall.router', true), '')
+$$;
 
 -- What every commit counts, it counts in rows of its own: each connection that writes has a number (`shard`), the lowest
 -- that no other has, and adds to the rows with that number; who reads adds them up. With one row for all, each commit would
