@@ -27,7 +27,7 @@ from router.store.base import (
     Settlement,
     StoredEvent,
 )
-from router.store.postgres import looking, months, putting_right, schema, sending_out, taking_in
+from router.store.postgres import looking, memos, months, putting_right, schema, sending_out, taking_in
 from router.store.postgres.months import Month
 from router.store.postgres.readers import Readers
 from router.store.postgres.server import Server
@@ -76,6 +76,7 @@ class PostgresStore(Asked):
     keeps_house = True
     _looking = looking
     _putting_right = putting_right
+    _memos = memos
 
     def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
         self.effort = Effort()
