@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -140,6 +141,7 @@ async def running(
             log=log,
             metrics=metrics,
             timeline=timeline,
+            router=socket.gethostname(),
             file=config.data / "alarms.json",
             hold=hold,
         )

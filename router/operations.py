@@ -195,9 +195,9 @@ class Operations:
             raise StoreError(message)
         return found
 
-    def alarms(self) -> tuple[Alarm, ...]:
-        """What is wrong with the router itself, the most urgent first."""
-        return self._alarms.active
+    async def alarms(self) -> tuple[Alarm, ...]:
+        """What is wrong with the router itself, and with a store that it shares; the most urgent first."""
+        return await self._alarms.all()
 
     async def lanes(self) -> list[LaneLine]:
         """Every configured sink, and every other one that something is still owed to."""
