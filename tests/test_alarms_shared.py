@@ -390,7 +390,7 @@ async def test_a_source_that_never_called_is_silent_wherever_the_house_is(
     assert said(pair.it) == [("raised", "silent", "other")]
 
 
-async def test_who_keeps_house_after_a_crash_goes_on_and_each_alarm_names_who_says_so(
+async def test_who_keeps_house_next_goes_on_and_each_alarm_names_who_says_so(
     pair: Pair, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with pair.one(1, monkeypatch) as b:
