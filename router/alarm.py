@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Final
 
 
 class Cause(StrEnum):
@@ -35,6 +36,31 @@ class Cause(StrEnum):
     """No call comes: from a source, or on a channel."""
 
 
+class Whose(Enum):
+    """Who looks at it and tells it, where several routers share a store."""
+
+    ROUTER = "router"
+    """It is wrong with one router: that one does, whoever keeps house."""
+    STORE = "store"
+    """It is wrong for all: whoever keeps house does."""
+
+
+#: Whose each is; operators have the same table in docs/operations.md.
+WHOSE: Final = {
+    Cause.STORE: Whose.ROUTER,  # one may reach it where another cannot
+    Cause.DISK: Whose.ROUTER,
+    Cause.QUARANTINE_FULL: Whose.STORE,
+    Cause.BLOCKED: Whose.ROUTER,
+    Cause.RELOAD: Whose.ROUTER,
+    Cause.DOWN: Whose.STORE,  # a lane is one row, whichever router found it down
+    Cause.HANGS: Whose.ROUTER,
+    Cause.DEAD: Whose.STORE,
+    Cause.OLDEST: Whose.STORE,
+    Cause.QUARANTINE: Whose.STORE,
+    Cause.SILENT: Whose.STORE,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """One alarm, as it is told: raised, grown, or cleared."""
@@ -49,6 +75,13 @@ class Alarm:
     cleared: datetime | None = None
     #: It ended because what it is about is not looked at any more: nobody knows whether it is well.
     unwatched: bool = False
+    #: The router that says so: with which it is wrong, or which keeps house.
+    router: str = ""
+
+    @property
+    def whose(self) -> Whose:
+        """Who looks at it and tells it."""
+        return WHOSE[self.cause]
 
     @property
     def kind(self) -> str:
@@ -57,6 +90,7 @@ class Alarm:
 
     @property
     def key(self) -> str:
-        """The same over all attempts to tell this: receivers that honour it see it once."""
+        """The same over all attempts to tell this, also by another router that keeps house then: receivers that honour it see it once."""
         said = (self.cause, self.subject, self.since.isoformat(), self.count, self.cleared and self.cleared.isoformat())
-        return f"alarm-{hashlib.sha256(repr(tuple(map(str, said))).encode(errors='replace')).hexdigest()[:32]}"
+        by = (self.router,) if self.whose is Whose.ROUTER else ()
+        return f"alarm-{hashlib.sha256(repr(tuple(map(str, said + by))).encode(errors='replace')).hexdigest()[:32]}"

@@ -1,28 +1,27 @@
 """Alarms: looking again and again for what is wrong with the router, and having it told when it begins and when it ends.
 
-What was told is kept in `data/alarms.json`, so that a restart tells nothing twice and what is over by then is told. The
-file may be lost: then all that stands is told once more.
+Where several routers share a store, each looks at what is its own, and the one that keeps house also at what is wrong for
+all (see `alarm.WHOSE`). What was told is kept (see `memory`), so that neither a restart nor another router that keeps house
+from then on tells anything twice, and what is over by then is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from pydantic import TypeAdapter, ValidationError
-
-from router import symptoms
-from router.alarm import Alarm, Cause
+from router import findings, symptoms
+from router.alarm import Alarm, Cause, Whose
 from router.clock import pause
 from router.errors import StoreError, StoreFull
-from router.listening import Listening
-from router.standing import Key, Register, Standing, key_of
-from router.store.sqlite import folder
+from router.findings import Findings
+from router.memory import FileMemory, Kept, StoreMemory
+from router.standing import Key, Register, key_of
 from router.telling import Telling
 from router.timeline import Since
 
@@ -46,21 +45,6 @@ _REMEMBERED: Final = timedelta(minutes=10)
 #: A store may fail for so long, and an answer of it may take so many seconds.
 _STORE_AFTER: Final = timedelta(minutes=1)
 _PATIENCE: Final = 30.0
-#: What only the store knows: where it cannot be asked, all of it stays as it is.
-_STORED: Final = frozenset(
-    {Cause.DEAD, Cause.OLDEST, Cause.QUARANTINE, Cause.QUARANTINE_FULL, Cause.SILENT, Cause.DISK}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What outlives a restart."""
-
-    standing: tuple[Standing, ...] = ()
-    listening: Mapping[str, datetime] = field(default_factory=dict)
-
-
-_KEPT: Final = TypeAdapter(_Kept)
 
 
 class Alarms:
@@ -75,19 +59,22 @@ class Alarms:
         log: FilteringBoundLogger,
         metrics: Metrics,
         timeline: Timeline,
+        router: str,
         file: Path,
         hold: bool = False,
     ) -> None:
-        """With `hold` nobody is told anything."""
+        """`router`: its name, which alarms are told under; with `hold` nobody is told anything."""
         self._hold = hold
+        self._router = router
         self._ways = ways
         self._store = store
         self._clock = clock
         self._log = log
         self._metrics = metrics
-        self._file = file
+        self._own = FileMemory(file, log)
+        self._shared = StoreMemory(store, log)
         self._register = Register()
-        self._telling = Telling(lambda: ways.now.lanes, taken=self._taken, clock=clock, log=log)
+        self._telling = Telling(lambda: ways.now.lanes, taken=self._taken, keep=self._keep_taken, clock=clock, log=log)
         #: When sinks were told last what they had not taken.
         self._again: datetime | None = None
         self._noted: dict[Key, Alarm] = {}
@@ -95,16 +82,26 @@ class Alarms:
         self._stalls: deque[tuple[datetime, str]] = deque()
         self._store_failed: datetime | None = None
         self._since = Since(timeline)
-        self._listening = Listening(self._since)
-        #: What was told before the restart is known: until then nothing may be told, nor be kept in its place.
-        self._remembers = False
-        self._written: bytes | None = None
+        self._findings = Findings(store, self._since)
+        #: Of which kinds it is known what was told before: until then nothing may be told, nor be kept in its place. What
+        #: the store's are, only whoever keeps house knows.
+        self._known = set[Whose]()
         self._looking = asyncio.Lock()
 
     @property
     def active(self) -> tuple[Alarm, ...]:
-        """What is wrong, the most urgent first."""
+        """What is wrong as far as this router looks, the most urgent first."""
         return self._register.active
+
+    async def all(self) -> tuple[Alarm, ...]:
+        """What is wrong with this router and, whoever looks at that, with the store that it shares."""
+        if Whose.STORE in self._known:
+            return self.active
+        try:
+            kept = await self._shared.peek()
+        except StoreError:
+            return self.active
+        return self._register.instead(Whose.STORE, kept.standing).active
 
     # --- what others know ---
 
@@ -145,16 +142,16 @@ class Alarms:
     async def look(self) -> None:
         """Find what is wrong, and have told what is to be told. One look at a time: the later one counts."""
         async with self._looking:
-            if not self._remembers:
-                await self._remember()
-                self._remembers = True
+            if Whose.ROUTER not in self._known:
+                self._go_on_with(Whose.ROUTER, await self._own.recall())
             await self._look()
 
     async def _look(self) -> None:
         force, now = self._ways.now, self._clock.now()
-        wrong = [*self._noted.values(), *self._of_lanes(force, now), *self._of_the_loop(now)]
-        stored, unwatched = await self._of_the_store(force, now)
-        register = self._register.looked([*wrong, *stored], now, unwatched)
+        found, unwatched = await self._of_the_store(force, now)
+        found += [*self._noted.values(), *self._of_lanes(force, now), *self._of_the_loop(now)]
+        wrong = [replace(one, router=self._router) for one in found if one.whose in self._known]
+        register = self._register.looked(wrong, now, unwatched)
         told = register.due(now)
         self._register = register.told(told, now)
         to = () if self._hold else self._ways.now.config.alarms.to
@@ -175,6 +172,11 @@ class Alarms:
         if standing and standing.told and alarm.cleared is None and standing.told.cleared and standing.lacks(sink):
             self._telling.tell(standing.told, [sink])
 
+    async def _keep_taken(self) -> None:
+        """Whoever keeps house next must not tell it once more."""
+        async with self._looking:
+            await self._keep()
+
     def _tell_again(self, to: Iterable[str], now: datetime) -> None:
         """What a sink has not taken, and what waits for it no longer: at the start, after a reload, and every hour."""
         if self._again is not None and timedelta(0) <= now - self._again < AGAIN:
@@ -188,8 +190,7 @@ class Alarms:
     async def stop(self) -> None:
         """Tell nothing more."""
         await self._telling.stop()
-        if self._remembers:
-            await self._keep()
+        await self._keep()
 
     def _of_lanes(self, force: InForce, now: datetime) -> Iterator[Alarm]:
         rows = [lane.row for lane in force.lanes.values()]
@@ -206,75 +207,55 @@ class Alarms:
     async def _of_the_store(self, force: InForce, now: datetime) -> tuple[list[Alarm], list[Alarm]]:
         """What is wrong, and what stands and is not looked at any more."""
         failed = False
+        house = self._store.keeps_house
+        if not house:
+            self._leave_house()
         try:
             async with asyncio.timeout(_PATIENCE):
                 try:
                     await self._store.check()
                 except StoreFull:  # what is stored can be looked at all the same
                     failed = True
-                found, unwatched = await self._stored(force, now)
+                if house and (kept := await self._shared.recall()) is not None:
+                    self._go_on_with(Whose.STORE, kept)
+                found = await self._findings.of_the_disk(force, self.active, now)
+                if house:
+                    shared, unwatched = await self._findings.of_all(force, self.active, now)
+                    found += shared
+                else:
+                    unwatched = findings.unwatched(force, self.active)
         except (StoreError, TimeoutError):
             failed = True
-            found, unwatched = [alarm for alarm in self.active if _is_stored(alarm, force)], []
+            found, unwatched = findings.unasked(force, self.active), []
         self._store_failed = min(self._store_failed or now, now) if failed else None  # the clock may be set back
-        if self._store_failed is not None and now - self._store_failed >= _STORE_AFTER:
-            found.append(Alarm(cause=Cause.STORE, subject="", since=self._store_failed))
+        found += symptoms.store(self._store_failed, _STORE_AFTER, self.active, now)
         return found, unwatched
-
-    async def _stored(self, force: InForce, now: datetime) -> tuple[list[Alarm], list[Alarm]]:
-        """What the store knows. Raises `StoreError`."""
-        store, rules, config = self._store, force.config.alarms, force.config
-        backlog, room = await store.backlog(), await store.room()
-        accepted = (await store.oldest()).items()
-        oldest = {sink: self._since.of((Cause.OLDEST, sink), at, now) for sink, at in accepted}
-        found = [
-            *symptoms.dead(backlog, now),
-            *symptoms.oldest(oldest, backlog, rules.after.oldest, now),
-            *symptoms.quarantine(await store.unread(), now),
-            *symptoms.quarantine_full(
-                await store.quarantine_sizes(), config.quarantine_size, config.server.max_body, self.active, now
-            ),
-        ]
-        if room is not None:
-            found += symptoms.disk(room.free, max(rules.disk_free, config.reserve), self.active, now)
-        listened = await self._listening.look(config, store, now)
-        found += symptoms.silent(listened, self.active, config.hours, now)
-        unwatched = symptoms.unwatched(
-            self.active,
-            sinks=force.lanes,
-            listened={one.subject for one in listened},
-            file=config.file.name,
-            backlog=backlog,
-        )
-        return found, list(unwatched)
 
     # --- what is kept ---
 
-    async def _remember(self) -> None:
-        """What was told before the restart."""
-        try:
-            kept = _KEPT.validate_json(await asyncio.to_thread(self._file.read_bytes))
-        except FileNotFoundError:
-            return
-        except (OSError, ValidationError) as error:
-            self._log.warning("alarms.forgotten", reason=type(error).__name__)
-            return
-        self._register = Register({key_of(one.alarm): one.remembered() for one in kept.standing})
-        self._listening.remember(kept.listening)
+    def _go_on_with(self, whose: Whose, kept: Kept) -> None:
+        """This is what was told, before a restart or by another router."""
+        self._forget_waiting(whose)
+        self._register = self._register.instead(whose, (one.remembered(self._router) for one in kept.standing))
+        if whose is Whose.STORE:
+            self._findings.listening.remember(kept.listening)
+        self._known.add(whose)
+        self._again = None
+
+    def _leave_house(self) -> None:
+        """Another router looks at what is wrong for all, and tells that."""
+        self._forget_waiting(Whose.STORE)
+        self._register = self._register.instead(Whose.STORE)
+        self._shared.leave()
+        self._known.discard(Whose.STORE)
+
+    def _forget_waiting(self, whose: Whose) -> None:
+        for one in self._register.of_whom(whose):
+            self._telling.forget(one.alarm)
 
     async def _keep(self) -> None:
-        kept = _Kept(tuple(self._register.standing.values()), self._listening.to_keep(self.active))
-        content = _KEPT.dump_json(kept)
-        if content == self._written:
-            return
-        try:
-            await asyncio.to_thread(folder.replace, self._file, content)
-        except OSError as error:
-            self._log.warning("alarms.not_kept", reason=error.strerror)
-        else:
-            self._written = content
-
-
-def _is_stored(alarm: Alarm, force: InForce) -> bool:
-    """Whether only the store knows of it; also what waits for a sink that is gone."""
-    return alarm.cause in _STORED or (alarm.cause is Cause.DOWN and alarm.subject not in force.lanes)
+        if Whose.ROUTER in self._known:
+            await self._own.keep(Kept(self._register.of_whom(Whose.ROUTER)))
+        if Whose.STORE in self._known and self._store.keeps_house:
+            listening = self._findings.listening.to_keep(self.active)
+            await self._shared.keep(Kept(self._register.of_whom(Whose.STORE), listening))

@@ -181,7 +181,7 @@ class Api:
 
     async def alarms(self, _: Asked) -> Page[Alarm]:
         """What is wrong with the router itself."""
-        return Page(self._operations.alarms())
+        return Page(await self._operations.alarms())
 
     async def reload_state(self, _: Asked) -> ReloadState:
         """How reloading stands."""

@@ -145,6 +145,7 @@ async def running(
             log=log,
             metrics=metrics,
             timeline=timeline,
+            router=config.name,
             file=config.data / "alarms.json",
             hold=hold,
         )

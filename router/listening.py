@@ -30,11 +30,11 @@ class Listening:
         self._unheard: set[str] = set()
 
     def remember(self, kept: Mapping[str, datetime]) -> None:
-        """What was kept before a restart."""
-        self._last = dict(kept)
+        """What was kept, before a restart or by another router."""
+        self._last, self._unheard = dict(kept), set(kept)
 
     def to_keep(self, active: Iterable[Alarm]) -> dict[str, datetime]:
-        """What a restart must not forget: who was never heard, and of whom it was told."""
+        """What must not be forgotten: who was never heard, and of whom it was told."""
         silent = {alarm.subject for alarm in active if alarm.cause is Cause.SILENT}
         return {name: at for name, at in sorted(self._last.items()) if name in silent | self._unheard}
 

@@ -41,18 +41,20 @@ class _Words(NamedTuple):
 
 
 def alarm_notice(alarm: Alarm, wording: Wording) -> Notice:
-    """What people are told about an alarm: what is wrong or well again, since when, and what to do."""
+    """What people are told about an alarm: which router says so, what is wrong or well again, since when, and what to do."""
     words, head = _WORDS[wording.language][alarm.cause], _HEADS[wording.language]
     if alarm.cause is Cause.BLOCKED and alarm.subject:
         words = _BLOCKED_BY[wording.language]
     subject = cut(one_line(alarm.subject), _LONGEST)
     since = wording.date(alarm.since)
+    router = cut(one_line(alarm.router), _LONGEST)
+    kind = f"{head[alarm.kind]} ({router})" if router else head[alarm.kind]
     if alarm.cleared is None:
-        title = f"{head['raised']}: {words.wrong}".format(subject=subject, count=alarm.count)
+        title = f"{kind}: " + words.wrong.format(subject=subject, count=alarm.count)
         lines = [head["since"].format(since), words.advice.format(subject=subject)]
     else:
         said = _ENDED[wording.language][alarm.cause] if alarm.unwatched else words.well
-        title = f"{head[alarm.kind]}: {said}".format(subject=subject, count=alarm.count)
+        title = f"{kind}: " + said.format(subject=subject, count=alarm.count)
         lines = [head["span"].format(since, wording.date(alarm.cleared))]
     return Notice(
         title,

@@ -198,9 +198,9 @@ class Operations:
             raise StoreError(message)
         return found
 
-    def alarms(self) -> tuple[Alarm, ...]:
-        """What is wrong with the router itself, the most urgent first."""
-        return self._alarms.active
+    async def alarms(self) -> tuple[Alarm, ...]:
+        """What is wrong with the router itself, and with a store that it shares; the most urgent first."""
+        return await self._alarms.all()
 
     async def routers(self) -> tuple[Sequence[RouterLine], list[str]]:
         """Every router of this store, and what of them does not fit together."""

@@ -197,8 +197,10 @@ def router_rows(routers: dict[str, Any]) -> str:
 
 def alarm_rows(items: Iterable[dict[str, Any]]) -> str:
     """Alarms, a line each."""
-    rows = ((line["cause"], line["subject"], local_time(line["since"]), line["count"]) for line in items)
-    return f"\n{columns(('ALARM', 'ABOUT', 'SINCE', 'COUNT'), rows)}"
+    rows = (
+        (line["cause"], line["subject"], local_time(line["since"]), line["count"], line["router"]) for line in items
+    )
+    return f"\n{columns(('ALARM', 'ABOUT', 'SINCE', 'COUNT', 'ROUTER'), rows)}"
 
 
 def event_rows(items: Iterable[dict[str, Any]]) -> str:

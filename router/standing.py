@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from router.alarm import Alarm, Cause
+from router.alarm import Alarm, Cause, Whose
 
 #: Nothing about the same thing is told twice within this time, however often it comes and goes; of what somebody does
 #: by hand it is not long: that may be wrong once more, in another way.
@@ -105,9 +105,10 @@ class Standing:
         is_last = told is not None and alarm.cleared == told.cleared and alarm.count >= told.count
         return replace(self, worried=worried, informed=self.informed | {sink} if is_last else self.informed)
 
-    def remembered(self) -> Standing:
-        """After a restart: what nobody had taken is not told yet."""
-        return self if self.informed or self.worried else Standing(self.alarm)
+    def remembered(self, router: str) -> Standing:
+        """As this router goes on with it that says so from now on: what nobody had taken is not told yet."""
+        alarm = replace(self.alarm, router=router)
+        return replace(self, alarm=alarm) if self.informed or self.worried else Standing(alarm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,20 @@ class Register:
     standing: Mapping[Key, Standing] = field(default_factory=dict)
     #: When something was told, within the last hour, and about what.
     told_at: tuple[tuple[datetime, Cause], ...] = ()
+
+    @classmethod
+    def of(cls, standing: Iterable[Standing]) -> Register:
+        """With these."""
+        return cls({key_of(one.alarm): one for one in standing})
+
+    def of_whom(self, whose: Whose) -> tuple[Standing, ...]:
+        """Those of this kind."""
+        return tuple(one for one in self.standing.values() if one.alarm.whose is whose)
+
+    def instead(self, whose: Whose, standing: Iterable[Standing] = ()) -> Register:
+        """With these in place of all of this kind: another router has looked at them."""
+        others = {key: one for key, one in self.standing.items() if one.alarm.whose is not whose}
+        return replace(self, standing={**others, **Register.of(standing).standing})
 
     @property
     def active(self) -> tuple[Alarm, ...]:

@@ -77,6 +77,13 @@ def disk(free: int, least: int, known: Iterable[Alarm], now: datetime) -> Iterat
         yield Alarm(cause=Cause.DISK, subject="", since=now)
 
 
+def store(failed: datetime | None, after: timedelta, known: Iterable[Alarm], now: datetime) -> Iterator[Alarm]:
+    """A store that has failed for so long, if it does; what stands, also from before a restart, stands until it works."""
+    stands = any(alarm.cause is Cause.STORE for alarm in known)
+    if failed is not None and (stands or now - failed >= after):
+        yield Alarm(cause=Cause.STORE, subject="", since=failed)
+
+
 def blocked(stalls: Iterable[tuple[datetime, str]]) -> Iterator[Alarm]:
     """Who kept the whole process waiting, and how often, of when and by which sink it was kept, the oldest first."""
     times: dict[str, list[datetime]] = {}

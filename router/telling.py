@@ -7,7 +7,7 @@ have it; of what waits for one sink, later news about the same thing takes the p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -45,18 +45,23 @@ class _Waiting:
 
 
 class Telling:
-    """What still has to be told, by sink. `lanes` gives those in force; `taken` is called with what each sink took."""
+    """What still has to be told, by sink. `lanes` gives those in force.
+
+    `taken` is called with what each sink took, and `keep` when one has taken all that it takes for now.
+    """
 
     def __init__(
         self,
         lanes: Callable[[], Mapping[str, Lane]],
         *,
         taken: Callable[[str, Alarm], None],
+        keep: Callable[[], Awaitable[None]],
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
         self._lanes = lanes
         self._taken = taken
+        self._keep = keep
         self._clock = clock
         self._log = log
         self._waiting: dict[str, dict[Key, _Waiting]] = {}
@@ -102,9 +107,12 @@ class Telling:
     async def _tell_all(self, lane: Lane, sink: Sink, waiting: dict[Key, _Waiting]) -> None:
         for key, one in list(waiting.items()):
             if lane.sink is not sink:
-                return  # another has taken its place, and is told by itself
-            if _due(one, sink, self._clock.now()) and await self._tell(lane, sink, one) and waiting.get(key) is one:
+                break  # another has taken its place, and is told by itself
+            if waiting.get(key) is not one or not _due(one, sink, self._clock.now()):
+                continue  # there is news meanwhile, or another router tells it
+            if await self._tell(lane, sink, one) and waiting.get(key) is one:
                 del waiting[key]
+        await self._keep()
 
     async def _tell(self, lane: Lane, sink: Sink, one: _Waiting) -> bool:
         """Whether that is all that can be done about it."""

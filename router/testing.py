@@ -503,18 +503,21 @@ class MessageContract(SinkContract):
     async def test_an_alarm_says_what_whom_and_since_when(
         self, language: Literal["de", "en"], config: SinkConfig, context: SinkContext, endpoint: FakeEndpoint
     ) -> None:
-        """In the language of the context, also where the sink has a template of its own."""
+        """In the language of the context, also where the sink has a template of its own; and which router says so."""
         if not config.carries_alarms:
             return
         own = config.model_copy(update={"template": "# {{ title }}"})
-        alarm, wording = make_alarm(Cause.DEAD, subject="Vertrieb", count=37), Wording(language, context.timezone)
+        alarm, wording = (
+            make_alarm(Cause.DEAD, subject="Vertrieb", count=37, router="ber1"),
+            Wording(language, context.timezone),
+        )
         async with own.open(replace(context, language=language)) as sink:
             assert isinstance(sink, AlarmSink)
             await sink.alarm(alarm)
             await sink.alarm(replace(alarm, cleared=alarm.since + timedelta(days=1)))
         text = await self.read(endpoint)
         raised, cleared = ("Alarm", "Entwarnung") if language == "de" else ("Alarm", "All clear")
-        for piece in (raised, cleared, "Vertrieb", "37", wording.date(alarm.since)):
+        for piece in (raised, cleared, "ber1", "Vertrieb", "37", wording.date(alarm.since)):
             assert piece in text
 
 
@@ -522,7 +525,7 @@ def _alarms() -> Iterator[Alarm]:
     """One of every cause, raised, cleared and ended, and each with a name that somebody may have thought of."""
     for cause in Cause:
         for subject in ("", "crm", *HOSTILE_TEXTS):
-            alarm = make_alarm(cause, subject=subject, count=3)
+            alarm = make_alarm(cause, subject=subject, count=3, router=subject)
             yield alarm
         yield replace(alarm, cleared=alarm.since + timedelta(hours=1))
         yield replace(alarm, cleared=alarm.since + timedelta(hours=1), unwatched=True)

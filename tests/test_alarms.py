@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -18,14 +19,15 @@ import structlog
 from aiohttp import web
 
 from router.alarm import Cause
-from router.alarms import Alarms
 from router.app import Router, running
 from router.behalf import Behalf
 from router.config import load
 from router.delivery import DeliveryState
 from router.errors import ConfigError, QuarantineFull, StoreError, StoreFull
+from router.memory import MEMO, FileMemory
 from router.show import alarm_rows
 from router.stall import Look, Stall
+from router.store.sqlite import open_store
 from router.testing import Answer, FakeEndpoint, ManualClock, eventually
 from support import NOON, body, until, until_awaited
 
@@ -68,7 +70,7 @@ class Bench:
             **urls, more=self.more, limit=self.limit, sinks=self.sinks, head=self.head, sources=self.sources
         )
         file.write_text(text, encoding="utf-8")
-        async with running(load(file, {}), clock=self.clock) as router:
+        async with running(load(file, os.environ), clock=self.clock) as router:
             yield router
 
     async def look(self, router: Router, after: timedelta = timedelta(0)) -> None:
@@ -188,7 +190,7 @@ async def test_a_router_that_stops_before_it_has_looked_forgets_nothing(
         await asyncio.Event().wait()
 
     with monkeypatch.context() as slow:
-        slow.setattr(Alarms, "_remember", never)
+        slow.setattr(FileMemory, "recall", never)
         async with bench.running():
             pass
     async with bench.running() as router:
@@ -669,21 +671,25 @@ async def test_a_loop_that_was_blocked_is_told_until_ten_minutes_later(bench: Be
         assert causes(router) == []
 
 
-async def test_a_damaged_file_is_forgotten(bench: Bench) -> None:
+async def test_a_damaged_file_or_memo_is_forgotten(bench: Bench) -> None:
     (bench.folder / "data").mkdir(mode=0o700)
     kept = bench.folder / "data" / "alarms.json"
     kept.write_text("{")
+    async with open_store(bench.folder / "data" / "aftercall.db", parse=json.loads) as store:
+        await store.keep_memo(MEMO, b"[]")
     with structlog.testing.capture_logs() as logs:
         async with bench.running() as router:
             await router.inbox.accept("s", b'{"note": "geheim"')
+            router.alarms.note(Cause.RELOAD, "routes.yaml")
             await bench.look(router)
-            await bench.it.received()
-            await bench.look(router)
-    assert "alarms.forgotten" in [one["event"] for one in logs]
+            await bench.it.received(2)
+            memo = (await router.store.memo(MEMO) or b"").decode()
+    assert [one["event"] for one in logs].count("alarms.forgotten") == 2
     assert kept.stat().st_mode & 0o777 == 0o600
-    (standing,) = json.loads(kept.read_text())["standing"]
-    assert standing["told"]["cause"] == "quarantine"
-    assert "geheim" not in kept.read_text()
+    for content, cause in ((kept.read_text(), "reload"), (memo, "quarantine")):
+        (standing,) = json.loads(content)["standing"]
+        assert standing["told"]["cause"] == cause
+        assert "geheim" not in content
 
 
 async def test_the_admin_listener_and_the_figures_have_what_is_active(bench: Bench) -> None:
@@ -697,16 +703,18 @@ async def test_the_admin_listener_and_the_figures_have_what_is_active(bench: Ben
         async with client.get(f"http://{router.admin}/metrics") as answer:
             figures = await answer.text()
     alarm = {"cause": "reload", "subject": "routes.yaml", "since": "2026-03-10T12:00:00Z", "count": 1}
-    alarm |= {"cleared": None, "unwatched": False}
+    alarm |= {"cleared": None, "unwatched": False, "router": socket.gethostname()}
     assert listed == {"items": [alarm], "next": None}
     assert 'aftercall_alarms{cause="reload"} 1.0' in figures
     assert 'aftercall_alarms{cause="dead"} 0.0' in figures
 
 
 def test_status_lists_them() -> None:
-    shown = alarm_rows([{"cause": "dead", "subject": "crm", "since": "2026-03-10T12:00:00Z", "count": 3}])
+    shown = alarm_rows(
+        [{"cause": "dead", "subject": "crm", "since": "2026-03-10T12:00:00Z", "count": 3, "router": "ber-1"}]
+    )
     since = f"{datetime(2026, 3, 10, 12, tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S}"
-    assert shown.split() == ["ALARM", "ABOUT", "SINCE", "COUNT", "dead", "crm", *since.split(), "3"]
+    assert shown.split() == ["ALARM", "ABOUT", "SINCE", "COUNT", "ROUTER", "dead", "crm", *since.split(), "3", "ber-1"]
 
 
 async def test_a_refused_reload_is_told_and_that_the_next_one_was_not(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -76,6 +77,24 @@ def test_a_subject_cannot_write_a_second_line_nor_a_long_one() -> None:
     title = alarm_notice(make_alarm(subject="a\nb" + "c" * 500), DE).title
     assert "\n" not in title
     assert len(title) < 150
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_an_alarm_names_the_router_that_says_so(cause: Cause) -> None:
+    alarm = make_alarm(cause, router="ber-{count}\n1")
+    assert alarm_notice(alarm, DE).title.startswith("Alarm (ber-{count} 1): ")
+    assert alarm_notice(replace(alarm, cleared=alarm.since), DE).title.startswith("Entwarnung (ber-{count} 1): ")
+    ended = replace(alarm, cleared=alarm.since, unwatched=True, router="r" * 500)
+    assert alarm_notice(ended, EN).title.startswith("Alarm ended (rrr")
+    assert len(alarm_notice(ended, EN).title) < 250
+
+
+def test_an_alarm_of_the_store_has_the_same_key_whoever_tells_it_and_a_router_s_own_has_its_own() -> None:
+    def keys(cause: Cause) -> set[str]:
+        return {make_alarm(cause, router=router).key for router in ("a", "b")}
+
+    assert len(keys(Cause.DEAD)) == 1
+    assert len(keys(Cause.STORE)) == 2
 
 
 def test_the_key_is_that_of_one_telling() -> None:

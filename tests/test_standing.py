@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from router.alarm import Alarm, Cause
-from router.standing import GROWN, MOST, OVER, QUIET, Register
+from router.alarm import Alarm, Cause, Whose
+from router.standing import GROWN, MOST, OVER, QUIET, Register, Standing
 from support import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -226,9 +226,18 @@ def test_after_a_restart_only_what_somebody_took_was_told() -> None:
     watch = Watch()
     watch.look(wrong(), wrong(subject="mail"))
     watch.took("it", wrong())
-    kept = {key: one.remembered() for key, one in watch.register.standing.items()}
-    watch.register = Register(kept)
+    watch.register = Register.of(one.remembered("other") for one in watch.register.standing.values())
+    assert {one.router for one in watch.register.active} == {"other"}, "who says so from now on"
     assert watch.look(wrong(), wrong(subject="mail")) == (wrong(subject="mail"),)
+
+
+def test_what_is_another_s_takes_the_place_of_what_was_known_and_leaves_the_rest() -> None:
+    watch = Watch()
+    watch.look(wrong(), wrong(subject="mail"), wrong(Cause.HANGS))
+    there = Standing(wrong(subject="fax"))
+    assert watch.register.instead(Whose.STORE, [there]).active == (wrong(subject="fax"), wrong(Cause.HANGS))
+    assert watch.register.instead(Whose.STORE).active == (wrong(Cause.HANGS),)
+    assert [one.alarm for one in watch.register.of_whom(Whose.ROUTER)] == [wrong(Cause.HANGS)]
 
 
 def test_what_a_sink_takes_when_all_is_forgotten_is_no_news() -> None:

@@ -1523,6 +1523,28 @@ async def test_channels_come_with_their_newest_name_and_call(store: Store) -> No
     ]
 
 
+# --- what routers keep of themselves ---
+
+
+async def test_a_memo_is_what_was_kept_last_under_its_name_and_no_part_of_the_sums(store: Store) -> None:
+    before = await store.summary()
+    assert await store.memo("alarms") is None
+    await store.keep_memo("alarms", b"\x00one")
+    await store.keep_memo("other", b"")
+    assert (await store.memo("alarms"), await store.memo("other")) == (b"\x00one", b"")
+    await store.keep_memo("alarms", b"two")
+    assert (await store.memo("alarms"), await store.memo("other")) == (b"two", b"")
+    assert await store.summary() == before
+
+
+async def test_a_memo_outlives_a_crash(engine: Engine) -> None:
+    async with engine.open() as store:
+        await store.keep_memo("alarms", b"one")
+        after = engine.left_by_a_crash()
+    async with after.open() as again:
+        assert await again.memo("alarms") == b"one"
+
+
 # --- check, close ---
 
 

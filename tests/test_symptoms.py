@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -131,3 +131,13 @@ def test_what_is_not_looked_at_any_more() -> None:
     assert [(one.cause, one.subject, one.count) for one in found] == [
         ("down", "gone", 5), ("down", "left", 0), ("silent", "other", 1), ("reload", "old.yaml", 1),
     ]  # fmt: skip
+
+
+def test_a_store_that_fails_stands_until_it_works_and_a_restart_makes_it_no_younger() -> None:
+    def stands(failed: datetime | None, *known: Alarm) -> list[datetime]:
+        return [one.since for one in symptoms.store(failed, timedelta(minutes=1), known, NOON)]
+
+    stood = Alarm(cause=Cause.STORE, subject="", since=NOON - HOUR)
+    assert stands(None) == stands(None, stood) == stands(NOON - timedelta(seconds=59)) == []
+    assert stands(NOON - timedelta(minutes=1)) == [NOON - timedelta(minutes=1)]
+    assert stands(NOON, stood) == [NOON]

@@ -1,7 +1,7 @@
 """The part of a store that is the same in every engine: what each call of the contract asks of which function.
 
-An engine has its functions in modules of the same names, `looking` for what is asked and `putting_right` for what operators
-do, each with that engine's connection as its first argument. How they get one is the engine's business.
+An engine has its functions in modules of the same names, `looking` for what is asked, `putting_right` for what operators
+do and `memos` for what routers keep of themselves, each with that engine's connection as its first argument. How they get one is the engine's business.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Asked(Store):
     #: The modules.
     _looking: Any
     _putting_right: Any
+    _memos: Any
 
     @abstractmethod
     async def _look(self, function: Any, **given: Any) -> Any:
@@ -161,3 +162,14 @@ class Asked(Store):
     async def heard(self, source: str) -> datetime | None:
         time: datetime | None = await self._look(self._looking.heard, source=source)
         return time
+
+    # --- what routers keep of themselves ---
+
+    @override
+    async def memo(self, name: str) -> bytes | None:
+        content: bytes | None = await self._look(self._memos.memo, name=name)
+        return content
+
+    @override
+    async def keep_memo(self, name: str, content: bytes) -> None:
+        await self._put(self._memos.keep_memo, name=name, content=content)

@@ -722,6 +722,18 @@ class Store(ABC):
     async def heard(self, source: str) -> datetime | None:
         """When anything of this source came last, a duplicate or an unreadable body too; None: nothing is known of it."""
 
+    # --- what routers keep of themselves ---
+
+    @abstractmethod
+    async def memo(self, name: str) -> bytes | None:
+        """What any router kept last under this name; None: nothing was."""
+
+    @abstractmethod
+    async def keep_memo(self, name: str, content: bytes) -> None:
+        """Keep a little of the router's own under a name, in place of what was there; never anything of a call."""
+
+    # --- the store itself ---
+
     @abstractmethod
     async def check(self) -> None:
         """Write and commit something that changes nothing, as if it were a call; raises `StoreError` as `accept`."""

@@ -334,6 +334,7 @@ async def test_an_alarm_is_json_with_a_type_a_key_and_a_signature(tmp_path: Path
             "count": 2,
             "cleared": None,
             "unwatched": False,
+            "router": "",
         },
     }
     assert raised.headers["webhook-id"] == alarm.key

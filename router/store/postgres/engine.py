@@ -30,7 +30,7 @@ from router.store.base import (
     Settlement,
     StoredEvent,
 )
-from router.store.postgres import looking, months, presence, putting_right, schema, sending_out, taking_in
+from router.store.postgres import looking, memos, months, presence, putting_right, schema, sending_out, taking_in
 from router.store.postgres.months import Month
 from router.store.postgres.presence import Presence
 from router.store.postgres.readers import Readers
@@ -88,6 +88,7 @@ class PostgresStore(Asked):
     is_alone = False
     _looking = looking
     _putting_right = putting_right
+    _memos = memos
 
     def __init__(
         self,

@@ -348,6 +348,13 @@ RETURNING seen.event_id;
 -- add_to_total: Count what is of no month.
 SELECT add_to_total(:name, :n);
 
+-- memo: What was kept under a name.
+SELECT content FROM memos WHERE name = :name;
+
+-- keep_memo: Keep it, in place of what was kept there.
+INSERT INTO memos (name, content) VALUES (:name, :content)
+ON CONFLICT (name) DO UPDATE SET content = excluded.content;
+
 -- check: Write something that means nothing.
 INSERT INTO checks AS own (shard, n) VALUES (shard(), 1) ON CONFLICT (shard) DO UPDATE SET n = own.n + 1;
 

@@ -34,7 +34,7 @@ from router.store.base import (
 )
 from router.store.rows import claims_of, micros
 from router.store.settlements import buried, settled
-from router.store.sqlite import folder, keys, looking, putting_right, schema, sending_out, taking_in, trouble
+from router.store.sqlite import folder, keys, looking, memos, putting_right, schema, sending_out, taking_in, trouble
 from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.readers import Readers
@@ -79,6 +79,7 @@ class SqliteStore(Asked):
     keeps_house = True
     _looking = looking
     _putting_right = putting_right
+    _memos = memos
 
     def __init__(self, path: Path, *, parse: Callable[[bytes], Any], name: str, waiting: int, reserve: int) -> None:
         self.effort = Effort()

@@ -295,6 +295,13 @@ DELETE FROM seen WHERE (source, call, digest) IN (
 -- add_to_total: Count what was removed.
 UPDATE totals SET n = n + :n WHERE name = :name;
 
+-- memo: What was kept under a name.
+SELECT content FROM memos WHERE name = :name;
+
+-- keep_memo: Keep it, in place of what was kept there.
+INSERT INTO memos (name, content) VALUES (:name, :content)
+ON CONFLICT (name) DO UPDATE SET content = excluded.content;
+
 -- check: Write something that means nothing.
 UPDATE checks SET n = n + 1;
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from router.errors import StoreFull
 from router.scalars import written_size
+from router.store.sqlite import folder
 from router.store.sqlite.trouble import disk_is_full
 
 if TYPE_CHECKING:
@@ -106,13 +107,16 @@ class Reserve:
                 self._change(lambda file: os.pwrite(file, portion, left))
 
     def _change(self, change: Callable[[int], object]) -> None:
-        """Change the file, and wait until the file system has: some free nothing before."""
+        """Change the file, and wait until the file system has: some free nothing before. Its name is on the disk, too."""
+        new = not self.path.exists()
         file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             change(file)
             os.fsync(file)
         finally:
             os.close(file)
+        if new:
+            folder.sync(self.path.parent)
 
     def _free(self) -> int:
         """Bytes that are free for us. Where that cannot be known, the write itself will tell."""

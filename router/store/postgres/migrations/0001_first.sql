@@ -150,6 +150,13 @@ CREATE FUNCTION router_name() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT nullif(current_setting('aftercall.router', true), '')
 $$;
 
+-- What routers keep of themselves, by name: small, the same for all of them, and for their own eyes.
+CREATE TABLE memos (
+    name text COLLATE "C" PRIMARY KEY,
+    content bytea NOT NULL
+);
+
+
 -- What every commit counts, it counts in rows of its own: each connection that writes has a number (`shard`), the lowest
 -- that no other has, and adds to the rows with that number; who reads adds them up. With one row for all, each commit would
 -- wait for the one before, whichever router makes it, and all would stand still behind one that hangs. The numbers are

@@ -113,6 +113,12 @@ CREATE TABLE channels (
 CREATE UNIQUE INDEX channels_by_id ON channels (source, id) WHERE id <> '';
 CREATE UNIQUE INDEX channels_by_name ON channels (source, name) WHERE id = '';
 
+-- What the router keeps of itself, by name: small, and for its own eyes.
+CREATE TABLE memos (
+    name TEXT PRIMARY KEY,
+    content BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- One row, counted up to see whether a commit succeeds.
 CREATE TABLE checks (n INTEGER NOT NULL) STRICT;
 INSERT INTO checks VALUES (0);
