@@ -518,7 +518,7 @@ def test_status_has_one_clock() -> None:
     shown = reload_state(state)
     assert shown.startswith("configuration of 2026-03-10 09:15:00\n")
     assert "the reload at 2026-03-10 10:15:00 was refused" in shown
-    alarm = {"cause": "disk", "subject": None, "since": "2026-07-10T08:15:00Z", "count": 1}
+    alarm = {"cause": "disk", "subject": None, "since": "2026-07-10T08:15:00Z", "count": 1, "router": None}
     assert "2026-07-10 10:15:00" in alarm_rows([alarm])
 
 
