@@ -29,15 +29,15 @@ JUMP: Final = timedelta(seconds=5)
 _KEEP_EVERY: Final = timedelta(minutes=1)
 
 
-class _Kept(BaseModel):
+class Kept(BaseModel):
     """What a run knew of the clock, last."""
 
     at: AwareDatetime
     boot: str
     uptime: float
-    skipped: tuple[tuple[AwareDatetime, AwareDatetime], ...] = ()
-    doubtful: tuple[tuple[AwareDatetime, AwareDatetime, timedelta], ...] = ()
-    behind: tuple[AwareDatetime, AwareDatetime] | None = None
+    shown: tuple[tuple[AwareDatetime, AwareDatetime, timedelta], ...]
+    begin: AwareDatetime
+    ahead: timedelta
 
 
 class ClockWatch:
@@ -68,7 +68,7 @@ class ClockWatch:
         """See whether the clock was set while no router ran. Raises `StoreError`."""
         now, timeline = self._clock.now(), self.timeline
         if (kept := await asyncio.to_thread(self._read)) is not None:
-            timeline.skipped, timeline.doubtful, timeline.behind = kept.skipped, kept.doubtful, kept.behind
+            timeline.shown, timeline.begin, timeline.ahead = kept.shown, kept.begin, kept.ahead
             boot, uptime = self._clock.uptime()
             # After a start of the machine nobody knows how long it was off: what the clock says is believed then.
             known = bool(boot) and boot == kept.boot
@@ -77,7 +77,10 @@ class ClockWatch:
                 expected = kept.at
             if abs(now - expected) > JUMP:
                 await self._move_waits(expected, now)
-                self._note(expected, now)
+                timeline.jumped(expected, now)
+                self._tell(expected, now)
+            elif not known:
+                timeline.unwatched(kept.at, now)
         await self._keep()
 
     async def look(self) -> None:
@@ -89,7 +92,7 @@ class ClockWatch:
                 self._unwritten = before, before + moved
                 if moved < timedelta(0):
                     # First, and in the other case last: what is claimed in between must not look due too early.
-                    self._clock.follow()
+                    self._follow()
             if self._unwritten is not None:
                 await self._jumped(*self._unwritten)
                 await self._keep()
@@ -102,8 +105,9 @@ class ClockWatch:
         """An attempt that begins at the very moment may be counted as lost, and be repeated; no more than that."""
         await self._move_waits(before, now)
         self._unwritten = None
-        self._clock.follow()
-        self._note(before, now)
+        if now > before:
+            self._follow()
+        self._tell(before, now)
         for lane in self._ways.now.lanes.values():
             lane.clock_was_set(now - before)
 
@@ -112,13 +116,18 @@ class ClockWatch:
         if self._store.is_alone:
             await self._store.clock_was_set(before=before, now=now)
 
-    def _note(self, before: datetime, now: datetime) -> None:
-        self.timeline.jumped(before, now)
+    def _follow(self) -> None:
+        """At once with the clock, the timeline: what is written down from here on must not look old."""
+        before = self._clock.now()
+        self._clock.follow()
+        self.timeline.jumped(before, self._clock.now())
+
+    def _tell(self, before: datetime, now: datetime) -> None:
         self._log.warning("clock.jumped", seconds=round((now - before).total_seconds()), was=before.isoformat())
 
-    def _read(self) -> _Kept | None:
+    def _read(self) -> Kept | None:
         try:
-            return _Kept.model_validate_json(self._file.read_bytes())
+            return Kept.model_validate_json(self._file.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
@@ -129,13 +138,13 @@ class ClockWatch:
         boot, uptime = self._clock.uptime()
         self._kept_at = self._clock.now()
         timeline = self.timeline
-        kept = _Kept(
+        kept = Kept(
             at=self._kept_at,
             boot=boot,
             uptime=uptime,
-            skipped=timeline.skipped,
-            doubtful=timeline.doubtful,
-            behind=timeline.behind,
+            shown=timeline.shown,
+            begin=timeline.begin,
+            ahead=timeline.ahead,
         )
         try:
             await asyncio.to_thread(folder.replace, self._file, kept.model_dump_json().encode())

@@ -212,6 +212,74 @@ async def test_rty_03_what_came_in_while_the_clock_was_wrong_is_not_given_up_whe
     assert (await only(router)).state == "pending"
 
 
+@jumps
+@restarts
+@pytest.mark.case("RTY-03")
+async def test_rty_03_nothing_is_given_up_because_the_clock_is_wrong_again_and_again(
+    bench: Bench, to: datetime, *, restart: bool
+) -> None:
+    """What came in while it was wrong for the first time is minutes old, also when it is put right for the last."""
+    bench.endpoint.answer(DOWN)
+    router = await bench.start()
+    for minutes in range(0, 10, 2):
+        for at in (to + timedelta(minutes=minutes), NOON + timedelta(minutes=minutes + 1)):
+            router = await bench.jump(router, at, restart=restart)
+            await router.inbox.accept("s", body(f"call-{at}"))
+            await bench.later(router, 5)
+    await bench.later(router, 130)
+    assert [line.state for line in await lines(router)] == ["pending"] * 10
+    while await router.housekeeping.purge():
+        pass
+    assert (await router.store.summary()).purged == 0
+
+
+@pytest.mark.parametrize("days", [2, -2])
+@pytest.mark.case("RTY-03")
+async def test_rty_03_what_comes_in_before_the_jump_can_be_written_down_is_as_old_as_it_is(
+    bench: Bench, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench.running() as router:
+
+        async def fail(**_: datetime) -> None:
+            raise StoreError
+
+        bench.endpoint.answer(DOWN)
+        with monkeypatch.context() as patch:
+            patch.setattr(router.store, "clock_was_set", fail)
+            bench.clock.set(timedelta(days=days))
+            with pytest.raises(StoreError):
+                await router.housekeeping.look()
+            bench.clock.advance(timedelta(hours=13))
+            await router.inbox.accept("s", body())
+            await bench.quiet(router)
+        await router.housekeeping.look()
+        assert bench.clock.now() == NOON + timedelta(days=days, hours=13)
+        await bench.later(router, 130)
+        line = await only(router)
+        assert (line.state, line.attempt > 1) == ("pending", True)
+
+
+@pytest.mark.case("RTY-03")
+async def test_rty_03_a_machine_that_was_off_while_its_clock_was_behind_gives_nothing_up_and_removes_nothing(
+    bench: Bench,
+) -> None:
+    """It has no clock of its own, and was not told the time before it went off."""
+    bench.endpoint.answer(DOWN)
+    router = await bench.start()
+    await router.inbox.accept("s", body())
+    router = await bench.jump(router, JUMPS["1970"], restart=True)
+    await router.inbox.accept("s", body("call-2"))
+    await bench.later(router, 60)
+    await bench.stack.aclose()
+    kept = bench.folder / "data" / "clock.json"
+    kept.write_text(json.dumps(json.loads(kept.read_bytes()) | {"boot": "another"}))
+    bench.clock.advance(NOON + timedelta(hours=3) - bench.clock.now())
+    router = await bench.start()
+    await bench.later(router, 130)
+    assert [line.state for line in await lines(router)] == ["pending", "pending"]
+    assert not await router.housekeeping.purge()
+
+
 @pytest.mark.case("RTY-03")
 async def test_rty_03_twelve_hours_are_twelve_hours(bench: Bench) -> None:
     """What a jump adds does not count towards `give_up`, and what passes does."""
@@ -291,7 +359,15 @@ async def test_a_little_is_no_jump(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b'{"at": 3}', b"\xff", b'{"at": "2026-03-10T12:00:00", "boot": "", "uptime": 0}']
+    "content",
+    [
+        b"",
+        b"{}",
+        b'{"at": 3}',
+        b"\xff",
+        b'{"at": "2026-03-10T12:00:00Z", "boot": "manual", "uptime": 0}',
+        b'{"at": "2026-03-10T12:00:00", "boot": "", "uptime": 0, "shown": [], "begin": "2026-03-10T12:00:00Z", "ahead": "P1D"}',
+    ],
 )
 async def test_a_file_that_is_damaged_is_forgotten(bench: Bench, content: bytes) -> None:
     kept = bench.folder / "data" / "clock.json"
