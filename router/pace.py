@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 #: Faster rates may begin several attempts at once: what this span of time allows.
 _GRAIN = timedelta(milliseconds=100)
+#: What two clocks may be apart, or one be set back by, without anybody taking that for anything else.
+_APART = timedelta(seconds=5)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -19,8 +21,9 @@ class Pace:
 
     def allowed(self, now: datetime) -> int:
         """How many attempts may begin now."""
-        # Nothing that is spent reaches further. If it does, the wall clock was set back: the lane must not wait for it.
-        self.free_at = min(self.free_at, now + max(self.interval, _GRAIN))
+        # Nothing that is spent reaches further. If it does, the wall clock was set back: nobody must wait for it.
+        if self.free_at > now + max(self.interval, _GRAIN) + _APART:
+            self.free_at = now
         if now < self.free_at:
             return 0
         return max(1, int(_GRAIN / self.interval))
