@@ -42,7 +42,7 @@ def refuse_older(version: int, newest: int) -> None:
 
 
 def refuse_half_copy(noted: str | None, place: object) -> None:
-    """Raise `StoreError` where a copy into this store was begun, and not finished."""
+    """Raise `StoreError` where this store is a half copy: begun, and not finished."""
     if noted is not None:
         message = f"{place} is a copy that was not finished: run copy-store again, or remove it"
         raise StoreError(message)
