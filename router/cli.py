@@ -64,7 +64,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except AftercallError as error:
         click.echo(str(error), err=True)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -310,6 +310,38 @@ def backup(backup_file: Path, file: Path) -> None:
     # What is begun is removed then, as it is at Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     click.echo(backup_text(back_up(known(file, "data", "database", "postgres"), backup_file)))
+
+
+@cli.command("copy-store")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy_store(source: str, target: str) -> None:
+    """Copy all that the store FROM keeps into the empty store TO, and compare the two; no router may run meanwhile.
+
+    Each is a store as in routes.yaml (sqlite:///data/aftercall.db, postgresql://user@host/database), or the name of a
+    routes.yaml that says where it is, and its password. FROM stays as it is. What was stopped goes on when it is run again.
+    """
+    import os
+
+    from router import copystore, failpoints
+    from router.moved import Advance, moved_text
+
+    failpoints.arm(os.environ)
+    from_, to = _side(source, "FROM"), _side(target, "TO")
+    with Advance() as told:
+        moved = copystore.copy_store(from_, to, told)
+    click.echo(moved_text(moved, str(from_), str(to)))
+    if moved.left.rows:
+        sys.exit(3)
+
+
+def _side(said: str, name: str) -> Any:
+    """What was given as FROM or TO."""
+    from router import copystore
+
+    if ":" in said and not Path(said).is_file():
+        return copystore.of_url(said, name)
+    return copystore.of_config(known(Path(said), "data", "database", "postgres"))
 
 
 # --- what there is ---

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class AftercallError(Exception):
     """Something went wrong."""
 
+    #: How a command ends that ends with it: it could not be done.
+    exit_code = 1
+
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.getdoc(type(self)))
 

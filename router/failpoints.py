@@ -1,6 +1,6 @@
 """Failpoints: named moments at which the process is killed, so that a test can show what is true after any of them.
 
-For tests only. One is armed by the environment that `aftercall serve` starts in:
+For tests only. One is armed by the environment that `aftercall serve` or `aftercall copy-store` starts in:
 
     AFTERCALL_FAILPOINT=after_commit:kill      the first time that the router comes there
     AFTERCALL_FAILPOINT=after_commit:3:kill    the third time
@@ -53,6 +53,9 @@ class Failpoint(StrEnum):
     """The database is half at the next version: it is at the one before, with everything in it, and is migrated."""
     IN_ARCHIVE_RENAME = "in_archive_rename"
     """A file has its name and still that of its draft: it is whole, stays the only one, and the draft is removed."""
+    IN_COPY = "in_copy"
+    """A portion of a copied store is written, and not committed: it is not there, no router opens what is, and the same
+    `aftercall copy-store` goes on with it."""
 
 
 @dataclass(slots=True)

@@ -137,6 +137,7 @@ async def _emptied(url: str) -> None:
         tables = [row["tablename"] for row in found]
         deletes = "".join(f"DELETE FROM aftercall.{table};" for table in tables if table not in _KEPT)  # noqa: S608
         await connection.execute(f"SET session_replication_role = replica; {deletes}")
+        await connection.execute("DROP TABLE IF EXISTS aftercall.half_copy")
     finally:
         await connection.close()
     if not {*tables} >= _MONTHS:

@@ -19,7 +19,7 @@ MODULES = sorted(file for folder in ("router", "plugins") for file in (ROOT / fo
 #: What may be asked of the database's path without opening it, and who may be given it.
 HARMLESS = {"exists", "name", "parent"}
 #: `_add` of the backup only looks at its owner.
-GIVEN_TO = {"open_store", "copy", "size", "_add"}
+GIVEN_TO = {"open_store", "copy", "size", "_add", "_side"}
 #: The only modules of the store that open files: of the folder, the key, and the reserve. None of them is the database.
 OPENS = {"folder.py", "keys.py", "reserve.py"}
 OPENING = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +20,9 @@ import oracle
 from farside import file_name
 from oracle import Answered
 from process import TOKEN
+from router.errors import StoreError
 from router.failpoints import VARIABLE, Failpoint
-from router.store.sqlite import schema
+from router.store.sqlite import open_store, schema
 from scene import SINKS, Scene, scene
 
 #: By the point that it is about.
@@ -252,6 +255,52 @@ async def test_in_an_archive_rename_the_file_is_whole_stays_the_only_one_and_the
             await asyncio.sleep(0.02)
     await played.all_is_well()
     assert len(played.archive.files()) == 2
+
+
+@shows(Failpoint.IN_COPY)
+async def test_in_a_copy_no_router_opens_what_is_there_and_the_same_command_goes_on_with_it(played: Scene) -> None:
+    """Killed at every commit, one after the other; then the router goes on in the new place, and owes what it owed."""
+    await played.start()
+    await played.a_new_call_arrives("old")
+    async with aiohttp.ClientSession() as client:
+        admin = f"http://127.0.0.1:{played.router.admin}/api/v1"
+        async with client.post(f"{admin}/lanes/web/pause") as answer:
+            assert answer.status == 200
+        assert isinstance(await played.post(CALL), Answered)
+        assert await played.router.stop() == 0
+        folder, kills = played.router.folder, 0
+        while (await copied(folder, kills))[0] == -signal.SIGKILL:
+            kills += 1
+            if kills > 1:  # before the first commit nothing is there
+                with pytest.raises(StoreError, match="not finished: run copy-store again, or remove it"):
+                    async with open_store(folder / "new" / "aftercall.db", parse=bytes):
+                        pass
+        assert kills > 5
+        again, said = await copied(folder, 99)
+        assert (again, "is not empty, it has seen" in said) == (1, True)
+        played.store = "store: sqlite:///new/aftercall.db\n"
+        played.configure(*SINKS)
+        await played.start()
+        assert (await played.router.lanes())["web"]["pending"] == 1
+        again_posted = await played.post(CALL)
+        assert isinstance(again_posted, Answered)
+        assert again_posted.duplicate
+        async with client.post(f"{admin}/lanes/web/resume") as answer:
+            assert answer.status == 200
+        await played.a_new_call_arrives("new")
+    await played.all_is_well()
+
+
+async def copied(folder: Path, kills: int) -> tuple[int, str]:
+    """`aftercall copy-store` of the router's store, killed at its second commit (the first time at its first)."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "router", "copy-store", "routes.yaml", "sqlite:///new/aftercall.db", cwd=folder,
+        env={**os.environ, VARIABLE: f"{Failpoint.IN_COPY}:{min(kills + 1, 2)}:kill"}, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    _, trouble = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, trouble.decode()
 
 
 def test_every_failpoint_is_shown() -> None:

@@ -100,6 +100,7 @@ class PostgresStore(Asked):
         try:
             with session.within(_PATIENCE):
                 async with schema.locked(session.connection):
+                    await schema.refuse_half_copy(session.connection, self.server.place)
                     await schema.migrate(session.connection)
                     self._key = await schema.key(session.connection)
         except Exception as error:  # noqa: BLE001 - told to whoever opens the store

@@ -488,3 +488,41 @@ SELECT key FROM seen_key;
 
 -- set_seen_key: Remember the key of `seen`.
 INSERT INTO seen_key (key) VALUES (:key);
+
+-- forget_seen_key: Make room for another key.
+DELETE FROM seen_key;
+
+
+-- has_half_copy: Whether this is a copy that is not finished.
+SELECT to_regclass('aftercall.half_copy') IS NOT NULL AS there;
+
+-- add_half_copy: From now on it is one.
+CREATE TABLE half_copy (noted text NOT NULL);
+
+-- begin_half_copy: Note that nothing is copied yet.
+INSERT INTO half_copy (noted) VALUES (:noted);
+
+-- note_half_copy: Note how far it is.
+UPDATE half_copy SET noted = :noted;
+
+-- half_copy: How far it is.
+SELECT noted FROM half_copy;
+
+-- end_half_copy: From now on it is a store.
+DROP TABLE half_copy;
+
+-- take_for_copy: Let no other copy begin in this database, until this connection ends.
+SELECT pg_try_advisory_lock(:lock) AS taken;
+
+-- routers_connected: How many connections of routers there are.
+SELECT count(*) AS n FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'aftercall' AND pid <> pg_backend_pid();
+
+-- last_sequence: The number of the newest event that ever was.
+SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS n FROM event_sequence;
+
+-- set_sequence: The next event gets the number after this one.
+SELECT setval('event_sequence', greatest(:n::bigint, 1), :n::bigint > 0);
+
+-- forget_totals: What is counted by no row is set anew.
+DELETE FROM totals WHERE name <> 'quarantined';

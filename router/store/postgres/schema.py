@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from router.failpoints import Failpoint, reached
+from router.store import migrations as migrations_
 from router.store.keys import SeenKey, made
-from router.store.migrations import Migration, migrations, refuse_newer
+from router.store.migrations import Migration, migrations, refuse_newer, refuse_older
 from router.store.postgres.queries import execute, fetch, first, only
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ KNOWN: Final = migrations(__package__)
 
 #: The lock on the schema: any number that no other program in this database locks.
 _LOCK: Final = 0x_6166_7465_7263_616C
+#: The lock of whoever copies from or to this database.
+COPY_LOCK: Final = _LOCK + 1
 
 
 @asynccontextmanager
@@ -51,6 +54,25 @@ async def _apply(connection: Connection, migration: Migration) -> None:
     await connection.execute(migration.text)
     await fetch(connection, "migrated", {"version": migration.version, "name": migration.name})
     reached(Failpoint.IN_MIGRATION)
+
+
+async def refuse_other(connection: Connection) -> None:
+    """Raise `StoreError` where the database is of another version than this program writes."""
+    version = await _version(connection)
+    refuse_newer(version, KNOWN[-1].version)
+    refuse_older(version, KNOWN[-1].version)
+
+
+async def half_copy(connection: Connection) -> str | None:
+    """What a copy into this database has noted, while it is not finished."""
+    if not (await only(connection, "has_half_copy"))["there"]:
+        return None
+    return str((await only(connection, "half_copy"))["noted"])
+
+
+async def refuse_half_copy(connection: Connection, place: object) -> None:
+    """Raise `StoreError` where a copy into this database was begun, and not finished."""
+    migrations_.refuse_half_copy(await half_copy(connection), place)
 
 
 async def _version(connection: Connection) -> int:

@@ -122,8 +122,10 @@ class Session:
 class Server:
     """Where connections come from."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, name: str = "aftercall") -> None:
         self.place = place
+        #: What the server's administrator sees in pg_stat_activity.
+        self._name = name
 
     async def connect(self) -> Session:
         """A connection with every safeguard on. Raises `StoreError`."""
@@ -135,7 +137,7 @@ class Server:
                 target_session_attrs=SessionAttribute.read_write,
                 statement_cache_size=2 * len(SQL),  # all of them, for as long as the connection lasts
                 max_cached_statement_lifetime=0,
-                server_settings={"application_name": "aftercall"},
+                server_settings={"application_name": self._name},
             )
         except Exception as error:  # noqa: BLE001 - whatever a library makes of a URL and a network
             raise explain(error, self.place) from None

@@ -53,6 +53,7 @@ def copy(database: Path, into: Path) -> None:
     try:
         with closing(_opened(database)) as connection:
             schema.refuse_other(connection)
+            schema.refuse_half_copy(connection, database)
             connection.execute(SQL["copy"], {"into": str(into.absolute())})
     except sqlite3.Error as error:
         raise explain(error, into if code(error) == sqlite3.SQLITE_FULL else database) from error

@@ -130,6 +130,7 @@ class SqliteStore(Asked):
         connection = self.database.connect()
         try:
             schema.refuse_newer(connection)
+            schema.refuse_half_copy(connection, self.database.path)
             self._remains = not self._emptied(connection)
             schema.migrate(connection)
             self._key = keys.load(connection, self._folder)

@@ -29,18 +29,51 @@ def load(connection: sqlite3.Connection, data: Path) -> SeenKey:
             message = f"{path} is missing, and without it every known call would be taken for a new one: restore it"
             raise StoreError(message)
         folder.create(path, made())
+    key = SeenKey(_content(path))
+    if not _fits(connection, key):
+        if needed:
+            raise _another(path)
+        connection.execute(SQL["begin"])
+        prove(connection, key)
+        connection.execute(SQL["commit"])
+    return key
+
+
+def found(connection: sqlite3.Connection, data: Path) -> SeenKey:
+    """The key of a store that was open once. Raises `StoreError` where it is missing or another."""
+    path = data / KEY_FILE
+    if not path.exists():
+        message = f"{path} is missing, and without it nothing that was seen is known: restore it"
+        raise StoreError(message)
+    key = SeenKey(_content(path))
+    if not _fits(connection, key):
+        raise _another(path)
+    return key
+
+
+def take_over(data: Path, key: SeenKey) -> None:
+    """Put the key of another store in the place of the one here, where nothing was ever seen."""
+    folder.replace(data / KEY_FILE, key.key)
+
+
+def prove(connection: sqlite3.Connection, key: SeenKey) -> None:
+    """Let the database know this key again, from the commit on."""
+    connection.execute(SQL["forget_seen_key"])
+    connection.execute(SQL["set_seen_key"], {"proof": key.proof()})
+
+
+def _content(path: Path) -> bytes:
     content = path.read_bytes()
     if len(content) != LENGTH:
         message = f"{path} is damaged ({len(content)} bytes instead of {LENGTH}): restore it"
         raise StoreError(message)
-    key = SeenKey(content)
+    return content
+
+
+def _fits(connection: sqlite3.Connection, key: SeenKey) -> bool:
     known = connection.execute(SQL["seen_key"]).fetchone()
-    if known is None or not compare_digest(known["proof"], key.proof()):
-        if needed:
-            message = f"{path} is not the key that the database was filled with: restore the two together"
-            raise StoreError(message)
-        connection.execute(SQL["begin"])
-        connection.execute(SQL["forget_seen_key"])
-        connection.execute(SQL["set_seen_key"], {"proof": key.proof()})
-        connection.execute(SQL["commit"])
-    return key
+    return known is not None and compare_digest(known["proof"], key.proof())
+
+
+def _another(path: Path) -> StoreError:
+    return StoreError(f"{path} is not the key that the database was filled with: restore the two together")

@@ -379,6 +379,42 @@ DELETE FROM seen_key;
 INSERT INTO seen_key (proof) VALUES (:proof);
 
 
+-- any_table: Whether there is anything at all.
+SELECT 1 FROM sqlite_schema LIMIT 1;
+
+-- has_half_copy: Whether this is a copy that is not finished.
+SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'half_copy';
+
+-- add_half_copy: From now on it is one.
+CREATE TABLE half_copy (noted TEXT NOT NULL) STRICT;
+
+-- begin_half_copy: Note that nothing is copied yet.
+INSERT INTO half_copy (noted) VALUES (:noted);
+
+-- note_half_copy: Note how far it is.
+UPDATE half_copy SET noted = :noted;
+
+-- half_copy: How far it is.
+SELECT noted FROM half_copy;
+
+-- end_half_copy: From now on it is a store.
+DROP TABLE half_copy;
+
+-- last_sequence: The number of the newest event that ever was.
+SELECT max(
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0), coalesce((SELECT max(sequence) FROM events), 0)
+) AS n;
+
+-- forget_sequence: Make room for another number of the newest event.
+DELETE FROM sqlite_sequence WHERE name = 'events';
+
+-- set_sequence: The next event gets the number after this one.
+INSERT INTO sqlite_sequence (name, seq) VALUES ('events', :n);
+
+-- set_total: Count so many.
+UPDATE totals SET n = :n WHERE name = :name;
+
+
 -- used_bytes: What a copy takes, about.
 SELECT (page_count - freelist_count) * page_size
 FROM pragma_page_count, pragma_freelist_count, pragma_page_size;

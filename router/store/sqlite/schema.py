@@ -26,12 +26,24 @@ def refuse_newer(connection: sqlite3.Connection, known: Sequence[Migration] = KN
 def refuse_other(connection: sqlite3.Connection) -> None:
     """Raise `StoreError` where the database is of another version than this program writes."""
     refuse_newer(connection)
-    if (version := _version(connection)) < (newest := KNOWN[-1].version):
-        message = (
-            f"the database has version {version}, and this aftercall writes version {newest}: do this with the "
-            "aftercall that wrote it, or start this one once; nothing was changed"
-        )
-        raise StoreError(message)
+    newer.refuse_older(_version(connection), KNOWN[-1].version)
+
+
+def is_new(connection: sqlite3.Connection) -> bool:
+    """Whether nothing was ever made of the database."""
+    return _version(connection) == 0 and connection.execute(SQL["any_table"]).fetchone() is None
+
+
+def half_copy(connection: sqlite3.Connection) -> str | None:
+    """What a copy into this database has noted, while it is not finished."""
+    if connection.execute(SQL["has_half_copy"]).fetchone() is None:
+        return None
+    return str(connection.execute(SQL["half_copy"]).fetchone()["noted"])
+
+
+def refuse_half_copy(connection: sqlite3.Connection, place: object) -> None:
+    """Raise `StoreError` where a copy into this database was begun, and not finished."""
+    newer.refuse_half_copy(half_copy(connection), place)
 
 
 def migrate(connection: sqlite3.Connection, known: Sequence[Migration] = KNOWN) -> None:

@@ -1,0 +1,56 @@
+"""`aftercall copy-store`: what an operator names as a store, and the move from one to the other."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from router.config.load import database, postgres
+from router.errors import AftercallError
+from router.store.moving.copying import move
+from router.store.moving.sqlite import SqliteSide
+
+if TYPE_CHECKING:
+    from router.config import Known
+    from router.store.moving.copying import Moved, Told
+    from router.store.moving.side import Side
+    from router.store.postgres import Place
+
+
+def of_config(config: Known) -> Side:
+    """The store of a configuration. Raises `AftercallError` where its client is missing."""
+    return _side(config.postgres, config.database)
+
+
+def of_url(url: str, name: str) -> Side:
+    """The store at a URL, whose file is looked for from where the command is run; it was given as `name`.
+
+    Raises `AftercallError`, which quotes nothing of it: there may be a password in it.
+    """
+    try:
+        return _side(postgres(url, None), database(url, Path(), Path()))
+    except ValueError as error:
+        message = f"{name} {error}; or name a routes.yaml that says `store`, and `store_password` where it needs one"
+        raise AftercallError(message) from None
+
+
+def _side(place: Place | None, file: Path) -> Side:
+    if place is None:
+        return SqliteSide(file)
+    if importlib.util.find_spec("asyncpg") is None:
+        message = f"{place} needs a client that is not installed: pip install 'aftercall[postgres]'"
+        raise AftercallError(message)
+    from router.store.moving.postgres import PostgresSide  # its client is no part of every installation
+
+    return PostgresSide(place)
+
+
+def copy_store(source: Side, target: Side, told: Told) -> Moved:
+    """Copy all of it. Raises `AftercallError` with what to do; see `move`."""
+    folders = [side.path.parent.resolve() for side in (source, target) if isinstance(side, SqliteSide)]
+    if len({*folders}) < len(folders):
+        message = f"{source} and {target} are in one folder: a store has one of its own, so name another for TO"
+        raise AftercallError(message)
+    return asyncio.run(move(source, target, told))

@@ -1,0 +1,1 @@
+"""Moving house: all that one store has, into another, of whichever engine. See `copying` for the way."""
