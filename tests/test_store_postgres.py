@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from postgres_server import Server
 
 PACKAGE: Final = Path(server.__file__).parent
+#: What the engines share.
+_SHARED = (PACKAGE.parent, PACKAGE.parent / "moving")
 #: Long enough for whatever a test waits for.
 DEADLINE: Final = 30.0
 
@@ -737,6 +739,7 @@ async def plans_of(store: PostgresStore) -> dict[str, str]:
     found: dict[str, str] = {}
 
     async def explained(connection: asyncpg.Connection) -> None:
+        await connection.execute(SQL["add_half_copy"].text)
         for name, statement in SQL.items():
             if statement.text.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
                 await connection.execute(f"PREPARE asked AS {statement.text}")
@@ -744,6 +747,7 @@ async def plans_of(store: PostgresStore) -> dict[str, str]:
                 plan = await connection.fetch(f"EXPLAIN (COSTS OFF) EXECUTE asked{given}")
                 found[name] = "\n".join(row[0] for row in plan)
                 await connection.execute("DEALLOCATE asked")
+        await connection.execute(SQL["end_half_copy"].text)
 
     await store.writer.run(explained)
     return found
@@ -767,7 +771,7 @@ def test_every_statement_has_a_sentence_and_is_used() -> None:
     text = (PACKAGE / "queries.sql").read_text()
     assert named(text).keys() == SQL.keys()
     assert len(SQL) == len(re.findall(r"^-- \w+: ", text, re.MULTILINE))
-    code = "".join(file.read_text() for folder in (PACKAGE, PACKAGE.parent) for file in folder.glob("*.py"))
+    code = "".join(file.read_text() for folder in (PACKAGE, *_SHARED) for file in folder.glob("*.py"))
     assert SQL.keys() <= set(re.findall(r'"(\w+)"', code))
 
 
