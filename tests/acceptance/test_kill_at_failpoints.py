@@ -45,6 +45,8 @@ def shows(point: Failpoint) -> Callable[[Callable[..., Coroutine[Any, Any, None]
 @pytest.fixture
 async def played(tmp_path: Path) -> AsyncIterator[Scene]:
     async with scene(tmp_path) as played:
+        played.mail.rate = "null"
+        played.configure(*SINKS)
         yield played
 
 
