@@ -309,9 +309,10 @@ SELECT id, size FROM quarantine WHERE received_at < :before ORDER BY received_at
 DELETE FROM quarantine WHERE id = ANY (:id::uuid[]);
 
 -- forget_seen: Remove what was last seen before a time, oldest first.
-DELETE FROM seen USING (
+WITH old AS MATERIALIZED (  -- once: for each row that it is compared with it would find others, as those before are locked
     SELECT source, call, digest FROM seen WHERE last_at < :before ORDER BY last_at LIMIT :limit FOR UPDATE SKIP LOCKED
-) AS old
+)
+DELETE FROM seen USING old
 WHERE seen.source = old.source AND seen.call = old.call AND seen.digest = old.digest
 RETURNING seen.event_id;
 
