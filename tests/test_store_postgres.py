@@ -664,8 +664,35 @@ async def test_a_month_that_somebody_reads_is_not_waited_for(store: PostgresStor
         await reader.close()
     assert not await store.purge(events=at(20 * DAY), quarantine=None, seen=None)
     assert await rows(url, "SELECT to_regclass('aftercall.events_2026_11')") == [(None,)]
-    await store.make_ready(now=at(100 * DAY))
+    await store.make_ready(now=at(100 * DAY + 59))
+    assert set(await partitions(url)) == {"aftercall.events_default"}, "soon enough in a minute"
+    await store.make_ready(now=at(100 * DAY + 60))
     assert set(await partitions(url)) == {"aftercall.events_2027_03"}
+
+
+async def test_who_reads_for_long_has_others_wait_once_and_not_for_each_portion(own: Server) -> None:
+    """While the drop of a month waits for its locks, everybody waits behind it."""
+    async with opened(own.url) as store:
+        await store.make_ready(now=NOW)
+        for n in range(6):
+            await dead_one(store, f"call-{n}", when=n)
+        reader = await asyncpg.connect(own.url)
+        try:
+            async with reader.transaction():
+                await reader.fetch("SELECT count(*) FROM aftercall.events")
+                before = own.log.count("due to lock timeout")
+                portions = [
+                    (await store.purge(events=at(20 * DAY), quarantine=None, seen=None, limit=2)).events
+                    for _ in range(3)
+                ]
+                for _ in range(3):
+                    await store.make_ready(now=at(100 * DAY))
+                assert own.log.count("due to lock timeout") - before == 2, "one drop and one new month"
+            assert portions == [2, 2, 2]
+        finally:
+            await reader.close()
+        assert not await store.purge(events=at(20 * DAY), quarantine=None, seen=None)
+    assert await rows(own.url, "SELECT to_regclass('aftercall.events_2026_11')") == [(None,)]
 
 
 # --- what is in it ---

@@ -6,7 +6,8 @@ number of routers may have the same database: what must be so among them, its co
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -50,6 +51,8 @@ T = TypeVar("T")
 
 #: Seconds that the first connection and the migrations may take, and what changes many rows.
 _PATIENCE: Final = 60.0
+#: How long a month waits to be made that somebody was in the way of: others wait while it is tried.
+_TRY_AGAIN: Final = timedelta(minutes=1)
 
 
 @asynccontextmanager
@@ -87,6 +90,10 @@ class PostgresStore(Asked):
         self._sweep = Sweep()
         #: Months whose partitions are there.
         self._months = set[Month]()
+        #: When somebody was in the way of making one: it is made ahead, so that it has time.
+        self._not_made_at: datetime | None = None
+        #: Somebody was in the way of dropping one.
+        self._in_the_way = False
 
     @override
     def __repr__(self) -> str:
@@ -114,11 +121,17 @@ class PostgresStore(Asked):
 
     @override
     async def make_ready(self, *, now: datetime) -> None:
-        for month in (Month.of(now), Month.of(now).next):
-            if month not in self._months:
-                with suppress(months.InTheWay):  # what comes goes into the default partition, until the next time
-                    await self._write(partial(months.make, month=month))
-                    self._months.add(month)
+        missing = [month for month in (Month.of(now), Month.of(now).next) if month not in self._months]
+        if not missing or (self._not_made_at and self._not_made_at <= now < self._not_made_at + _TRY_AGAIN):
+            return
+        self._not_made_at = None
+        for month in missing:
+            try:
+                await self._write(partial(months.make, month=month))
+            except months.InTheWay:  # what comes goes into the default partition, until the next time
+                self._not_made_at = now
+                return
+            self._months.add(month)
 
     async def _write(self, operation: Callable[[Connection], Awaitable[T]], *, large: bool = False) -> T:
         return await (self.writer.run(operation, patience=_PATIENCE) if large else self.writer.run(operation))
@@ -206,21 +219,36 @@ class PostgresStore(Asked):
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
-        if events is not None and limit > 0:
-            for month in await self.readers.read(partial(months.old, before=events)):
-                try:
-                    purged = await self._write(partial(months.drop, month=month), large=True)
-                except months.InTheWay:
-                    continue  # somebody reads: its rows are removed one by one, or the next purge drops it
-                self._months.discard(month)
-                if purged:
-                    return purged
+        before, put_off = events if limit > 0 else None, self._in_the_way
+        if before is not None and not put_off and (purged := await self._drop_months(before)):
+            return purged
         old: list[str] = []
-        if events is not None and limit > 0:
-            find = partial(self._sweep.next, before=events, limit=limit, largest=putting_right.LARGEST_PURGE)
+        if before is not None:
+            find = partial(self._sweep.next, before=before, limit=limit, largest=putting_right.LARGEST_PURGE)
             old = await self.readers.read(find)
         remove = partial(putting_right.purge, events=old, quarantine=quarantine, seen=seen, limit=limit)
-        return await self._write(remove, large=True)
+        purged = await self._write(remove, large=True)
+        if before is not None and put_off and not purged:
+            return await self._drop_months(before)
+        return purged
+
+    async def _drop_months(self, before: datetime) -> Purged:
+        """Drop the first month that is old enough and had anything, and those before it that had nothing.
+
+        Where somebody reads it, its rows are removed one by one, and it is tried again only when there are none: while
+        a drop waits for its locks, everybody waits behind it.
+        """
+        self._in_the_way = False
+        for month in await self.readers.read(partial(months.old, before=before)):
+            try:
+                purged = await self._write(partial(months.drop, month=month), large=True)
+            except months.InTheWay:
+                self._in_the_way = True
+                break
+            self._months.discard(month)
+            if purged:
+                return purged
+        return Purged()
 
     # --- looking ---
 
