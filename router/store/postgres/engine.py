@@ -6,6 +6,7 @@ number of routers may have the same database: what must be so among them, its co
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -33,7 +34,7 @@ from router.store.postgres.months import Month
 from router.store.postgres.readers import Readers
 from router.store.postgres.server import Server
 from router.store.postgres.sweep import Sweep
-from router.store.postgres.writer import Writer, check
+from router.store.postgres.writer import CONNECTIONS, Writer, check
 from router.store.rows import claims_of, stored_event
 from router.store.settlements import buried, settled
 
@@ -51,20 +52,26 @@ T = TypeVar("T")
 
 #: Seconds that the first connection and the migrations may take, and what changes many rows.
 _PATIENCE: Final = 60.0
-#: How long a month waits to be made that somebody was in the way of: others wait while it is tried.
-_TRY_AGAIN: Final = timedelta(minutes=1)
+#: How long a month waits to be made or dropped that somebody was in the way of: everybody waits while it is tried.
+TRY_AGAIN: Final = timedelta(minutes=1)
 
 
 @asynccontextmanager
 async def open_store(
-    place: Place, *, parse: Callable[[bytes], Any], waiting: int = 2_000, patience: float = 5.0
+    place: Place,
+    *,
+    parse: Callable[[bytes], Any],
+    waiting: int = 2_000,
+    patience: float = 5.0,
+    connections: int = CONNECTIONS,
 ) -> AsyncIterator[PostgresStore]:
     """The store in this database, until the end of the block; its tables are made if missing.
 
     `parse` gives an event's `raw` from its body; where it raises, `raw` is None. `waiting` writes may wait for a
-    commit, which may take `patience` seconds: then it is not known to be stored. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
+    commit, which may take `patience` seconds: then it is not known to be stored. `connections` of the store write.
+    Raises `StoreError` where the store cannot be used as it is; the message says what to do.
     """
-    store = PostgresStore(place, parse=parse, waiting=waiting, patience=patience)
+    store = PostgresStore(place, parse=parse, waiting=waiting, patience=patience, connections=connections)
     try:
         await store.open()
         yield store
@@ -80,20 +87,22 @@ class PostgresStore(Asked):
     _looking = looking
     _putting_right = putting_right
 
-    def __init__(self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float) -> None:
+    def __init__(
+        self, place: Place, *, parse: Callable[[bytes], Any], waiting: int, patience: float, connections: int
+    ) -> None:
         self.effort = Effort()
         self._parse = parse
         self.server = Server(place)
         self.readers = Readers(self.server)
-        self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience)
+        self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience, connections=connections)
         self._key: SeenKey
         self._sweep = Sweep()
         #: Months whose partitions are there.
         self._months = set[Month]()
         #: When somebody was in the way of making one: it is made ahead, so that it has time.
         self._not_made_at: datetime | None = None
-        #: Somebody was in the way of dropping one.
-        self._in_the_way = False
+        #: Somebody was in the way of dropping one, which waits until this time of the loop.
+        self._not_dropped_until = 0.0
 
     @override
     def __repr__(self) -> str:
@@ -122,7 +131,7 @@ class PostgresStore(Asked):
     @override
     async def make_ready(self, *, now: datetime) -> None:
         missing = [month for month in (Month.of(now), Month.of(now).next) if month not in self._months]
-        if not missing or (self._not_made_at and self._not_made_at <= now < self._not_made_at + _TRY_AGAIN):
+        if not missing or (self._not_made_at and self._not_made_at <= now < self._not_made_at + TRY_AGAIN):
             return
         self._not_made_at = None
         for month in missing:
@@ -219,7 +228,7 @@ class PostgresStore(Asked):
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
-        before, put_off = events if limit > 0 else None, self._in_the_way
+        before, put_off = events if limit > 0 else None, asyncio.get_running_loop().time() < self._not_dropped_until
         if before is not None and not put_off and (purged := await self._drop_months(before)):
             return purged
         old: list[str] = []
@@ -235,15 +244,15 @@ class PostgresStore(Asked):
     async def _drop_months(self, before: datetime) -> Purged:
         """Drop the first month that is old enough and had anything, and those before it that had nothing.
 
-        Where somebody reads it, its rows are removed one by one, and it is tried again only when there are none: while
-        a drop waits for its locks, everybody waits behind it.
+        Where somebody reads it, its rows are removed one by one for a minute, or until there are none, before it is tried
+        again: while a drop waits for its locks, everybody waits behind it.
         """
-        self._in_the_way = False
+        self._not_dropped_until = 0.0
         for month in await self.readers.read(partial(months.old, before=before)):
             try:
                 purged = await self._write(partial(months.drop, month=month), large=True)
             except months.InTheWay:
-                self._in_the_way = True
+                self._not_dropped_until = asyncio.get_running_loop().time() + TRY_AGAIN.total_seconds()
                 break
             self._months.discard(month)
             if purged:
