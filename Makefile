@@ -7,7 +7,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help run test prove check bench soak docs chart pictures wheel lock clean
+.PHONY: help run test prove check bench soak routers scale docs chart pictures wheel lock clean
 
 SHELL := /bin/sh
 #: The configuration that `make run` serves.
@@ -46,6 +46,12 @@ bench: .venv/.run .make/bench/.done ## Measure speed, beside a bare server and a
 
 soak: .venv/.run ## Send a million calls, for an hour, and look whether all stays as it is.
 	.venv/bin/python bench/soak.py $(ARGS)
+
+routers: .venv/.dev ## Measure one and two routers on PostgreSQL, beside SQLite (ARGS="--write docs/scale.md").
+	.venv/bin/python bench/routers.py $(ARGS)
+
+scale: .venv/.dev ## Measure beside ten million stored calls, on PostgreSQL (ARGS="--calls 1000000 --folder /mnt/disk").
+	.venv/bin/python bench/scale.py $(ARGS)
 
 docs: .venv/.dev ## Fill in what docs/sinks/ has from the code.
 	.venv/bin/python docs/make.py

@@ -100,13 +100,14 @@ class Memory:
 
 
 def cpu_seconds(pid: int) -> float:
-    """How long processors have worked for a process and its children; NaN where the system does not tell."""
+    """How long processors have worked for a process and its children, those that have ended included; NaN where the
+    system does not tell."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:
         return math.nan
-    ticks = int(fields[11]) + int(fields[12])
+    ticks = sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
 
 

@@ -7,9 +7,10 @@ import ctypes
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from bodies import body, head
 from measures import SPAWN, Tally
@@ -32,6 +33,8 @@ class Load:
     rate: float | None = None
     #: At the beginning.
     connections: int = 64
+    #: More ports, each with as many of the connections.
+    also: Sequence[int] = ()
     #: It ends by itself after so many.
     calls: int = 1_000_000
     #: What was answered 2xx, and how long that took.
@@ -127,6 +130,7 @@ class _Sender:
         self.waiting: deque[_Call] = deque()
         self.made = self.unanswered = self.connections = 0
         self.opening: set[asyncio.Task[None]] = set()
+        self.ports = cycle((load.port, *load.also))
 
     async def run(self) -> None:
         for _ in range(self.load.connections):
@@ -196,10 +200,11 @@ class _Sender:
         task.add_done_callback(self.opening.discard)
 
     async def _open(self) -> None:
+        port = next(self.ports)
         while True:
             try:
                 loop = asyncio.get_running_loop()
-                await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.load.port)
+                await loop.create_connection(lambda: _Connection(self), "127.0.0.1", port)
                 return
             except OSError:
                 await asyncio.sleep(_PAUSE)

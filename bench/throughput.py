@@ -20,17 +20,14 @@ from pathlib import Path
 import disk
 import programs
 import tables
+from flat_out import WARM, as_fast_as_it_goes
 from measures import Spread, Tally
 from programs import Program
 from receiver import receiving
 from sender import Load, sending
 
-#: A second in which a program gets warm.
-_WARM = 1.0
 #: Calls a second of the even load.
 _RATE = 100
-#: Seconds that deliveries may take that are still owed.
-_PATIENCE = 300
 _EXTRA_FSYNC_MS = 5
 
 #: A program in this folder, that posts to these ports.
@@ -75,10 +72,10 @@ def measured(contestant: Contestant, seconds: float, folder: Path) -> Figures:
         receiving(contestant.sinks) as sinks,
         contestant.start(Path(own), [port for port, _ in sinks]) as program,
     ):
-        time.sleep(_WARM)
+        time.sleep(WARM)
         idle = program.memory.now
         tallies = [tally for _, tally in sinks]
-        accepted, delivered, cpu_us = _as_fast_as_it_goes(program, tallies, seconds)
+        pace = as_fast_as_it_goes(Load(program.port, program.path), tallies, seconds, lambda: program.cpu_seconds)
         peak = program.memory.peak
     with (
         tempfile.TemporaryDirectory(dir=folder) as own,
@@ -87,28 +84,9 @@ def measured(contestant: Contestant, seconds: float, folder: Path) -> Figures:
     ):
         spread = _evenly(program, [tally for _, tally in sinks], seconds)
         return Figures(
-            accepted, delivered, cpu_us, spread.quantile(0.5) * 1000, spread.quantile(0.99) * 1000, idle, peak,
-            program.started_in,
+            pace.accepted, pace.delivered, pace.cpu_us[0], spread.quantile(0.5) * 1000, spread.quantile(0.99) * 1000, idle,
+            peak, program.started_in,
         )  # fmt: skip
-
-
-def _as_fast_as_it_goes(program: Program, sinks: list[Tally], seconds: float) -> tuple[float, float, float]:
-    """Accepted a second; delivered a second, until the last one is; microseconds of a processor for a call."""
-    load = Load(program.port, program.path)
-    cpu = program.cpu_seconds
-    with sending(load):
-        time.sleep(_WARM)
-        began, taken, came = time.monotonic(), load.taken.calls, _calls(sinks)
-        time.sleep(seconds)
-        accepted = (load.taken.calls - taken) / (time.monotonic() - began)
-    while any(tally.missing(load.taken) for tally in sinks):
-        if time.monotonic() > began + seconds + _PATIENCE:
-            sys.exit(f"{program.path}: some of what was accepted did not come within {_PATIENCE} s")
-        time.sleep(0.05)
-    delivered = (_calls(sinks) - came) / (time.monotonic() - began)
-    if load.refusals:
-        print(f"(refused or broken off: {load.refusals})", file=sys.stderr)
-    return accepted, delivered, (program.cpu_seconds - cpu) / load.taken.calls * 1e6
 
 
 def _evenly(program: Program, sinks: list[Tally], seconds: float) -> Spread:
@@ -116,15 +94,11 @@ def _evenly(program: Program, sinks: list[Tally], seconds: float) -> Spread:
     load = Load(program.port, program.path, rate=_RATE, connections=4)
     watched = sinks or [load.taken]
     with sending(load):
-        time.sleep(_WARM)
+        time.sleep(WARM)
         before = _spread(watched)
         time.sleep(seconds)
-    time.sleep(_WARM)
+    time.sleep(WARM)
     return _spread(watched) - before
-
-
-def _calls(tallies: list[Tally]) -> int:
-    return sum(tally.calls for tally in tallies)
 
 
 def _spread(tallies: list[Tally]) -> Spread:
@@ -136,7 +110,7 @@ def ceiling(seconds: float) -> float:
     with receiving(1) as [(port, _)]:
         load = Load(port, "/")
         with sending(load):
-            time.sleep(_WARM)
+            time.sleep(WARM)
             began, taken = time.monotonic(), load.taken.calls
             time.sleep(seconds)
             return (load.taken.calls - taken) / (time.monotonic() - began)

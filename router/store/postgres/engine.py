@@ -6,8 +6,10 @@ number of routers may have the same database: what must be so among them, its co
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -36,13 +38,13 @@ from router.store.postgres.presence import Presence
 from router.store.postgres.readers import Readers
 from router.store.postgres.server import Server
 from router.store.postgres.sweep import Sweep
-from router.store.postgres.writer import Writer, check
+from router.store.postgres.writer import CONNECTIONS, Writer, check
 from router.store.rows import claims_of, stored_event
 from router.store.settlements import buried, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from asyncpg import Connection
 
@@ -54,6 +56,8 @@ T = TypeVar("T")
 
 #: Seconds that the first connection and the migrations may take, and what changes many rows.
 _PATIENCE: Final = 60.0
+#: How long a month waits to be made or dropped that somebody was in the way of: everybody waits while it is tried.
+TRY_AGAIN: Final = timedelta(minutes=1)
 
 
 @asynccontextmanager
@@ -66,15 +70,25 @@ async def open_store(
     told: Callable[[str], object] = lambda _: None,
     waiting: int = 2_000,
     patience: float = 5.0,
+    connections: int = CONNECTIONS,
 ) -> AsyncIterator[PostgresStore]:
     """The store in this database, until the end of the block; its tables are made if missing.
 
     `parse` gives an event's `raw` from its body; where it raises, `raw` is None. Nobody else may have `name` in this
     database: where somebody does, `told` hears of it, and after `waits` seconds `NameTaken` is raised. `waiting` writes
-    may wait for a commit, which may take `patience` seconds: then it is not known to be stored. Raises `StoreError`
-    where the store cannot be used as it is; the message says what to do.
+    may wait for a commit, which may take `patience` seconds: then it is not known to be stored. `connections` of the
+    store write. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
     """
-    store = PostgresStore(place, parse=parse, name=name, waits=waits, told=told, waiting=waiting, patience=patience)
+    store = PostgresStore(
+        place,
+        parse=parse,
+        name=name,
+        waits=waits,
+        told=told,
+        waiting=waiting,
+        patience=patience,
+        connections=connections,
+    )
     try:
         await store.open()
         yield store
@@ -100,17 +114,22 @@ class PostgresStore(Asked):
         told: Callable[[str], object],
         waiting: int,
         patience: float,
+        connections: int,
     ) -> None:
         self.effort = Effort()
         self._parse = parse
         self.server = Server(place, name)
         self.presence = Presence(self.server, waits=waits, patience=patience, waiting=told)
         self.readers = Readers(self.server)
-        self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience)
+        self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience, connections=connections)
         self._key: SeenKey
         self._sweep = Sweep()
         #: Months whose partitions are there.
         self._months = set[Month]()
+        #: When somebody was in the way of making one: it is made ahead, so that it has time.
+        self._not_made_at: datetime | None = None
+        #: Somebody was in the way of dropping one, which waits until this time of the loop.
+        self._not_dropped_until = 0.0
 
     @override
     def __repr__(self) -> str:
@@ -160,11 +179,17 @@ class PostgresStore(Asked):
 
     @override
     async def make_ready(self, *, now: datetime) -> None:
-        for month in (Month.of(now), Month.of(now).next):
-            if month not in self._months:
-                with suppress(months.InTheWay):  # what comes goes into the default partition, until the next time
-                    await self._write(partial(months.make, month=month))
-                    self._months.add(month)
+        missing = [month for month in (Month.of(now), Month.of(now).next) if month not in self._months]
+        if not missing or (self._not_made_at and self._not_made_at <= now < self._not_made_at + TRY_AGAIN):
+            return
+        self._not_made_at = None
+        for month in missing:
+            try:
+                await self._write(partial(months.make, month=month))
+            except months.InTheWay:  # what comes goes into the default partition, until the next time
+                self._not_made_at = now
+                return
+            self._months.add(month)
 
     async def _write(self, operation: Callable[[Connection], Awaitable[T]], *, large: bool = False) -> T:
         return await (self.writer.run(operation, patience=_PATIENCE) if large else self.writer.run(operation))
@@ -276,21 +301,36 @@ class PostgresStore(Asked):
     async def purge(
         self, *, events: datetime | None, quarantine: datetime | None, seen: datetime | None, limit: int = 500
     ) -> Purged:
-        if events is not None and limit > 0:
-            for month in await self.readers.read(partial(months.old, before=events)):
-                try:
-                    purged = await self._write(partial(months.drop, month=month), large=True)
-                except months.InTheWay:
-                    continue  # somebody reads: its rows are removed one by one, or the next purge drops it
-                self._months.discard(month)
-                if purged:
-                    return purged
+        before, put_off = events if limit > 0 else None, asyncio.get_running_loop().time() < self._not_dropped_until
+        if before is not None and not put_off and (purged := await self._drop_months(before)):
+            return purged
         old: list[str] = []
-        if events is not None and limit > 0:
-            find = partial(self._sweep.next, before=events, limit=limit, largest=putting_right.LARGEST_PURGE)
+        if before is not None:
+            find = partial(self._sweep.next, before=before, limit=limit, largest=putting_right.LARGEST_PURGE)
             old = await self.readers.read(find)
         remove = partial(putting_right.purge, events=old, quarantine=quarantine, seen=seen, limit=limit)
-        return await self._write(remove, large=True)
+        purged = await self._write(remove, large=True)
+        if before is not None and put_off and not purged:
+            return await self._drop_months(before)
+        return purged
+
+    async def _drop_months(self, before: datetime) -> Purged:
+        """Drop the first month that is old enough and had anything, and those before it that had nothing.
+
+        Where somebody reads it, its rows are removed one by one for a minute, or until there are none, before it is tried
+        again: while a drop waits for its locks, everybody waits behind it.
+        """
+        self._not_dropped_until = 0.0
+        for month in await self.readers.read(partial(months.old, before=before)):
+            try:
+                purged = await self._write(partial(months.drop, month=month), large=True)
+            except months.InTheWay:
+                self._not_dropped_until = asyncio.get_running_loop().time() + TRY_AGAIN.total_seconds()
+                break
+            self._months.discard(month)
+            if purged:
+                return purged
+        return Purged()
 
     # --- looking ---
 

@@ -29,13 +29,15 @@ SELECT source, call, digest, event_id, revision, now, times, last_at FROM unnest
 ON CONFLICT DO NOTHING
 RETURNING event_id;
 
--- see_again: Count contents again that are known, locked in one order by whoever does that.
+-- see_again: Count contents again that are known, locked one after the other in the order in which they are given.
 WITH again AS (
-    SELECT seen.source, seen.call, seen.digest, again.times, again.last_at
+    SELECT known.source, known.call, known.digest, asked.times, asked.last_at
     FROM unnest(:source::text[], :call::bytea[], :digest::bytea[], :times::bigint[], :last_at::timestamptz[])
-        AS again (source, call, digest, times, last_at)
-    JOIN seen USING (source, call, digest)
-    ORDER BY seen.source, seen.call, seen.digest FOR UPDATE OF seen
+        AS asked (source, call, digest, times, last_at)
+    CROSS JOIN LATERAL (
+        SELECT source, call, digest FROM seen
+        WHERE seen.source = asked.source AND seen.call = asked.call AND seen.digest = asked.digest FOR UPDATE
+    ) AS known
 )
 UPDATE seen SET times = seen.times + again.times, last_at = greatest(seen.last_at, again.last_at)
 FROM again WHERE seen.source = again.source AND seen.call = again.call AND seen.digest = again.digest
@@ -313,7 +315,8 @@ UPDATE events SET routed = :routed, routes = :routes, rules = :rules, sha256 = :
 -- old_events: Events behind one and from before a time that owe nothing, oldest first.
 SELECT id, received_at, sequence AS number, octet_length(body) AS size FROM events
 WHERE received_at >= :at AND (received_at, sequence) > (:at, :number) AND received_at < :before AND NOT EXISTS (
-    SELECT FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed')
+    SELECT FROM deliveries
+    WHERE deliveries.event_id = events.id AND coalesce(deliveries.state, '') IN ('pending', 'claimed') OFFSET 0
 )
 ORDER BY received_at, sequence LIMIT :limit;
 
@@ -321,7 +324,7 @@ ORDER BY received_at, sequence LIMIT :limit;
 SELECT id FROM events WHERE id = ANY (:id::uuid[]) FOR UPDATE SKIP LOCKED;
 
 -- owing: Those of these events that owe something after all: it was added before they were locked.
-SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND state IN ('pending', 'claimed');
+SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND coalesce(state, '') IN ('pending', 'claimed');
 
 -- remove_attempts: Remove the attempts of events.
 DELETE FROM attempts WHERE event_id = ANY (:id::uuid[]);
@@ -339,9 +342,10 @@ SELECT id, size FROM quarantine WHERE received_at < :before ORDER BY received_at
 DELETE FROM quarantine WHERE id = ANY (:id::uuid[]);
 
 -- forget_seen: Remove what was last seen before a time, oldest first.
-DELETE FROM seen USING (
+WITH old AS MATERIALIZED (  -- once: for each row that it is compared with it would find others, as those before are locked
     SELECT source, call, digest FROM seen WHERE last_at < :before ORDER BY last_at LIMIT :limit FOR UPDATE SKIP LOCKED
-) AS old
+)
+DELETE FROM seen USING old
 WHERE seen.source = old.source AND seen.call = old.call AND seen.digest = old.digest
 RETURNING seen.event_id;
 
@@ -444,20 +448,21 @@ SELECT one.id, one.event_id, one.sink, one.state, one.attempt, one.retries, one.
 FROM deliveries AS one LEFT JOIN events ON events.id = one.event_id
 WHERE one.event_id = :event_id AND one.id < :after AND one.id >= :since ORDER BY one.id DESC LIMIT :limit;
 
--- deliveries_of_sink: Those of one sink.
+-- deliveries_of_sink: Those of one sink. Ordered by what is the same for all, so that only the index of just those will do.
 SELECT one.id, one.event_id, one.sink, one.state, one.attempt, one.retries, one.lost, one.accepted_at, one.due,
     one.claimed_until, one.settled_at, one.reason, one.recipient, one.parts, one.remote_id, one.replay_of, one.ended,
     events.source, events.direction, events.channel_id, events.channel_name, events.routes
 FROM deliveries AS one LEFT JOIN events ON events.id = one.event_id
-WHERE one.sink = :sink AND one.id < :after AND one.id >= :since ORDER BY one.id DESC LIMIT :limit;
+WHERE one.sink BETWEEN :sink AND :sink AND one.id < :after AND one.id >= :since
+ORDER BY one.sink DESC, one.id DESC LIMIT :limit;
 
--- deliveries_in_state: Those in a state that is not `delivered`.
+-- deliveries_in_state: Those in a state that is not `delivered`, in the same way.
 SELECT one.id, one.event_id, one.sink, one.state, one.attempt, one.retries, one.lost, one.accepted_at, one.due,
     one.claimed_until, one.settled_at, one.reason, one.recipient, one.parts, one.remote_id, one.replay_of, one.ended,
     events.source, events.direction, events.channel_id, events.channel_name, events.routes
 FROM deliveries AS one LEFT JOIN events ON events.id = one.event_id
-WHERE one.state = :state AND one.state <> 'delivered' AND one.id < :after AND one.id >= :since
-ORDER BY one.id DESC LIMIT :limit;
+WHERE one.state BETWEEN :state AND :state AND one.state <> 'delivered' AND one.id < :after AND one.id >= :since
+ORDER BY one.state DESC, one.id DESC LIMIT :limit;
 
 -- quarantined: Unreadable bodies, newest first.
 SELECT id, source, reason, size, received_at, times, last_at, ended

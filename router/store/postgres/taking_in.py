@@ -87,7 +87,7 @@ async def _see_again(connection: Connection, rows: Iterable[Mapping[str, Any]]) 
         one = repeats.setdefault(_content(row), {**row, "times": 0})
         one["times"] += row["times"]
         one["last_at"] = max(one["last_at"], row["last_at"])
-    found = await fetch_all(connection, "see_again", list(repeats.values()))
+    found = await fetch_all(connection, "see_again", _in_order(repeats.values()))
     if len(found) < len(repeats):
         raise Repeat  # it was forgotten meanwhile
     if count:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: More were no faster: see docs/performance.md.
+#: More were no faster: see docs/scale.md.
 CONNECTIONS: Final = 4
 #: Seconds until a connection is tried again: the first and the longest time.
 _WAITS: Final = (0.1, 5.0)
@@ -45,8 +45,11 @@ _SHARD_LOCK: Final = 0x_6166_7463
 class Writer:
     """Takes writes and answers them when they are durable. `start` begins with a connection that was opened before."""
 
-    def __init__(self, server: Server, effort: Effort, *, waiting: int, patience: float) -> None:
+    def __init__(
+        self, server: Server, effort: Effort, *, waiting: int, patience: float, connections: int = CONNECTIONS
+    ) -> None:
         self._server = server
+        self._wanted = connections
         self._effort = effort
         self._queue = Queue(waiting)
         #: Seconds that a transaction may take that is not known to be large.
@@ -73,7 +76,7 @@ class Writer:
         self._sessions.add(session)
         self._workers = [
             asyncio.create_task(self._work(session if n == 0 else None), name=f"store writer {n}")
-            for n in range(CONNECTIONS)
+            for n in range(self._wanted)
         ]
 
     async def stop(self) -> None:
@@ -327,7 +330,7 @@ async def _each(connection: Connection, what: Sequence[Callable[[Connection], Aw
 
 
 #: What has a commit of its own.
-_ALONE: Final = Kind(_each, at_once=CONNECTIONS, largest=1)
+_ALONE: Final = Kind(_each, at_once=_SHARDS, largest=1)
 _CLOSED: Final = "the store is closed"
 _BUSY: Final = "no connection was free in time: the server answers late, or not at all"
 _BROKE: Final = "the connection to the server broke; it is made anew"
