@@ -87,8 +87,6 @@ class MailOffice:
 
     #: Whether it takes no mail of some calls the first time.
     fails: bool = False
-    #: Of its sink; `null` is none, so that deliveries are born claimed.
-    rate: str = "1000/s"
     office: PostOffice = field(default_factory=lambda: PostOffice(implicit=False, login=False))
     greylisted: set[str] = field(default_factory=set)
     _read: list[Arrival] = field(default_factory=list)
@@ -112,7 +110,7 @@ class MailOffice:
     def sink(self) -> str:
         return (
             f'{{kind: email, to: [chef@example.com], from: calls@example.com, server: "{self.office.url}", tls: none, '
-            f"attach: received, rate: {self.rate}, concurrency: 4, {RETRY}}}"
+            f"attach: received, rate: 1000/s, concurrency: 4, {RETRY}}}"
         )
 
 

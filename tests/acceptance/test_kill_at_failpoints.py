@@ -42,11 +42,13 @@ def shows(point: Failpoint) -> Callable[[Callable[..., Coroutine[Any, Any, None]
     return mark
 
 
+#: How attempts ended where the router was killed before any: mails have a rate, so they are not born claimed.
+BORN_AND_LOST = {"web": ["lost", "delivered"], "archive": ["lost", "delivered"], "mail": ["delivered"]}
+
+
 @pytest.fixture
 async def played(tmp_path: Path) -> AsyncIterator[Scene]:
     async with scene(tmp_path) as played:
-        played.mail.rate = "null"
-        played.configure(*SINKS)
         yield played
 
 
@@ -110,7 +112,7 @@ async def test_after_commit_the_call_is_there_and_sent_again_it_is_a_duplicate_o
     (event,) = await played.router.all("events")
     assert await played.post(CALL) == Answered(CALL, event["id"], duplicate=True)
     await played.a_new_call_arrives("new")
-    assert await lost_one(played) == {sink: ["lost", "delivered"] for sink in SINKS}
+    assert await lost_one(played) == BORN_AND_LOST
     story = await played.all_is_well()
     assert (story.summary["events"], story.summary["duplicates"]) == (2, 1)
     assert came(played) == {"web": 1, "mail": 1}
@@ -124,7 +126,7 @@ async def test_before_an_attempt_it_counts_as_lost_and_the_delivery_goes_out(pla
     assert (came(played), played.archive.files()) == ({"web": 0, "mail": 0}, {})
     await played.start()
     await played.a_new_call_arrives("new")
-    assert await lost_one(played) == {sink: ["lost", "delivered"] for sink in SINKS}
+    assert await lost_one(played) == BORN_AND_LOST
     await played.all_is_well()
     assert came(played) == {"web": 1, "mail": 1}
 
