@@ -19,7 +19,7 @@ import textwrap
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -933,6 +933,42 @@ async def test_another_program_that_locks_the_database_is_named_as_the_reason(
         await accepted(store, arrival())
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Another program has begun to write."""
+    script = """
+        import sqlite3, sys
+        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        print(flush=True)
+        sys.stdin.read()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield
+        other.communicate(timeout=10)
+
+
+async def test_a_start_beside_another_program_that_writes_says_so_and_leaves_the_log_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_PATIENCE", 0.05)
+    copy = path.parent.with_name("copy")
+    async with opened(path) as store:
+        await accepted(store, arrival())
+        shutil.copytree(path.parent, copy)  # as a kill leaves it
+    with writing(copy / "aftercall.db"):
+        left = (copy / "aftercall.db-wal").read_bytes()
+        with pytest.raises(StoreError, match=r"aftercall\.db-shm: another program has locked the database: end it"):
+            async with opened(copy / "aftercall.db"):
+                pass
+        assert (copy / "aftercall.db-wal").read_bytes() == left
+    async with opened(copy / "aftercall.db") as store:
+        assert (await store.summary()).events == 1
+
+
 async def test_a_read_that_fails_does_not_fail_the_next(store: SqliteStore) -> None:
     await accepted(store, arrival())
     with pytest.raises(StoreError, match="this is a bug in aftercall"):
@@ -1623,7 +1659,7 @@ async def test_a_log_that_cannot_be_moved_stops_nobody(path: Path, monkeypatch: 
 
 
 async def test_a_start_leaves_the_log_of_a_crash_empty(path: Path) -> None:
-    """What follows a failed fsync must not be appended to what may not be on the disk."""
+    """What was purged before the crash may be in it."""
     async with opened(path) as store:
         await accepted(store, arrival())
         copy = path.parent.with_name("copy")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _sqlite3
 import ctypes
+import errno
 import itertools
 import os
 import sqlite3
@@ -246,10 +247,13 @@ def watching(folder: Path, platter: Platter) -> Iterator[Watched]:
     def content(path: Path, *, synced: bool) -> None:
         if (below := watched.known(str(path))) is not None:
             number = platter.file(below)
-            platter.add(Truncate(number, 0))
-            platter.add(Write(number, 0, path.read_bytes()))
+            written = path.read_bytes()
+            platter.add(Write(number, 0, written))
+            platter.add(Truncate(number, len(written)))  # a file that is written where it is was never shorter
             if synced:
-                platter.add(Sync(number))
+                platter.add(Sync(number, failed := watched.has_failed("sync", below)))
+                if failed:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     def watched_fsync(descriptor: int) -> None:
         for path in (folder, *folder.iterdir()):

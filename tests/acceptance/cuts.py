@@ -47,7 +47,7 @@ class Story:
                 cut = self._moment(disk, start)
                 left, told = disk.after(cut, self.dice), [*facts, *disk.facts(cut)]
                 self.seen["cuts"] += 1
-                good = await self._holds(f"{life}-{number}", left, told)
+                good = await self._holds(f"{life}-{number}", left, told, disk.told(cut))
                 if not good and until_broken:
                     return
             if good and self.dice.random() < 0.5:
@@ -56,7 +56,7 @@ class Story:
                 start = self._kill(disk, start)
                 disk = disk.killed(start)
                 self.seen["kills"] += 1
-                await self._holds(f"{life}-killed", disk.shown(start), [*facts, *disk.facts(start)])
+                await self._holds(f"{life}-killed", disk.shown(start), [*facts, *disk.facts(start)], disk.told(start))
 
     async def _live(self, platter: Platter, start: int, life: int) -> None:
         folder = self.folder / f"life-{life}"
@@ -91,7 +91,7 @@ class Story:
         failed = [number for number, step in enumerate(platter.steps, 1) if isinstance(step, Sync) and step.failed]
         return self.dice.choice([number for number in failed if number > start] or [self._moment(platter, start)])
 
-    async def _holds(self, cut: str, left: dict[str, bytes], facts: list[object]) -> bool:
+    async def _holds(self, cut: str, left: dict[str, bytes], facts: list[object], steps: str) -> bool:
         folder = self.folder / f"cut-{cut}"
         folder.mkdir()
         lay(left, folder)
@@ -102,4 +102,5 @@ class Story:
         self.seen["promises"] += learned.answered
         if found:
             self.broken[cut] = found
+            (folder / "steps").write_text(steps)
         return not found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from surface import MOODS, Mark, Name, Remove, Rename, Step, Surface, Sync, rename
+from surface import MOODS, Mark, Name, Remove, Rename, Step, Surface, Sync, Truncate, Write, rename
 
 
 @dataclass
@@ -102,6 +102,29 @@ class Platter:
             rename(disk._names, step)
         disk.steps, disk._next = self.steps[:cut], self._next
         return disk
+
+    def told(self, cut: int) -> str:
+        """What was asked of it before the cut, a line each, for who looks for what broke."""
+        paths = dict(enumerate(self.before, 1))
+        lines = []
+        for number, step in enumerate(self.steps[:cut], 1):
+            match step:
+                case Name(path, int() as file):
+                    paths[file] = path
+                    lines.append(f"{number} {path} is file {file}")
+                case Rename(old, new):
+                    paths = {file: new if path == old else path for file, path in paths.items()}
+                    lines.append(f"{number} {old} is renamed to {new}")
+                case Write():
+                    lines.append(f"{number} {paths[step.file]} write {len(step.data)} at {step.offset}")
+                case Truncate():
+                    lines.append(f"{number} {paths[step.file]} truncate to {step.size}")
+                case Sync():
+                    how = "FAILED" if step.failed else "done"
+                    lines.append(f"{number} {paths[step.file]} sync {how} through {step.handle}")
+                case _:
+                    lines.append(f"{number} {str(step)[:150]}")
+        return "\n".join(lines) + "\n"
 
     # --- what must never be asked of it ---
 

@@ -188,7 +188,7 @@ async def test_an_fsync_that_fails_is_a_503_and_never_tried_again_on_the_same_de
     told = {(status, retry is not None) for status, retry in answered.values()}
     assert told == {(202, False), (503, True)}
     # The database is another matter: SQLite keeps its descriptor for the next connection, because closing it would drop
-    # the locks of the others; but a checkpoint writes all its pages again before it syncs them.
+    # the locks of the others; but then the log is moved again, from its beginning, before that is synced.
     assert [path for path in disk.synced_again() if path.endswith("-wal")] == []
     assert summary["events"] == summary["deliveries"]["delivered"] == len(answered)
     async with open_store(tmp_path / "new/data/aftercall.db", parse=json.loads) as store:

@@ -7,6 +7,10 @@ without it. So the power goes here as well.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +22,7 @@ from extent import SEED, dice, extent
 from faults import Operation, never, now_and_then
 from platter import Platter, lay
 from router.errors import StoreError
-from router.store.base import Duplicate
+from router.store.base import Accepted, Duplicate
 from router.store.sqlite import copying, open_store, writer
 from store_engines import accepted, arrival
 
@@ -111,3 +115,147 @@ async def test_what_a_failed_sync_left_in_the_cache_alone_is_not_built_upon_afte
         async with open_store(left / "aftercall.db", parse=json.loads) as store:
             assert [await store.event(one.event_id) is not None for one in kept] == [True, True]
         copying.verified(left / "aftercall.db")
+
+
+@pytest.mark.case("DUR-07")
+async def test_a_power_cut_while_a_start_moves_what_a_failed_sync_left_in_the_cache_leaves_no_half_of_it(
+    tmp_path: Path,
+) -> None:
+    disk = Platter()
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    with watching(first, disk) as watched:
+        async with open_store(first / "aftercall.db", parse=json.loads) as store:
+            kept = [await accepted(store, arrival(f"kept-{n}", f"what {n} said " * 100)) for n in range(20)]
+        async with open_store(first / "aftercall.db", parse=json.loads) as store:  # its log lacks most of the database
+            kept.append(await accepted(store, arrival("kept, too", "a word")))
+            watched.fails = lambda operation, path: operation == "sync" and path.endswith("-wal")
+            with pytest.raises(StoreError, match="SQLITE_IOERR_FSYNC"):
+                await store.accept(arrival("refused", "what was refused " * 1000))
+            killed = len(disk.steps)
+            watched.fails = never
+    disk = disk.killed(killed)
+    second.mkdir()
+    lay(disk.shown(killed), second)
+    with watching(second, disk):
+        async with open_store(second / "aftercall.db", parse=json.loads):
+            opened = len(disk.steps)
+    chance = dice("half of it")
+    for number in range(40):
+        await _holds(tmp_path / f"cut-{number}", disk.after(chance.randint(killed, opened), chance), kept)
+
+
+_READER: Final = """
+import sqlite3, sys
+connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
+for _ in sys.stdin:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN")
+    print(connection.execute("SELECT count(*) FROM events").fetchone()[0], flush=True)
+print(connection.execute("SELECT count(*) FROM events").fetchone()[0], flush=True)
+"""
+
+
+#: Ends well where somebody else uses the index: whoever finds its byte 128 free takes it for his own, and cuts it.
+_USED: Final = """
+import fcntl, sys
+with open(sys.argv[1], "rb+") as index:
+    try:
+        fcntl.lockf(index, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
+    except OSError:
+        sys.exit(0)
+sys.exit("it is nobody's")
+"""
+
+
+def _is_used(index: Path) -> None:
+    subprocess.run([sys.executable, "-c", _USED, str(index)], check=True)
+
+
+class _Reader:
+    """Another program that reads."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def counts(self) -> int:
+        """How many events it sees from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._seen()
+
+    def ends(self) -> int:
+        """How many it still saw when it ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        seen = self._seen()
+        assert self._process.wait(10) == 0
+        return seen
+
+    def _seen(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[_Reader]:
+    command = [sys.executable, "-c", _READER, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield _Reader(process)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("reads_on", [False, True], ids=["it ends", "it reads on"])
+@pytest.mark.case("DUR-07")
+async def test_what_was_moved_of_the_log_before_a_sync_failed_is_moved_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reads_on: bool
+) -> None:
+    """A reader stops a move half way, and SQLite syncs nothing of that; the sync of the rest fails, and then loses both."""
+    monkeypatch.setattr(writer, "PAGES_TO_MOVE", 10**6)  # at our word only
+    disk, failed = Platter(), 0
+
+    def once(operation: Operation, path: str) -> bool:
+        nonlocal failed
+        fails = operation == "sync" and not path.endswith("-wal") and not failed
+        failed += fails
+        return fails
+
+    life = tmp_path / "life"
+    life.mkdir()
+    with watching(life, disk) as watched, _reading(life / "aftercall.db") as reader:
+        async with open_store(life / "aftercall.db", parse=json.loads) as store:
+            kept = [await accepted(store, arrival(f"kept-{n}", f"what {n} said " * 100)) for n in range(20)]
+            assert reader.counts() == 20
+            kept.append(await accepted(store, arrival("kept, too", "a word")))
+            pages, moved = await store.writer.run(store.database.move_log, alone=True)
+            assert 0 < moved < pages, "it is in the way"
+            assert (reader.counts() if reads_on else reader.ends()) == 20 + reads_on
+            watched.fails = once
+            with pytest.raises(StoreError, match="SQLITE_IOERR_FSYNC"):
+                await store.writer.run(store.database.move_log, alone=True)
+            kept.append(await accepted(store, arrival("kept at last", "a word")))
+            _is_used(life / "aftercall.db-shm")
+            if reads_on:
+                assert reader.ends() == 21, "whatever becomes of the log, it sees what it saw"
+            pages, moved = await store.writer.run(store.database.move_log, alone=True)
+            assert moved == pages
+            kept.append(await accepted(store, arrival("what begins the log anew", "a word")))
+            assert (await store.summary()).events == 23
+            answered = len(disk.steps)
+    assert failed == 1
+    assert disk.synced_again() == []
+    chance = dice("moved again")
+    for number in range(20):
+        await _holds(tmp_path / f"cut-{number}", disk.after(chance.randint(answered, len(disk.steps)), chance), kept)
+
+
+async def _holds(folder: Path, left: dict[str, bytes], kept: list[Accepted]) -> None:
+    folder.mkdir()
+    lay(left, folder)
+    async with open_store(folder / "aftercall.db", parse=json.loads) as store:
+        assert [one.event_id for one in kept if await store.event(one.event_id) is None] == []
+    copying.verified(folder / "aftercall.db")

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from platter import Platter
-from surface import MOODS, SECTOR, Sync, SyncFolder, Truncate, Write
+from surface import MOODS, SECTOR, Mark, Sync, SyncFolder, Truncate, Write
 
 OLD, NEW = b"o" * 3 * SECTOR, b"n" * 3 * SECTOR
 
@@ -110,3 +110,23 @@ def test_a_second_sync_through_a_descriptor_on_which_the_first_failed_is_told() 
     for handle, failed in ((1, False), (1, True), (2, False), (1, False)):
         disk.add(Sync(number, failed, handle))
     assert disk.synced_again() == ["a"]
+
+
+def test_what_was_asked_is_told_by_the_names_that_files_had_then() -> None:
+    disk = Platter({"a": OLD})
+    disk.add(Write(1, SECTOR, NEW))
+    disk.add(Sync(disk.file("new"), handle=7))
+    disk.rename("new", "b")
+    disk.add(Truncate(2, 0))
+    disk.add(Sync(2, failed=True, handle=8))
+    disk.add(SyncFolder("."))
+    disk.add(Mark("somebody knows"))
+    assert disk.told(7).splitlines() == [
+        "1 a write 1536 at 512",
+        "2 new is file 2",
+        "3 new sync done through 7",
+        "4 new is renamed to b",
+        "5 b truncate to 0",
+        "6 b sync FAILED through 8",
+        "7 SyncFolder(path='.')",
+    ]

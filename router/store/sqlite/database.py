@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
 from router.store.base import Room
-from router.store.sqlite import folder
+from router.store.sqlite import folder, leftovers
 from router.store.sqlite.queries import SQL
-from router.store.sqlite.trouble import explain
+from router.store.sqlite.trouble import disk_failed, explain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +51,19 @@ class Database:
     """One database, by its path, and whether its files are still the ones that were opened."""
 
     path: Path
+    #: The disk failed while the log was moved: what was moved before may be lost, and only the log has it for certain.
+    in_doubt: bool = False
     _files: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def log(self) -> Path:
         """The write-ahead log."""
         return self.path.with_name(f"{self.path.name}-wal")
+
+    @property
+    def index(self) -> Path:
+        """The index of the log, which all who read it share."""
+        return self.path.with_name(f"{self.path.name}-shm")
 
     def create(self) -> None:
         """Make an empty database file where there is none. SQLite gives its other files the same permissions."""
@@ -66,10 +73,11 @@ class Database:
     def connect(self, *, only_reads: bool = False) -> sqlite3.Connection:
         """A connection with every safeguard on, each read back; raises `StoreError` where one is not.
 
-        Never creates the file. The writer's connection stays in the thread that opened it.
+        Never creates the file. The writer's connection stays in the thread that opened it. One that only reads can do
+        nothing else: where it is the last to close, SQLite neither moves nor removes the log.
         """
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
+            f"{self.path.absolute().as_uri()}?mode={'ro' if only_reads else 'rw'}",
             uri=True,
             timeout=_PATIENCE,
             isolation_level=None,
@@ -126,10 +134,27 @@ class Database:
         except OSError as error:
             raise self.explain(error) from error
 
+    def make_sure(self) -> None:
+        """Put on the disk what a crash or a failed sync left in the log (see `leftovers`); no connection may be open."""
+        leftovers.make_sure(self.log, self.index, patience=_PATIENCE)
+
+    def move_log(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Copy the log into the database file, as far as no reader is in the way: its pages, and those that are moved."""
+        _, pages, moved = self._move(connection, "move_log")
+        return pages, moved
+
     def empty_log(self, connection: sqlite3.Connection) -> bool:
         """Copy the log into the database file and cut it to nothing; False where a reader was in the way."""
-        busy, _, _ = connection.execute(SQL["empty_log"]).fetchone()
+        busy, _, _ = self._move(connection, "empty_log")
         return not busy
+
+    def _move(self, connection: sqlite3.Connection, how: str) -> tuple[int, int, int]:
+        try:
+            busy, pages, moved = connection.execute(SQL[how]).fetchone()
+        except sqlite3.Error as error:
+            self.in_doubt = self.in_doubt or disk_failed(error)
+            raise
+        return busy, pages, moved
 
     def explain(self, error: Exception) -> StoreError:
         """The error for callers."""

@@ -97,7 +97,7 @@ class SqliteStore(Asked):
             self.effort,
             open_first=self._open_first,
             open_again=self._open_again,
-            before_close=self.readers.stop,
+            before_close=self._leave,
             after_close=self._let_go,
             waiting=waiting,
         )
@@ -133,6 +133,7 @@ class SqliteStore(Asked):
 
     def _open_database(self) -> sqlite3.Connection:
         self.database.create()
+        self.database.make_sure()
         connection = self.database.connect()
         try:
             schema.refuse_newer(connection)
@@ -149,10 +150,9 @@ class SqliteStore(Asked):
         return connection
 
     def _emptied(self, connection: sqlite3.Connection) -> bool:
-        """What a crash left in the log is written anew, before anything is appended to it.
+        """End what a purge before a crash began: nothing of the log is left.
 
-        After a failed fsync, the page cache may show what is not on the disk. It also ends what a purge before the
-        crash began. A disk that is full may not keep the router from starting: it is told at the first write.
+        A disk that is full may not keep the router from starting: it is told at the first write.
         """
         try:
             return self.database.empty_log(connection)
@@ -161,11 +161,17 @@ class SqliteStore(Asked):
                 return False
             raise
 
-    def _let_go(self) -> None:
-        """The last connection that closes moves what is left of the log, and removes it: a reader, not the writer.
+    def _leave(self, connection: sqlite3.Connection | None) -> None:
+        """Leave a database file that needs no log; where that fails, the log stays, and the next start reads it.
 
-        Where the writer failed to sync the log, it must not try that again through the descriptor on which it failed.
+        The last connection that closes removes the log: the writer's, after it has emptied it. Otherwise that is a
+        reader's, which cannot. Where a sync failed, nobody tries it again through the descriptor on which it did.
         """
+        self.readers.stop()
+        if connection is not None and self.database.empty_log(connection):
+            self.readers.close()
+
+    def _let_go(self) -> None:
         try:
             self.readers.close()
         finally:
@@ -173,7 +179,14 @@ class SqliteStore(Asked):
 
     def _open_again(self) -> sqlite3.Connection:
         self.database.verify()
+        if self.database.in_doubt:
+            self.reserve.spend(self._make_sure)
         return self.database.connect()
+
+    def _make_sure(self) -> None:
+        with self.readers.away():
+            self.database.make_sure()
+        self.database.in_doubt = False
 
     # --- who is there ---
 

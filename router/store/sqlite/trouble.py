@@ -53,6 +53,11 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def disk_failed(error: BaseException) -> bool:
+    """Whether the disk did not do what it was asked, although there is room."""
+    return code(error) == sqlite3.SQLITE_IOERR and not disk_is_full(error)
+
+
 def explain(error: Exception, path: Path) -> StoreError:
     """The error for callers; it names the database, what failed, and what to do."""
     match error:

@@ -63,7 +63,7 @@ class Writer:
     """Takes operations from the event loop and answers them when they are durable.
 
     `open_first` opens the database when the thread starts, `open_again` after trouble. At the end `before_close` is
-    called, the connection closed, and `after_close` called, whatever failed before.
+    called with the connection, if there is one, which is then closed, and `after_close` called, whatever failed before.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Writer:
         *,
         open_first: Callable[[], sqlite3.Connection],
         open_again: Callable[[], sqlite3.Connection],
-        before_close: Callable[[], None],
+        before_close: Callable[[sqlite3.Connection | None], None],
         after_close: Callable[[], None],
         waiting: int,
     ) -> None:
@@ -176,6 +176,9 @@ class Writer:
                 self._commit()
             if step is _Next.MOVE or (self._log_size > LARGEST_LOG and self._unmoved >= PAGES_TO_MOVE):
                 self._move_log()
+            if self._database.in_doubt:  # whoever reads might see what was lost
+                with suppress(Exception):  # the next write meets the same trouble and says so
+                    self._connected()
             self._reserve.fill()
 
     def _wait(self) -> _Next:
@@ -303,7 +306,7 @@ class Writer:
         self._unmoved = 0
         try:
             connection = self._connected()
-            _, pages, moved = self._reserve.spend(lambda: connection.execute(SQL["move_log"]).fetchone())
+            pages, moved = self._reserve.spend(lambda: self._database.move_log(connection))
             if pages == moved and (cut or self._log_size > LARGEST_LOG):
                 if self._database.empty_log(connection):
                     self._log_size = 0
@@ -338,7 +341,6 @@ class Writer:
             connection.close()
 
     def _finish(self) -> None:
-        """Leave a database file that needs no log; where that fails, the next start reads the log."""
         with self._wake:
             self._stopping = True
             left = list(self._queue)  # none, unless a bug ended this thread
@@ -347,9 +349,7 @@ class Writer:
             write.error = StoreError(_CLOSED)
         self._tell(_answer, left)
         with suppress(Exception):  # what was answered is durable, and nobody is left to be told
-            self._before_close()
-            if self._connection is not None:
-                self._database.empty_log(self._connection)
+            self._before_close(self._connection)
         self._give_up()
         self._after_close()
 
