@@ -110,7 +110,7 @@ async def running(
         way_in = doors(config)
         store = await stack.enter_async_context(open_store(config, parse=formats.raw, log=log))
         clock = clock if store.is_alone else SharedClock(clock)
-        presence = Presence(store, clock=clock, rules=config.table.digest, log=log)
+        presence = Presence(store, clock=clock, rules=config.table.digest, log=log, hold=hold)
         await presence.begin()
         await store.make_ready(now=clock.now())
         _tell_what_was_made(log, config, store=fresh, tokens=unmade, hold=hold)

@@ -29,8 +29,11 @@ _SHORT: Final = 8
 class Presence:
     """One router's. `rules` is the hash of those in force."""
 
-    def __init__(self, store: Store, *, clock: JumpingClock, rules: str, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, store: Store, *, clock: JumpingClock, rules: str, log: FilteringBoundLogger, hold: bool = False
+    ) -> None:
         self._rules = rules
+        self._hold = hold
         #: Those that there were when it beat last.
         self.seen: Sequence[RouterLine] = ()
         self._store = store
@@ -80,7 +83,7 @@ class Presence:
     async def _beat(self) -> None:
         clock = self._clock if isinstance(self._clock, SharedClock) else None
         asked = clock.steady() if clock else self._clock.now()
-        card = Card(version(), self._rules, clock.ahead.total_seconds() if clock else 0.0)
+        card = Card(version(), self._rules, clock.ahead.total_seconds() if clock else 0.0, self._hold)
         time = await self._store.beat(card, now=self._clock.now())
         if clock is not None and time is not None:
             clock.hear(time, asked=asked)

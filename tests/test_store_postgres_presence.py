@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,6 +103,15 @@ async def test_whoever_beats_next_keeps_house_when_its_keeper_has_gone(url: str)
             assert not aachen.keeps_house
         await beat(aachen)
         assert aachen.keeps_house
+
+
+async def test_who_sends_nothing_keeps_no_house(url: str) -> None:
+    """It would tell nobody what is wrong."""
+    async with opened(url) as held, opened(url, "aachen") as other:
+        await held.beat(replace(CARD, holds=True), now=NOW)
+        assert not held.keeps_house
+        await beat(other)
+        assert other.keeps_house
 
 
 async def test_a_keeper_that_lost_its_connection_keeps_house_no_more_and_is_there_again(url: str) -> None:

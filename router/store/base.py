@@ -410,6 +410,8 @@ class Card:
     rules: str
     #: Seconds that the clock of its machine is ahead of the one that all go by; below zero it is behind.
     ahead: float = 0.0
+    #: It sends nothing, and begins to keep house for nobody else.
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ class Presence:
                 raise session.explain(error) from None
 
     async def _beaten(self, connection: Connection, card: Card) -> datetime:
-        if not self._has_keys:
+        if not self._has_keys and not card.holds:
             await _end_holder(connection, HOUSE)
             self._has_keys = await _took(connection, HOUSE)
         row = {
