@@ -270,8 +270,9 @@ class Lane:
         deadline = loop.time() + grace
         while (mine := self._those(meant)) and (left := deadline - loop.time()) > 0:
             await asyncio.wait(mine, timeout=left)
-        await asyncio.sleep(0)  # a task that is cancelled before it began could not release its claim
-        mine = self._those(meant)
+        # These have all begun then, and what comes meanwhile ends by itself: one that is cancelled before it began could not
+        # release its claim.
+        await asyncio.sleep(0)
         for task in mine:
             task.cancel()
         if mine:

@@ -675,6 +675,22 @@ async def test_a_stop_releases_what_does_not_finish(bench: Bench) -> None:
     assert [attempt.outcome for attempt in await bench.attempts()] == ["released"]
 
 
+async def test_a_claim_that_comes_in_the_very_moment_of_the_end_is_given_back(bench: Bench) -> None:
+    """It was born just before, on a lane that had nothing else to finish."""
+    lane = await bench.lane(Puppet())
+    now = bench.clock.now()
+    receipt = await bench.store.accept(arrival("call", Owed("s", claim_until=lane.reserve(now)), received_at=now))
+    assert isinstance(receipt, Accepted)
+    stopping = asyncio.create_task(lane.stop(5))
+    asyncio.get_running_loop().call_soon(lane.start, *receipt.claims)
+    await stopping
+
+    async def given_back() -> bool:
+        return (await bench.store.summary()).deliveries["pending"] == 1
+
+    await until_awaited(given_back)
+
+
 async def test_a_stopped_lane_takes_nothing_more(bench: Bench) -> None:
     lane = await bench.lane(Puppet())
     await lane.stop(0)
