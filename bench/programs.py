@@ -66,7 +66,7 @@ def aftercall(
         for at, sink in enumerate(sinks)
     }
     (folder / "routes.yaml").write_text(
-        f'server: {{listen: "127.0.0.1:{port}"}}\nadmin: {{listen: "127.0.0.1:{admin}"}}\n'
+        f'name: bench-{port}\nserver: {{listen: "127.0.0.1:{port}"}}\nadmin: {{listen: "127.0.0.1:{admin}"}}\n'
         f"sources: {{sipgate: {{token: {TOKEN}}}}}\n"
         f"sinks: {json.dumps(webhooks)}\nalways: {json.dumps(list(webhooks))}\n{more}",
         encoding="utf-8",

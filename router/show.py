@@ -187,7 +187,7 @@ def router_rows(routers: dict[str, Any]) -> str:
             line["version"],
             line["rules"][:_SHORT],
             local_time(line["started_at"]),
-            line["keeps_house"] and "keeps house",
+            "keeps house" if line["keeps_house"] else "",
         )
         for line in routers["items"]
     )

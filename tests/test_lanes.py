@@ -681,8 +681,9 @@ async def test_a_claim_that_comes_in_the_very_moment_of_the_end_is_given_back(be
     now = bench.clock.now()
     receipt = await bench.store.accept(arrival("call", Owed("s", claim_until=lane.reserve(now)), received_at=now))
     assert isinstance(receipt, Accepted)
+    (claim,) = receipt.claims
     stopping = asyncio.create_task(lane.stop(5))
-    asyncio.get_running_loop().call_soon(lane.start, *receipt.claims)
+    asyncio.get_running_loop().call_soon(lambda: lane.start(claim))
     await stopping
 
     async def given_back() -> bool:

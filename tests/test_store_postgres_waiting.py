@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from router.errors import StoreError
 from router.store.base import Accepted
 from router.store.postgres.engine import open_store
@@ -38,6 +40,8 @@ async def test_a_call_is_refused_while_all_connections_are_busy_for_long_and_tak
                 for refused in await asyncio.gather(*waiting, return_exceptions=True):
                     assert isinstance(refused, StoreError)
                     assert "no connection was free in time" in str(refused)
+                with pytest.raises(StoreError, match="no connection was free in time"):
+                    store.accept(arrival("another")).send(None)  # without waiting
                 over.set()
             assert isinstance(await store.accept(arrival("meanwhile")), Accepted), "what was refused was not kept"
             assert (await store.summary()).received == 2

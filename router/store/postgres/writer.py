@@ -60,6 +60,8 @@ class Writer:
         self._sessions: set[Session] = set()
         #: The server's processes behind connections that were given up because they took too long: see `_clear_away`.
         self._left: set[int] = set()
+        #: No connection was free for as long as anybody waits, and none has done anything since.
+        self._stuck = False
         self._trouble = StoreError(_CLOSED)
         self._stop = asyncio.Event()
         self._stop.set()
@@ -104,12 +106,15 @@ class Writer:
         """Do this together with what is of its kind, and return its result when that is durable.
 
         Raises `StoreBusy`, with nothing queued, where too much waits, and `StoreError` at once where there is no
-        connection; what takes calls in (`intake`), also where none is free in time.
+        connection; what takes calls in (`intake`), also where none is free in time, and at once from then on, until
+        one has done something.
         """
         if self._stop.is_set():
             raise StoreError(_CLOSED)
         if not self._sessions:
             raise _again(self._trouble)
+        if intake and self._stuck:
+            raise StoreError(self._busy)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         write = Write(kind, what, future, weight, self._patience if patience is None else patience)
         self._queue.put(write, intake=intake)
@@ -129,7 +134,12 @@ class Writer:
         any more; whoever sends a call does not wait for that.
         """
         if self._queue.leave(write):
-            write.answer(StoreError(f"{self._server.place}: {_BUSY}"))
+            self._stuck = True
+            write.answer(StoreError(self._busy))
+
+    @property
+    def _busy(self) -> str:
+        return f"{self._server.place}: {_BUSY}"
 
     # --- the workers ---
 
@@ -193,6 +203,7 @@ class Writer:
                 wait = min(2 * wait, longest)
             else:
                 self._sessions.add(session)
+                self._stuck = False
                 return session
         return None
 
@@ -280,6 +291,7 @@ class Writer:
             else:
                 batch[0].answer(error if _is_an_answer(error) else session.explain(error))
             return
+        self._stuck = False
         for write, result in zip(batch, results, strict=True):
             write.answer(result)
         effort = self._effort
