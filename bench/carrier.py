@@ -24,8 +24,8 @@ _DAYS: Final = 90
 _SEEN_DAYS: Final = 400
 #: Bytes of a row of `seen` with its four indexes.
 _SEEN: Final = 280
-#: Connections of one router: four that write, three that read.
-_CONNECTIONS: Final = 7
+#: Connections of one router: four that write, three that read, one by which the others know that it is there.
+_CONNECTIONS: Final = 8
 #: Who sends: calls a day that have an assistant.
 _WHO: Final = {
     "a company with 100 telephones": 1_000,
