@@ -5,6 +5,7 @@ With each beat it learns the time that all routers of the store go by (see `cloc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a machine's clock may be wrong without a word.
 WRONG: Final = 5.0
+#: Seconds that may be waited for the list of routers.
+_SEEING: Final = 2.0
 #: Characters of a hash of rules that people are shown.
 _SHORT: Final = 8
 
@@ -87,7 +90,9 @@ class Presence:
         time = await self._store.beat(card, now=self._clock.now())
         if clock is not None and time is not None:
             clock.hear(time, asked=asked)
-        self.seen = await self._store.routers()
+        with suppress(TimeoutError):  # who is there is known a little later then: nothing may keep the next beat
+            async with asyncio.timeout(_SEEING):
+                self.seen = await self._store.routers()
 
     def reloaded(self, rules: str) -> None:
         """Other rules are in force, or the same."""

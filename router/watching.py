@@ -76,7 +76,8 @@ class ClockWatch:
             if not known and kept.at - now > JUMP:
                 expected = kept.at
             if abs(now - expected) > JUMP:
-                await self._move_waits(expected, now)
+                if self._store.is_alone:  # otherwise whoever kept house meanwhile has seen it
+                    await self._move_waits(expected, now)
                 timeline.jumped(expected, now)
                 self._tell(expected, now)
             elif not known:
@@ -112,8 +113,8 @@ class ClockWatch:
             lane.clock_was_set(now - before)
 
     async def _move_waits(self, before: datetime, now: datetime) -> None:
-        """Where other routers have the same store, their clocks were not set: what waits stays as they see it."""
-        if self._store.is_alone:
+        """Once for all: where several routers have the same store it is the clock of all that was set."""
+        if self._store.keeps_house:
             await self._store.clock_was_set(before=before, now=now)
 
     def _follow(self) -> None:

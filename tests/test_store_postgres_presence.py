@@ -141,13 +141,29 @@ async def test_a_keeper_that_does_not_beat_is_relieved(url: str) -> None:
         assert [line.alive for line in await aachen.routers()] == [True, True]
 
 
+async def test_a_keeper_is_not_taken_for_a_router_of_long_ago_whose_process_had_its_number(url: str) -> None:
+    async with opened(url) as berlin, opened(url, "aachen") as aachen:
+        await beat(berlin)
+        assert berlin.keeps_house
+        await rows(
+            url,
+            "INSERT INTO aftercall.routers SELECT 'old', run, pid, connected_at - interval '1 day', version, rules, 0, started_at,"
+            " now() - interval '1 day' FROM aftercall.routers WHERE name = 'berlin'",
+        )
+        await beat(aachen, berlin)
+        assert (berlin.keeps_house, aachen.keeps_house) == (True, False)
+        assert [(line.name, line.keeps_house) for line in await aachen.routers()] == [
+            ("aachen", False), ("berlin", True), ("old", False),
+        ]  # fmt: skip
+
+
 async def test_who_was_not_seen_for_a_week_is_forgotten_by_whoever_keeps_house(url: str) -> None:
     async with opened(url, "aachen") as aachen, opened(url, "berlin") as berlin:
         await beat(berlin)
         for name, days in (("old", 8), ("young", 6)):
             await rows(
                 url,
-                "INSERT INTO aftercall.routers SELECT $1, run, 0, version, rules, 0, started_at, now() - make_interval(days => $2)"
+                "INSERT INTO aftercall.routers SELECT $1, run, 0, connected_at, version, rules, 0, started_at, now() - make_interval(days => $2)"
                 " FROM aftercall.routers LIMIT 1",
                 name, days,
             )  # fmt: skip

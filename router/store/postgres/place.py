@@ -31,6 +31,13 @@ class Place:
     def __str__(self) -> str:
         return f"postgresql://{f'{self.user}@' if self.user else ''}{self.host}/{self.database}"
 
+    @property
+    def each(self) -> tuple[str, ...]:
+        """The URL of each of its hosts, as if that were the only one."""
+        scheme, _, authority, rest = self.url.split("/", 3)
+        who, at, hosts = authority.rpartition("@")
+        return tuple(f"{scheme}//{who}{at}{host}/{rest}" for host in hosts.split(","))
+
     @classmethod
     def of(cls, url: str, password: str | None = None) -> Place:
         """Raises `ValueError` with what to write; nothing of the URL is in it, which may have a password."""

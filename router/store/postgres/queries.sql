@@ -122,9 +122,11 @@ SELECT EXISTS (SELECT FROM deliveries WHERE sink = asked.sink AND lost > 1 AND s
     asked.sink, state, next_at, failures, reason, since, coalesce(version, 0) AS version, free_at
 FROM (SELECT :sink::text AS sink) AS asked LEFT JOIN lanes USING (sink);
 
--- lock_lane: Let no other router claim for this sink, nor set its lane, until this is committed.
-INSERT INTO lanes AS lane (sink, state, failures) VALUES (:sink, 'open', 0)
-ON CONFLICT (sink) DO UPDATE SET sink = lane.sink;
+-- add_lane: Make room for how a lane stands.
+INSERT INTO lanes (sink, state, failures) VALUES (:sink, 'open', 0) ON CONFLICT (sink) DO NOTHING;
+
+-- lock_lane: Let no other router claim for this sink, nor set its lane, until this is committed; none where one does just now.
+SELECT sink FROM lanes WHERE sink = :sink FOR UPDATE SKIP LOCKED;
 
 -- is_claimed: Whether anything of a sink is claimed.
 SELECT EXISTS (SELECT FROM deliveries WHERE sink = :sink AND state = 'claimed') AS any;
@@ -132,8 +134,8 @@ SELECT EXISTS (SELECT FROM deliveries WHERE sink = :sink AND state = 'claimed') 
 -- pace_lane: Remember when a sink may be sent something again.
 UPDATE lanes SET free_at = :free_at WHERE sink = :sink;
 
--- one_suspect: Let no other router claim anything that is suspected, until this one has committed.
-SELECT pg_advisory_xact_lock(:lock);
+-- one_suspect: Let no other router claim anything that is suspected, until this one has committed; false where one does just now.
+SELECT pg_try_advisory_xact_lock(:lock) AS taken;
 
 -- claimed_suspects: How many claimed deliveries, of any sink, are suspected.
 SELECT count(*) AS n FROM deliveries WHERE lost > 1 AND state = 'claimed';
@@ -494,6 +496,9 @@ SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS
 -- set_durable: Answer a commit when it is on stable storage, here and on the synchronous standbys.
 SET synchronous_commit = on;
 
+-- set_applied: The same, and when it can be seen on those.
+SET synchronous_commit = remote_apply;
+
 -- end_processes: End what the server does for connections of ours that are none any more.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = ANY (:pids::integer[]) AND application_name = 'aftercall' AND usename = current_user;
@@ -530,6 +535,9 @@ INSERT INTO migrations (version, name) VALUES (:version, :name);
 
 -- seen_key: The key of `seen`.
 SELECT key FROM seen_key;
+
+-- any_seen: Whether anything was ever seen.
+SELECT EXISTS (SELECT FROM seen) AS any;
 
 -- set_seen_key: Remember the key of `seen`.
 INSERT INTO seen_key (key) VALUES (:key);
@@ -583,10 +591,13 @@ SET synchronous_commit = off;
 WITH forgotten AS (
     DELETE FROM routers WHERE :forgets AND name <> :name AND beat_at < clock_timestamp() - interval '7 days'
 )
-INSERT INTO routers AS router (name, run, pid, version, rules, ahead, started_at, beat_at)
-VALUES (:name, :run, pg_backend_pid(), :version, :rules, :ahead, clock_timestamp(), clock_timestamp())
+INSERT INTO routers AS router (name, run, pid, connected_at, version, rules, ahead, started_at, beat_at)
+SELECT :name::text, :run::uuid, pid, backend_start, :version::text, :rules::text, :ahead::double precision,
+    clock_timestamp(), clock_timestamp()
+FROM pg_stat_activity WHERE pid = pg_backend_pid()
 ON CONFLICT (name) DO UPDATE SET
-    run = excluded.run, pid = excluded.pid, version = excluded.version, rules = excluded.rules, ahead = excluded.ahead,
+    run = excluded.run, pid = excluded.pid, connected_at = excluded.connected_at, version = excluded.version,
+    rules = excluded.rules, ahead = excluded.ahead,
     started_at = CASE WHEN router.run = excluded.run THEN router.started_at ELSE excluded.started_at END,
     beat_at = excluded.beat_at
 RETURNING clock_timestamp() AS time;
@@ -607,14 +618,15 @@ SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND (pid = ANY (:pids::integer[]) OR EXISTS (
-        SELECT FROM routers WHERE routers.pid = pg_locks.pid AND beat_at < clock_timestamp() - :alive::interval
+        SELECT FROM routers JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_start = connected_at
+        WHERE routers.pid = pg_locks.pid AND beat_at < clock_timestamp() - :alive::interval
     ));
 
 -- routers: Which routers there are, by name, and which of them keeps house.
 SELECT name, run, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
     EXISTS (
         SELECT FROM pg_locks
-        WHERE pg_locks.pid = router.pid AND locktype = 'advisory' AND objsubid = 1 AND granted
+        WHERE pg_locks.pid = router.pid AND beat_at > clock_timestamp() - :alive::interval AND locktype = 'advisory' AND objsubid = 1 AND granted
             AND (classid::bigint << 32) | objid::bigint = :house
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     ) AS keeps_house

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from router.errors import StoreError
 from router.failpoints import Failpoint, reached
 from router.store import migrations as migrations_
 from router.store.keys import SeenKey, made
@@ -80,7 +81,17 @@ async def _version(connection: Connection) -> int:
 
 
 async def key(connection: Connection) -> SeenKey:
-    """The key of `seen`, the same for all routers of this database; made under the lock where there is none."""
-    if await first(connection, "seen_key") is None:
-        await fetch(connection, "set_seen_key", {"key": made()})
-    return SeenKey((await only(connection, "seen_key"))["key"])
+    """The key of `seen`, the same for all routers of this database; made under the lock where nothing was seen yet.
+
+    Raises `StoreError` where it is missing: with another one, whatever comes again would be new.
+    """
+    if (found := await first(connection, "seen_key")) is not None:
+        return SeenKey(found["key"])
+    if (await only(connection, "any_seen"))["any"]:
+        message = (
+            "the table aftercall.seen_key is empty, without which no call is known again: restore it from a backup"
+        )
+        raise StoreError(message)
+    key = SeenKey(made())
+    await fetch(connection, "set_seen_key", {"key": key.key})
+    return key

@@ -40,8 +40,8 @@ async def claim(
 ) -> tuple[list[Record], Claims]:
     """Claim what is due; rows of `claim`, earliest due first, and the rest of the answer."""
     asked = {"sink": sink}
-    if probe or interval is not None:
-        await fetch(connection, "lock_lane", asked)
+    if (probe or interval is not None) and not await _locked(connection, asked):
+        return [], Claims((), now + LOOK_AGAIN)
     probed = probe and (await only(connection, "is_claimed", asked))["any"]
     found = await only(connection, "lane", asked)
     mine = turn(found, sink, limit=limit, now=now, lane=lane, interval=interval, probed=probed)
@@ -64,9 +64,18 @@ async def claim(
     return claimed, mine.claims(readable_moment(next_due))
 
 
+async def _locked(connection: Connection, sink: dict[str, str]) -> bool:
+    """Whether nobody else claims for this sink until this is committed. It is not waited for: who does may hang."""
+    if await first(connection, "lock_lane", sink) is not None:
+        return True
+    await fetch(connection, "add_lane", sink)
+    return await first(connection, "lock_lane", sink) is not None
+
+
 async def _alone(connection: Connection) -> bool:
     """Whether a suspect may be claimed: none is, and nobody else can claim one until this is committed."""
-    await fetch(connection, "one_suspect", {"lock": _SUSPECTS_LOCK})
+    if not (await only(connection, "one_suspect", {"lock": _SUSPECTS_LOCK}))["taken"]:
+        return False
     return bool((await only(connection, "claimed_suspects"))["n"] == 0)
 
 

@@ -27,17 +27,17 @@ OLDEST_SERVER: Final = 14
 PATIENCE: Final = 5.0
 #: Seconds that a connection may take to say goodbye.
 _GOODBYE: Final = 2.0
-#: Commits that are answered before they are on stable storage.
-_NOT_DURABLE: Final = ("off", "local", "remote_write")
-
 #: What every connection is set to.
 #:
 #: Each statement is written for one way, through an index, whatever the tables have in them: planning it anew each time
 #: took far longer than doing it (26 ms of 27, with five months), and statistics of a month that has just begun would lead
 #: it through the whole of a table some time. So it is planned once, and what is no index is the last choice.
 #:
-#: The last ones: a router that vanished must not hold its locks for long. One whose machine is gone says no goodbye, and
+#: Then: a router that vanished must not hold its locks for long. One whose machine is gone says no goodbye, and
 #: its connections end when it has not answered for half a minute: its name is free then, and whoever wants to keeps house.
+#:
+#: The last ones are what somebody may have set for a role or a database. A warning has to be heard, because it may be all
+#: that tells a commit that was not confirmed from one that was; and what takes too long ends here, by `Session.within`.
 _SETTINGS: Final = """
     SET search_path = aftercall;
     SET timezone = 'UTC';
@@ -54,6 +54,12 @@ _SETTINGS: Final = """
     SET tcp_keepalives_interval = 5;
     SET tcp_keepalives_count = 3;
     SET tcp_user_timeout = '25s';
+    SET client_min_messages = warning;
+    SET default_transaction_isolation = 'read committed';
+    SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET idle_session_timeout = 0;
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
 """
 
 
@@ -133,21 +139,38 @@ class Server:
         self.router = router
         #: What the server's administrator sees in pg_stat_activity.
         self._program = program
+        #: Where to ask, the one that was there last first.
+        self._urls = list(place.each)
 
     async def connect(self) -> Session:
-        """A connection with every safeguard on. Raises `StoreError`."""
-        try:
-            connection = await asyncpg.connect(
-                self.place.url,
-                password=self.place.password,
-                timeout=PATIENCE,
-                target_session_attrs=SessionAttribute.read_write,
-                statement_cache_size=2 * len(SQL),  # all of them, for as long as the connection lasts
-                max_cached_statement_lifetime=0,
-                server_settings={"application_name": self._program},
-            )
-        except Exception as error:  # noqa: BLE001 - whatever a library makes of a URL and a network
-            raise explain(error, self.place) from None
+        """A connection with every safeguard on. Raises `StoreError`.
+
+        Of several hosts each has its share of the time: one that does not answer must not keep the next from being asked.
+        """
+        failed: Exception = TimeoutError()
+        for url in self._urls.copy():
+            try:
+                connection = await self._connected(url, PATIENCE / len(self._urls))
+            except Exception as error:  # noqa: BLE001 - whatever a library makes of a URL and a network
+                # What a server has said tells more than that another one is silent.
+                failed = error if isinstance(failed, (OSError, TimeoutError)) else failed
+            else:
+                self._urls.sort(key=lambda one: one != url)
+                return await self._secured(connection)
+        raise explain(failed, self.place) from None
+
+    async def _connected(self, url: str, patience: float) -> Connection:
+        return await asyncpg.connect(
+            url,
+            password=self.place.password,
+            timeout=patience,
+            target_session_attrs=SessionAttribute.read_write,
+            statement_cache_size=2 * len(SQL),  # all of them, for as long as the connection lasts
+            max_cached_statement_lifetime=0,
+            server_settings={"application_name": self._program},
+        )
+
+    async def _secured(self, connection: Connection) -> Session:
         session = Session(connection, self.place)
         try:
             with session.within(PATIENCE):
@@ -181,5 +204,5 @@ class Server:
             if settings[name] != "on":
                 message = f"{self.place}: the server has {name} = off, and could lose what it has confirmed: set it on"
                 raise StoreError(message)
-        if settings["synchronous_commit"] in _NOT_DURABLE:
-            await execute(connection, "set_durable")
+        # Also where it is on already: the server's own setting may be changed while the connection lasts.
+        await execute(connection, "set_applied" if settings["synchronous_commit"] == "remote_apply" else "set_durable")

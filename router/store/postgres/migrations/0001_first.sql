@@ -138,6 +138,7 @@ CREATE TABLE routers (
     name text COLLATE "C" PRIMARY KEY,
     run uuid NOT NULL,                           -- from one start to its end
     pid integer NOT NULL,                        -- the process of this server behind the connection that beats
+    connected_at timestamptz NOT NULL,           -- and when that began: numbers of processes are given again
     version text COLLATE "C" NOT NULL,
     rules text COLLATE "C" NOT NULL,             -- the hash of what is in force
     ahead double precision NOT NULL,             -- seconds that the clock of its machine is ahead of this server's
