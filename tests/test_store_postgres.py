@@ -512,7 +512,9 @@ async def test_a_database_of_a_newer_program_is_refused_and_stays_as_it_is(url: 
     newest = schema.KNOWN[-1].version
     await rows(url, "INSERT INTO aftercall.migrations VALUES ($1, 'later')", newest + 1)
     try:
-        assert "written by a newer aftercall" in await refusal(place_of(url))
+        said = await refusal(place_of(url))
+        assert said.startswith(f"{place_of(url)} has version {newest + 1}, and this aftercall knows versions up to")
+        assert "written by a newer aftercall" in said
     finally:
         await rows(url, "DELETE FROM aftercall.migrations WHERE version > $1", newest)
 
@@ -557,10 +559,10 @@ async def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
     try:
         connection = session.connection
         with pytest.raises(asyncpg.UndefinedTableError):
-            await schema.migrate(connection, (*schema.KNOWN, breaks))
+            await schema.migrate(connection, "here", (*schema.KNOWN, breaks))
         assert await connection.fetchval("SELECT to_regclass('more')") is None
         for _ in range(2):
-            await schema.migrate(connection, (*schema.KNOWN, works))
+            await schema.migrate(connection, "here", (*schema.KNOWN, works))
         assert await connection.fetchval("SELECT max(version) FROM migrations") == newest + 1
         await connection.execute("DROP TABLE more")
         await connection.execute("DELETE FROM migrations WHERE version > $1", newest)
