@@ -31,6 +31,11 @@ class Place:
     def __str__(self) -> str:
         return f"postgresql://{f'{self.user}@' if self.user else ''}{self.host}/{self.database}"
 
+    @property
+    def options(self) -> dict[str, str]:
+        """What stands after the question mark."""
+        return dict(parse_qsl(self.url.partition("?")[2], keep_blank_values=True))
+
     @classmethod
     def of(cls, url: str, password: str | None = None) -> Place:
         """Raises `ValueError` with what to write; nothing of the URL is in it, which may have a password."""
