@@ -341,6 +341,7 @@ def _side(said: str, name: str) -> Any:
 
     if ":" in said and not Path(said).is_file():
         return copystore.of_url(said, name)
+    copystore.refuse_no_config(Path(said), name)
     return copystore.of_config(known(Path(said), "data", "database", "postgres"))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.config.load import database, postgres
-from router.errors import AftercallError
+from router.errors import AftercallError, ConfigError
 from router.store.moving.copying import move
 from router.store.moving.sqlite import SqliteSide
 
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from router.store.moving.copying import Moved, Told
     from router.store.moving.side import Side
     from router.store.postgres import Place
+
+
+#: How a database file of SQLite begins.
+_SQLITE: Final = b"SQLite format 3\0"
+
+
+def refuse_no_config(file: Path, name: str) -> None:
+    """Raise `ConfigError` where this file, given as `name`, is no routes.yaml, with what to write instead."""
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(len(_SQLITE))
+    except FileNotFoundError:
+        message = (
+            f"{name}: there is no file {file}: name a routes.yaml that is there, or a store, like sqlite:///{file} or "
+            "postgresql://user@host/database"
+        )
+        raise ConfigError(message) from None
+    except OSError:
+        return  # whoever reads it says why it cannot be read
+    if begin == _SQLITE:
+        message = f"{name}: {file} is a database, and no routes.yaml: write sqlite:///{file}"
+        raise ConfigError(message)
 
 
 def of_config(config: Known) -> Side:
@@ -32,7 +54,10 @@ def of_url(url: str, name: str) -> Side:
     try:
         return _side(postgres(url, None), database(url, Path(), Path()))
     except ValueError as error:
-        message = f"{name} {error}; or name a routes.yaml that says `store`, and `store_password` where it needs one"
+        message = (
+            f"{name} {error}; or name a routes.yaml that says `store`, and `store_password` where it needs one. The password "
+            "of a URL belongs in PGPASSWORD or ~/.pgpass"
+        )
         raise AftercallError(message) from None
 
 

@@ -125,12 +125,17 @@ async def test_a_store_that_is_in_use_is_left_alone(used: Config, tmp_path: Path
     [
         (
             "postgresql://me:hidden@localhost/x",
-            r"^TO has a password in it; write it as `store_password`.*name a routes\.yaml",
+            r"^TO has a password in it; write it as `store_password`.*name a routes\.yaml.*PGPASSWORD or ~/\.pgpass",
         ),
         ("mysql://hidden/x", r"^TO is no store; write sqlite:///.*; or name a routes\.yaml"),
         ("sqlite:///data/hidden.db", "are in one folder: a store has one of its own"),
         ("sqlite:///data/aftercall.db", "are in one folder: a store has one of its own"),
-        ("nothing.yaml", r"nothing\.yaml: there is no such file"),
+        (
+            "nothing.yaml",
+            r"^TO: there is no file nothing\.yaml: name a routes\.yaml that is there, or a store, like sql(?!.*init)",
+        ),
+        ("data/aftercall.db", r"^TO: data/aftercall\.db is a database, .* write sqlite:///data/aftercall\.db$"),
+        ("data", r"^data: cannot be read as UTF-8 text: Is a directory"),
     ],
 )
 async def test_what_is_no_place_for_a_copy_is_refused_and_not_quoted(used: Config, target: str, said: str) -> None:

@@ -376,9 +376,12 @@ async def test_stopped_after_every_portion_it_goes_on_and_no_router_opens_it_unt
             break
         except Stopped:
             runs += 1
-            with pytest.raises(StoreError, match="is a copy that was not finished: run copy-store again, or remove it"):
+            with pytest.raises(
+                StoreError, match="is a copy that was not finished: run copy-store again, or remove it"
+            ) as no:
                 async with there.open():
                     pass
+            assert ("DROP SCHEMA aftercall CASCADE" in str(no.value)) == isinstance(there, Postgres)
     assert runs > 20
     assert found.was_resumed
     async with full.open() as store:
@@ -497,7 +500,9 @@ async def test_a_row_that_is_not_what_was_copied_is_found(full: Sqlite, places: 
     assert isinstance(there, Postgres)
     await halfway(full, there)
     await changed(there, change)
-    with pytest.raises(Differs, match=r"(events|seen) are not what was copied .*Remove it, and copy again") as caught:
+    with pytest.raises(
+        Differs, match=r"(events|seen) are not what was copied .*remove it \(DROP SCHEMA aftercall CASCADE\), and copy"
+    ) as caught:
         await moved(full, there)
     assert caught.value.exit_code == 3
     with pytest.raises(StoreError, match="not finished"):
@@ -516,17 +521,34 @@ async def test_a_counter_that_is_wrong_is_found(full: Sqlite, places: Places) ->
 
 @KINDS
 async def test_what_is_not_empty_is_not_copied_into_and_stays_as_it_is(full: Sqlite, places: Places, kind: str) -> None:
-    there = places(kind)
+    there = places(kind.replace("postgres", "bare postgres"))  # with a key of its own
     async with there.open() as store:
         await quarantine(store)
         before = await contents(store)
-    with pytest.raises(StoreError, match="is not empty, it has quarantine, and stays as it is"):
+    with pytest.raises(StoreError, match="is not empty, it has bodies in quarantine, and stays as it is"):
         await moved(full, there)
     async with there.open() as store:
         assert await contents(store) == before
         await purge(store, 9)
     with pytest.raises(StoreError, match="is not empty, it has counted calls"):
         await moved(full, there)
+
+
+@KINDS
+async def test_a_copy_that_is_complete_is_called_so_until_one_of_the_two_changes(
+    full: Sqlite, places: Places, kind: str
+) -> None:
+    there = places(kind)
+    await moved(full, there)
+    with pytest.raises(StoreError, match=r"is a copy of .* already, and this copy is complete: name it as `store`"):
+        await moved(full, there)
+    async with there.open() as store:
+        await accepted(store, arrival("since"))
+        before = await contents(store)
+    with pytest.raises(StoreError, match="are one and the same store, copied before, and one has changed since"):
+        await moved(full, there)
+    async with there.open() as store:
+        assert await contents(store) == before
 
 
 @KINDS
@@ -594,7 +616,7 @@ async def test_a_store_of_another_version_is_left_to_its_own_program(full: Sqlit
     assert isinstance(there, Postgres)
     with closing(sqlite3.connect(full.folder / "aftercall.db")) as connection:
         connection.execute("PRAGMA user_version = 3")
-    with pytest.raises(StoreError, match="the database has version 3, and this aftercall writes version"):
+    with pytest.raises(StoreError, match=r"aftercall\.db has version 3, and this aftercall writes version"):
         await moved(full, there)
     async with there.open():
         pass

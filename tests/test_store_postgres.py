@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import trustme
 
 from databases import own_server, rows
 from postgres_server import PASSWORD, free_port
@@ -448,7 +449,8 @@ async def test_each_wrong_place_says_what_is_wrong_and_what_to_do(
     other = partial(Place.of, password=good.password)
     assert "refuses user 'nobody'" in await refusal(Place.of(f"postgresql://nobody@{host}/postgres", "wrong"))
     if good.password:
-        assert "`store_password`" in await refusal(Place.of(good.url, "wrong"))
+        assert "`store_password`, and what" in await refusal(Place.of(good.url, "wrong"))
+        assert "`store_password` (or PGPASSWORD, or ~/.pgpass, of" in await refusal(Place.of(good.url))
     assert "CREATE DATABASE" in await refusal(other(f"postgresql://{good.user}@{host}/nowhere"))
     assert "no host has that name" in await refusal(other("postgresql://me@no-such-host.invalid/db"))
     assert "nothing listens there" in await refusal(other(f"postgresql://me@127.0.0.1:{free_port()}/db"))
@@ -466,7 +468,7 @@ async def test_a_database_that_may_only_be_read_is_refused(postgres: str, databa
     url = databases_of_stores.unmade()
     name = place_of(url).database
     await rows(postgres, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    assert "replica, or read-only" in await refusal(place_of(url))
+    assert "RESET default_transaction_read_only" in await refusal(place_of(url))
 
 
 @pytest.mark.case("PG-07")
@@ -509,11 +511,66 @@ async def test_a_user_who_may_not_make_tables_is_refused(postgres: str, database
         await rows(postgres, "DROP ROLE guest")
 
 
+@pytest.mark.parametrize("owner", ["ROLE", "DATABASE"])
+async def test_a_limit_of_connections_is_called_by_its_name(
+    postgres: str, databases_of_stores: Databases, owner: str
+) -> None:
+    place = place_of(databases_of_stores.unmade())
+    name = {"ROLE": "limited", "DATABASE": place.database}[owner]
+    await rows(postgres, "DROP ROLE IF EXISTS limited")
+    await rows(postgres, "CREATE ROLE limited LOGIN PASSWORD 'limited'")
+    await rows(postgres, f'ALTER {owner} "{name}" CONNECTION LIMIT 0')
+    try:
+        said = await refusal(Place.of(f"postgresql://limited@{place.host}/{place.database}", "limited"))
+        assert f"'{name}' has as many connections as it may: raise its limit (ALTER {owner} …" in said
+        assert "max_connections" not in said
+    finally:
+        await rows(postgres, "DROP ROLE limited")
+
+
+# --- TLS ---
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+async def test_a_server_without_tls_is_said_to_be_one(own: Server, tmp_path: Path, mode: str) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    url = f"{place_of(own.url).url}?sslmode={mode}&sslrootcert={tmp_path}/ca.pem"
+    said = await refusal(Place.of(url, PASSWORD))
+    assert f"the server offers no TLS, and sslmode={mode} asks for it: set ssl = on there" in said
+
+
+@pytest.mark.parametrize("key", ["sslrootcert", "sslcert", "sslkey"])
+async def test_a_file_for_tls_that_is_not_there_is_named(tmp_path: Path, key: str) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    files = {"sslrootcert": "ca.pem", "sslcert": "ca.pem", "sslkey": "ca.pem"} | {key: "none.pem"}
+    query = "&".join(f"{name}={tmp_path}/{file}" for name, file in files.items())
+    said = await refusal(Place.of(f"postgresql://me@127.0.0.1:{free_port()}/db?sslmode=verify-full&{query}"))
+    assert f"{key} names {tmp_path}/none.pem, which cannot be read (No such file or directory)" in said
+
+
+async def test_a_file_that_the_environment_names_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path))
+    said = await refusal(Place.of(f"postgresql://me@127.0.0.1:{free_port()}/db"))
+    assert f"PGSSLROOTCERT names {tmp_path}, which cannot be read (Is a directory)" in said
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+async def test_who_is_to_be_verified_by_nothing_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = await refusal(Place.of(f"postgresql://me@127.0.0.1:{free_port()}/db?sslmode={mode}"))
+    assert f"sslmode={mode} needs to know who vouches for the server: add sslrootcert=FILE" in said
+
+
 async def test_a_database_of_a_newer_program_is_refused_and_stays_as_it_is(url: str) -> None:
     newest = schema.KNOWN[-1].version
     await rows(url, "INSERT INTO aftercall.migrations VALUES ($1, 'later')", newest + 1)
     try:
-        assert "written by a newer aftercall" in await refusal(place_of(url))
+        said = await refusal(place_of(url))
+        assert said.startswith(f"{place_of(url)} has version {newest + 1}, and this aftercall knows versions up to")
+        assert "written by a newer aftercall" in said
     finally:
         await rows(url, "DELETE FROM aftercall.migrations WHERE version > $1", newest)
 
@@ -558,10 +615,10 @@ async def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
     try:
         connection = session.connection
         with pytest.raises(asyncpg.UndefinedTableError):
-            await schema.migrate(connection, (*schema.KNOWN, breaks))
+            await schema.migrate(connection, "here", (*schema.KNOWN, breaks))
         assert await connection.fetchval("SELECT to_regclass('more')") is None
         for _ in range(2):
-            await schema.migrate(connection, (*schema.KNOWN, works))
+            await schema.migrate(connection, "here", (*schema.KNOWN, works))
         assert await connection.fetchval("SELECT max(version) FROM migrations") == newest + 1
         await connection.execute("DROP TABLE more")
         await connection.execute("DELETE FROM migrations WHERE version > $1", newest)

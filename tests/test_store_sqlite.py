@@ -1233,7 +1233,9 @@ async def test_a_database_of_a_newer_program_is_refused_and_left_alone(path: Pat
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=rf"version 99.*knows versions up to {NEWEST}.*newer aftercall"):
+    with pytest.raises(
+        StoreError, match=rf"aftercall.db has version 99.*knows versions up to {NEWEST}.*newer aftercall"
+    ):
         async with opened(path):
             pass
     assert path.read_bytes() == before

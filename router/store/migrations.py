@@ -31,28 +31,28 @@ def migrations(package: str) -> tuple[Migration, ...]:
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 
-def refuse_older(version: int, newest: int) -> None:
+def refuse_older(version: int, newest: int, place: object) -> None:
     """Raise `StoreError` where a database has a version below the one that this program writes."""
     if version < newest:
         message = (
-            f"the database has version {version}, and this aftercall writes version {newest}: do this with the "
+            f"{place} has version {version}, and this aftercall writes version {newest}: do this with the "
             "aftercall that wrote it, or start this one once; nothing was changed"
         )
         raise StoreError(message)
 
 
-def refuse_half_copy(noted: str | None, place: object) -> None:
-    """Raise `StoreError` where this store is a half copy: begun, and not finished."""
+def refuse_half_copy(noted: str | None, place: object, removal: str) -> None:
+    """Raise `StoreError` where this store is a half copy: begun, and not finished; `removal` is how to be rid of it."""
     if noted is not None:
-        message = f"{place} is a copy that was not finished: run copy-store again, or remove it"
+        message = f"{place} is a copy that was not finished: run copy-store again, or {removal}"
         raise StoreError(message)
 
 
-def refuse_newer(version: int, newest: int) -> None:
+def refuse_newer(version: int, newest: int, place: object) -> None:
     """Raise `StoreError` where a database has a version above the newest that this program knows."""
     if version > newest:
         message = (
-            f"the database has version {version}, and this aftercall knows versions up to {newest}: it was written by "
+            f"{place} has version {version}, and this aftercall knows versions up to {newest}: it was written by "
             "a newer aftercall, so install that one again; nothing was changed"
         )
         raise StoreError(message)

@@ -281,7 +281,7 @@ async def test_in_a_copy_no_router_opens_what_is_there_and_the_same_command_goes
                         pass
         assert kills > 5
         again, said = await copied(folder, 99)
-        assert (again, "is not empty, it has seen" in said) == (1, True)
+        assert (again, "this copy is complete: name it as `store`" in said) == (1, True)
         played.store = "store: sqlite:///new/aftercall.db\n"
         played.configure(*SINKS)
         await played.start()

@@ -99,13 +99,14 @@ def _compare(
     if found != part.copied + part.left:
         message = (
             f"{source}: {table.name} have changed since they were copied (did a router run?), so {target} is of no use: "
-            "remove it, stop every router, and copy again from the start"
+            f"{target.removal}, stop every router, and copy again from the start"
         )
         raise Differs(message)
     if copy != part.copied:
         message = (
             f"{target}: {table.name} are not what was copied ({copy.rows} rows, digest {copy}; copied: {part.copied.rows}, "
-            f"digest {part.copied}): somebody changed them, or a disk fails. Remove it, and copy again from the start"
+            f"digest {part.copied}): somebody changed them, or a disk fails: {target.removal}, and "
+            "copy again from the start"
         )
         raise Differs(message)
 

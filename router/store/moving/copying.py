@@ -32,8 +32,15 @@ class Told(Protocol):
         """`what` is "copied" or "compared": so many rows of so many."""
 
 
-#: What to do about a copy that nothing can be made of.
-AGAIN: Final = "remove it, and copy again from the start"
+#: What a store has in which a table is not empty, in words of whoever runs it.
+_HAS: Final = {
+    "seen": "calls that it knows",
+    "events": "calls",
+    "quarantine": "bodies in quarantine",
+    "lanes": "states of sinks",
+    "memos": "what a router has noted",
+    "channels": "lines and users that calls were for",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +98,49 @@ async def _begun(source: Side, target: Side, counts: Mapping[str, int]) -> tuple
     """How far the copy is, and whether it had been begun; it is begun where it was not."""
     key, mark = await source.key(), await _mark(source, counts)
     origin = key.proof().hex()
-    noted = await target.half()
+    noted, again = await target.half(), f"{target.removal}, and copy again from the start"
     if noted is not None:
         try:
             state = State.loaded(noted)
         except StoreError as error:
-            message = f"{target}: {error}: {AGAIN}"
+            message = f"{target}: {error}: {again}"
             raise StoreError(message) from None
         if state.origin != origin:
-            message = f"{target} is half a copy of another store: name that one, or {AGAIN}"
+            message = f"{target} is half a copy of another store: name that one, or {again}"
             raise StoreError(message)
         if state.mark != mark:
             message = (
-                f"{source} has changed since its copy was begun (did a router run?): so {target} is of no use, {AGAIN}"
+                f"{source} has changed since its copy was begun (did a router run?): so {target} is of no use, {again}"
             )
             raise StoreError(message)
         return state, True
-    for table in MOVED:
-        if await target.count(table):
-            message = f"{target} is not empty, it has {table.name}, and stays as it is: name a place where nothing is"
-            raise StoreError(message)
-    if any((await target.counters()).totals.values()):
-        message = f"{target} is not empty, it has counted calls, and stays as it is: name a place where nothing is"
-        raise StoreError(message)
+    await _refuse_full(source, target, origin, mark)
     state = State(origin, mark, {table.name: Part() for table in MOVED})
     await target.begin(state.dumped(), key)
     return state, False
+
+
+async def _refuse_full(source: Side, target: Side, origin: str, mark: str) -> None:
+    """Raise `StoreError` where anything is in `target`, with what that is."""
+    there = {table.name: await target.count(table) for table in MOVED}
+    if any(there.values()) and (await target.key()).proof().hex() == origin:
+        if await _mark(target, there) == mark:
+            message = (
+                f"{target} is a copy of {source} already, and this copy is complete: name it as `store` in routes.yaml, "
+                "and start the router"
+            )
+        else:
+            message = (
+                f"{source} and {target} are one and the same store, copied before, and one has changed since: both stay as "
+                "they are; name a place where nothing is for another copy"
+            )
+        raise StoreError(message)
+    has = next((_HAS.get(name, name) for name, rows in there.items() if rows), None)
+    if has is None and any((await target.counters()).totals.values()):
+        has = "counted calls"
+    if has is not None:
+        message = f"{target} is not empty, it has {has}, and stays as it is: name a place where nothing is"
+        raise StoreError(message)
 
 
 async def _mark(source: Side, counts: Mapping[str, int]) -> str:

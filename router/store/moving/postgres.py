@@ -35,6 +35,8 @@ _PATIENCE: Final = 900.0
 class PostgresSide(Side):
     """A database, on one connection."""
 
+    removal = schema.REMOVAL
+
     def __init__(self, place: Place) -> None:
         self._server = Server(place, program="aftercall copy-store")
         self._session: Session
@@ -53,7 +55,7 @@ class PostgresSide(Side):
             if not (await only(connection, "has_schema"))["there"]:
                 message = f"there is no store in {self}: name the one that a router has written"
                 raise StoreError(message)
-            await schema.refuse_other(connection)
+            await schema.refuse_other(connection, self)
             await schema.refuse_half_copy(connection, self)
 
     @override
@@ -61,8 +63,8 @@ class PostgresSide(Side):
         await self._connect()
         async with self._explained() as connection, schema.locked(connection):
             if not (await only(connection, "has_schema"))["there"]:
-                await schema.migrate(connection)
-            await schema.refuse_other(connection)
+                await schema.migrate(connection, self)
+            await schema.refuse_other(connection, self)
 
     async def _connect(self) -> None:
         self._session = await self._server.connect()

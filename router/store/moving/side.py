@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from router.store import sums
 
@@ -69,6 +69,9 @@ class Counters:
 
 class Side(ABC):
     """A store that no router has open, from `open_…` to `close`. Every call raises `StoreError` with what to do."""
+
+    #: What to do to be rid of a copy that is of no use.
+    removal: ClassVar[str] = "remove it"
 
     @abstractmethod
     async def open_from(self) -> None:

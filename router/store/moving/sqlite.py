@@ -56,7 +56,7 @@ class SqliteSide(Side):
             refuse_old_sqlite()
             self._lock.acquire()
             self._read_from()
-            schema.refuse_other(self._reader)
+            schema.refuse_other(self._reader, self)
             schema.refuse_half_copy(self._reader, self)
 
     @override
@@ -70,7 +70,7 @@ class SqliteSide(Side):
             self._open.append(self._writer)
             if schema.is_new(self._writer):
                 schema.migrate(self._writer)
-            schema.refuse_other(self._writer)
+            schema.refuse_other(self._writer, self)
             self._read_from()
             folder.sync(self._folder)
 

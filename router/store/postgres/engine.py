@@ -144,7 +144,7 @@ class PostgresStore(Asked):
             with session.within(_PATIENCE):
                 async with schema.locked(session.connection):
                     await schema.refuse_half_copy(session.connection, self.server.place)
-                    await schema.migrate(session.connection)
+                    await schema.migrate(session.connection, self.server.place)
                     self._key = await schema.key(session.connection)
         except Exception as error:  # noqa: BLE001 - told to whoever opens the store
             session.give_up()

@@ -38,6 +38,11 @@ class Place:
         who, at, hosts = authority.rpartition("@")
         return tuple(f"{scheme}//{who}{at}{host}/{rest}" for host in hosts.split(","))
 
+    @property
+    def options(self) -> dict[str, str]:
+        """What stands after the question mark."""
+        return dict(parse_qsl(self.url.partition("?")[2], keep_blank_values=True))
+
     @classmethod
     def of(cls, url: str, password: str | None = None) -> Place:
         """Raises `ValueError` with what to write; nothing of the URL is in it, which may have a password."""

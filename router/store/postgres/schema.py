@@ -27,6 +27,8 @@ KNOWN: Final = migrations(__package__)
 _LOCK: Final = 0x_6166_7465_7263_616C
 #: The lock of whoever copies from or to this database.
 COPY_LOCK: Final = _LOCK + 1
+#: How to be rid of all that a store has in a database.
+REMOVAL: Final = "remove it (DROP SCHEMA aftercall CASCADE)"
 
 
 @asynccontextmanager
@@ -37,14 +39,14 @@ async def locked(connection: Connection) -> AsyncIterator[None]:
     await fetch(connection, "unlock_schema", {"lock": _LOCK})
 
 
-async def migrate(connection: Connection, known: Sequence[Migration] = KNOWN) -> None:
+async def migrate(connection: Connection, place: object, known: Sequence[Migration] = KNOWN) -> None:
     """Bring the database to the newest version known; under the lock. Raises `StoreError` where it is newer than that."""
     if not (await only(connection, "has_schema"))["there"]:
         async with connection.transaction():
             await execute(connection, "add_schema")
             await execute(connection, "add_migrations")
     version = await _version(connection)
-    refuse_newer(version, known[-1].version)
+    refuse_newer(version, known[-1].version, place)
     for migration in known:
         if migration.version > version:
             async with connection.transaction():
@@ -57,11 +59,11 @@ async def _apply(connection: Connection, migration: Migration) -> None:
     reached(Failpoint.IN_MIGRATION)
 
 
-async def refuse_other(connection: Connection) -> None:
+async def refuse_other(connection: Connection, place: object) -> None:
     """Raise `StoreError` where the database is of another version than this program writes."""
     version = await _version(connection)
-    refuse_newer(version, KNOWN[-1].version)
-    refuse_older(version, KNOWN[-1].version)
+    refuse_newer(version, KNOWN[-1].version, place)
+    refuse_older(version, KNOWN[-1].version, place)
 
 
 async def half_copy(connection: Connection) -> str | None:
@@ -73,7 +75,7 @@ async def half_copy(connection: Connection) -> str | None:
 
 async def refuse_half_copy(connection: Connection, place: object) -> None:
     """Raise `StoreError` where a copy into this database was begun, and not finished."""
-    migrations_.refuse_half_copy(await half_copy(connection), place)
+    migrations_.refuse_half_copy(await half_copy(connection), place, REMOVAL)
 
 
 async def _version(connection: Connection) -> int:

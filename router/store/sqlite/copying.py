@@ -52,7 +52,7 @@ def copy(database: Path, into: Path) -> None:
     """Copy what is committed now into an empty file. Raises `StoreError`; the file is no copy then."""
     try:
         with closing(_opened(database)) as connection:
-            schema.refuse_other(connection)
+            schema.refuse_other(connection, database)
             schema.refuse_half_copy(connection, database)
             connection.execute(SQL["copy"], {"into": str(into.absolute())})
     except sqlite3.Error as error:

@@ -136,7 +136,7 @@ class SqliteStore(Asked):
         self.database.make_sure()
         connection = self.database.connect()
         try:
-            schema.refuse_newer(connection)
+            schema.refuse_newer(connection, self.database.path)
             schema.refuse_half_copy(connection, self.database.path)
             self._remains = not self._emptied(connection)
             schema.migrate(connection)

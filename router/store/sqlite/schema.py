@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 KNOWN: Final = migrations(__package__)
 
 
-def refuse_newer(connection: sqlite3.Connection, known: Sequence[Migration] = KNOWN) -> None:
+def refuse_newer(connection: sqlite3.Connection, place: object, known: Sequence[Migration] = KNOWN) -> None:
     """Raise `StoreError` where the database is of a version that is not known."""
-    newer.refuse_newer(_version(connection), known[-1].version)
+    newer.refuse_newer(_version(connection), known[-1].version, place)
 
 
-def refuse_other(connection: sqlite3.Connection) -> None:
+def refuse_other(connection: sqlite3.Connection, place: object) -> None:
     """Raise `StoreError` where the database is of another version than this program writes."""
-    refuse_newer(connection)
-    newer.refuse_older(_version(connection), KNOWN[-1].version)
+    refuse_newer(connection, place)
+    newer.refuse_older(_version(connection), KNOWN[-1].version, place)
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
@@ -43,7 +43,7 @@ def half_copy(connection: sqlite3.Connection) -> str | None:
 
 def refuse_half_copy(connection: sqlite3.Connection, place: object) -> None:
     """Raise `StoreError` where a copy into this database was begun, and not finished."""
-    newer.refuse_half_copy(half_copy(connection), place)
+    newer.refuse_half_copy(half_copy(connection), place, "remove it")
 
 
 def migrate(connection: sqlite3.Connection, known: Sequence[Migration] = KNOWN) -> None:
