@@ -538,7 +538,7 @@ class Store(ABC):
 
         `lane` is the sink's lane as the claimer knows it; where another router has set it since, nothing is claimed:
         see `Claims.lane`. Of all routers' claims of a sink with an `interval` one begins in each (see `Pace`, which the
-        lane's row keeps). Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`,
+        lane's row keeps); where another one claims such, or a probe, at this very moment, it is not waited for. Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`,
         held deliveries count as due, whatever their time, and nothing is claimed while anything of the sink is, by
         whoever; without, they are due at their time like any other. What is claimed is held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
         `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it

@@ -67,6 +67,12 @@ async def compare(
     source: Side, target: Side, state: State, counts: Mapping[str, int], told: Callable[..., None]
 ) -> Compared:
     """Raise `Differs` where a row is not the same on both sides, or has changed since it was copied."""
+    if (await source.key()).key != (await target.key()).key:
+        message = (
+            f"{target}: its key of `seen` is not that of {source}, so no call would be known again: remove it, and copy "
+            "again from the start"
+        )
+        raise Differs(message)
     of_source, of_target = _Counted(), _Counted()
     for table in MOVED:
         rows = counts[table.name]

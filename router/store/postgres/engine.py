@@ -54,8 +54,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds that the first connection and the migrations may take, and what changes many rows.
+#: Seconds that what changes many rows may take.
 _PATIENCE: Final = 60.0
+#: Seconds that migrations may take, and the wait for another router's: cut short, the next start would begin anew.
+_MIGRATING: Final = 3600.0
 #: How long a month waits to be made or dropped that somebody was in the way of: everybody waits while it is tried.
 TRY_AGAIN: Final = timedelta(minutes=1)
 
@@ -141,7 +143,7 @@ class PostgresStore(Asked):
         """Open the first connection, and bring the database to the newest version."""
         session = await self.server.connect()
         try:
-            with session.within(_PATIENCE):
+            with session.within(_MIGRATING):
                 async with schema.locked(session.connection):
                     await schema.refuse_half_copy(session.connection, self.server.place)
                     await schema.migrate(session.connection, self.server.place)
