@@ -148,7 +148,7 @@ class Server:
         Of several hosts each has its share of the time: one that does not answer must not keep the next from being asked.
         """
         failed: Exception = TimeoutError()
-        for url in self._urls.copy():
+        for url in [*self._urls]:
             try:
                 connection = await self._connected(url, PATIENCE / len(self._urls))
             except Exception as error:  # noqa: BLE001 - whatever a library makes of a URL and a network

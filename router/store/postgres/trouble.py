@@ -5,6 +5,7 @@ No text in here holds data: the server's own words may quote a row, so they are 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -156,11 +157,8 @@ def _unreadable(error: BaseException, place: Place) -> str | None:
         if not value:
             continue
         file = Path(value).absolute()
-        try:
-            with file.open("rb"):
-                pass
-        except OSError as problem:
-            why = problem.strerror or type(problem).__name__
+        why = None if os.access(file, os.R_OK) else os.strerror(errno.EACCES if file.exists() else errno.ENOENT)
+        if why is not None:
             return (
                 f"{name} names {file}, which cannot be read ({why}): name a file that the user of the router may read"
             )
