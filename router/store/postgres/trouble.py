@@ -157,11 +157,9 @@ def _unreadable(error: BaseException, place: Place) -> str | None:
         if not value:
             continue
         file = Path(value).absolute()
-        why = None if os.access(file, os.R_OK) else os.strerror(errno.EACCES if file.exists() else errno.ENOENT)
-        if why is not None:
-            return (
-                f"{name} names {file}, which cannot be read ({why}): name a file that the user of the router may read"
-            )
+        why = errno.EISDIR if file.is_dir() else errno.EACCES if file.exists() else errno.ENOENT
+        if why == errno.EISDIR or not os.access(file, os.R_OK):
+            return f"{name} names {file}, which cannot be read ({os.strerror(why)}): name a file that the user of the router may read"
     return None
 
 
