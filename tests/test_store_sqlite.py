@@ -37,7 +37,18 @@ from router.store import pages, rows
 from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Purged, Retaken, Store, Wanted
 from router.store.migrations import Migration
 from router.store.rows import micros
-from router.store.sqlite import SqliteStore, batch, database, folder, looking, open_store, putting_right, schema, writer
+from router.store.sqlite import (
+    SqliteStore,
+    batch,
+    database,
+    folder,
+    looking,
+    open_store,
+    putting_right,
+    schema,
+    sending_out,
+    writer,
+)
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.reserve import PORTION
 from router.store.sqlite.sweep import Sweep
@@ -983,6 +994,28 @@ async def test_a_read_that_fails_does_not_fail_the_next(store: SqliteStore) -> N
         with pytest.raises(StoreError, match="the database is damaged: stop the router, keep a copy"):
             await store.readers.read(damaged)
     assert [(await store.summary()).events for _ in range(3)] == [1, 1, 1]
+
+
+async def test_what_is_claimed_beside_a_damaged_event_goes_out_although_that_cannot_be_settled(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as store:
+        for name in ("sound", "damaged"):
+            await accepted(store, arrival(name, owed=("screen",)))
+    damage(path, "UPDATE events SET sha256 = zeroblob(32) WHERE call_id = 'damaged'")
+
+    def fails(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with opened(path) as store:
+        with monkeypatch.context() as failing:
+            failing.setattr(sending_out, "buried", fails)
+            found = await store.claim("screen", limit=5, now=at(1), until=at(60))
+        assert [claim.delivery.event.call_id for claim in found.claims] == ["sound"]
+        assert found.damaged == ()
+        await store.retake(now=at(60))
+        found = await store.claim("screen", limit=5, now=at(60), until=at(99))
+        assert len(found.damaged) == 1
 
 
 @pytest.mark.parametrize(

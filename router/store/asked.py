@@ -1,24 +1,29 @@
 """The part of a store that is the same in every engine: what each call of the contract asks of which function.
 
-An engine has its functions in modules of the same names, `looking` for what is asked, `putting_right` for what operators
-do and `memos` for what routers keep of themselves, each with that engine's connection as its first argument. How they get one is the engine's business.
+An engine has its functions in modules of the same names, `looking` for what is asked, `sending_out` for what lanes do,
+`putting_right` for what operators do and `memos` for what routers keep of themselves, each with that engine's connection as
+its first argument. How they get one is the engine's business.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
 
-from router.store.base import ANY, Store
+from router.errors import StoreError
+from router.store.base import ANY, Claims, Store
+from router.store.rows import claims_of
+from router.store.turn import Claiming
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, timedelta
 
-    from router.delivery import DeliveryState
+    from router.delivery import DeliveryState, LaneRow
     from router.store.base import (
         AttemptLine,
         ChannelLine,
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
         Wanted,
     )
 
+T = TypeVar("T")
+
 
 class Asked(Store):
     """Questions and corrections, passed on to the modules of an engine."""
@@ -41,7 +48,10 @@ class Asked(Store):
     #: The modules.
     _looking: Any
     _putting_right: Any
+    _sending_out: Any
     _memos: Any
+    #: An event's `raw`, of its body.
+    _parse: Callable[[bytes], Any]
 
     @abstractmethod
     async def _look(self, function: Any, **given: Any) -> Any:
@@ -50,6 +60,41 @@ class Asked(Store):
     @abstractmethod
     async def _put(self, function: Any, **given: Any) -> Any:
         """What this function comes to, when that is durable."""
+
+    @abstractmethod
+    async def _work(self, function: Callable[[], T]) -> T:
+        """What this function comes to, beside the event loop."""
+
+    @abstractmethod
+    async def _bury(self, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
+        """Settle as dead what was claimed (as `claims_of` has it) and cannot be delivered."""
+
+    # --- sending out ---
+
+    @override
+    async def claim(
+        self,
+        sink: str,
+        *,
+        limit: int,
+        now: datetime,
+        until: datetime,
+        probe: bool = False,
+        lane: LaneRow | None = None,
+        interval: timedelta | None = None,
+    ) -> Claims:
+        claiming = Claiming(sink=sink, limit=limit, now=now, until=until, probe=probe, lane=lane, interval=interval)
+        answer: Claims
+        rows, answer = await self._put(self._sending_out.claim, claiming=claiming)
+        if not rows:
+            return answer
+        claims, damaged = await self._work(partial(claims_of, rows, until, self._parse))
+        if damaged:
+            try:
+                await self._bury(damaged, now)
+            except StoreError:  # they are found again when their claims have run out; the others go out now
+                damaged = []
+        return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
 
     # --- putting right ---
 

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from router.store.rows import Row
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claiming:
+    """What is asked for: see `Store.claim`."""
+
+    sink: str
+    limit: int
+    now: datetime
+    until: datetime
+    probe: bool
+    lane: LaneRow | None
+    interval: timedelta | None
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A claim that is about to be made for a sink, whose row nobody else changes meanwhile."""
@@ -40,28 +53,21 @@ class Turn:
         return Claims((), next_due)
 
 
-def turn(
-    row: Row | None,
-    sink: str,
-    *,
-    limit: int,
-    now: datetime,
-    lane: LaneRow | None,
-    interval: timedelta | None,
-    probed: bool,
-) -> Turn | Claims:
+def turn(row: Row | None, claiming: Claiming, *, probed: bool) -> Turn | Claims:
     """What this row (None: there is none) lets be claimed; the answer where that is nothing.
 
     `probed`: this is a probe, and something of the sink is claimed.
     """
+    sink, now, lane = claiming.sink, claiming.now, claiming.lane
     known = LaneRow(sink) if row is None or not row["version"] else lane_row(row)
     if lane is not None and lane.version != known.version:
         return Claims((), None, lane=known)
     if probed:
         return Claims((), now + PROBED_AGAIN)
-    if interval is None:
-        return Turn(sink, now, max(limit, 0))
+    limit = max(claiming.limit, 0)
+    if claiming.interval is None:
+        return Turn(sink, now, limit)
     free_at = None if row is None else readable_moment(row["free_at"])
-    pace = Pace(interval) if free_at is None else Pace(interval, free_at)
+    pace = Pace(claiming.interval) if free_at is None else Pace(claiming.interval, free_at)
     allowed = pace.allowed(now)
-    return Turn(sink, now, max(min(limit, allowed), 0), pace) if allowed else Claims((), pace.free_at)
+    return Turn(sink, now, min(limit, allowed), pace) if allowed else Claims((), pace.free_at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -22,7 +21,6 @@ from router.store.base import (
     Arrival,
     Card,
     Claim,
-    Claims,
     Duplicate,
     Effort,
     Purged,
@@ -39,7 +37,7 @@ from router.store.postgres.readers import Readers
 from router.store.postgres.server import Server
 from router.store.postgres.sweep import Sweep
 from router.store.postgres.writer import CONNECTIONS, Writer, check
-from router.store.rows import claims_of, stored_event
+from router.store.rows import stored_event
 from router.store.settlements import buried, settled
 
 if TYPE_CHECKING:
@@ -104,6 +102,7 @@ class PostgresStore(Asked):
     is_alone = False
     _looking = looking
     _putting_right = putting_right
+    _sending_out = sending_out
     _memos = memos
 
     def __init__(
@@ -232,35 +231,13 @@ class PostgresStore(Asked):
     # --- sending out ---
 
     @override
-    async def claim(
-        self,
-        sink: str,
-        *,
-        limit: int,
-        now: datetime,
-        until: datetime,
-        probe: bool = False,
-        lane: LaneRow | None = None,
-        interval: timedelta | None = None,
-    ) -> Claims:
-        rows, answer = await self._write(
-            partial(
-                sending_out.claim,
-                sink=sink,
-                limit=limit,
-                now=now,
-                until=until,
-                probe=probe,
-                lane=lane,
-                interval=interval,
-            )
-        )
-        if not rows:
-            return answer
-        claims, damaged = await self.readers.work(partial(claims_of, rows, until, self._parse))
+    async def _work(self, function: Callable[[], T]) -> T:
+        return await self.readers.work(function)
+
+    @override
+    async def _bury(self, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
         for one in damaged:
             await self.writer.write(sending_out.SETTLE, buried(one, now))
-        return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
 
     @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:

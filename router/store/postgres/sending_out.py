@@ -12,11 +12,11 @@ from router.store.postgres.batch import Kind
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.rows import lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import fence, losing, retaken
-from router.store.turn import turn
+from router.store.turn import Claiming, turn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from asyncpg import Connection, Record
 
@@ -27,27 +27,18 @@ if TYPE_CHECKING:
 _SUSPECTS_LOCK: Final = 0x_6166_7473_7573_7065
 
 
-async def claim(
-    connection: Connection,
-    sink: str,
-    *,
-    limit: int,
-    now: datetime,
-    until: datetime,
-    probe: bool,
-    lane: LaneRow | None,
-    interval: timedelta | None,
-) -> tuple[list[Record], Claims]:
+async def claim(connection: Connection, *, claiming: Claiming) -> tuple[list[Record], Claims]:
     """Claim what is due; rows of `claim`, earliest due first, and the rest of the answer."""
-    asked = {"sink": sink}
-    if (probe or interval is not None) and not await _locked(connection, asked):
+    probe, now = claiming.probe, claiming.now
+    asked = {"sink": claiming.sink}
+    if (probe or claiming.interval is not None) and not await _locked(connection, asked):
         return [], Claims((), now + LOOK_AGAIN)
     probed = probe and (await only(connection, "is_claimed", asked))["any"]
     found = await only(connection, "lane", asked)
-    mine = turn(found, sink, limit=limit, now=now, lane=lane, interval=interval, probed=probed)
+    mine = turn(found, claiming, probed=probed)
     if isinstance(mine, Claims):
         return [], mine
-    row = {"sink": sink, "limit": mine.limit, "now": micros(now), "until": micros(until)}
+    row = {**asked, "limit": mine.limit, "now": micros(now), "until": micros(claiming.until)}
     suspects = found["suspects"]
     alone = suspects and await _alone(connection)
     due = await fetch(connection, "due_for_probe" if probe else "due", {**row, "suspects": alone})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +20,6 @@ from router.store.base import (
     Arrival,
     Card,
     Claim,
-    Claims,
     Duplicate,
     Effort,
     Purged,
@@ -32,8 +30,8 @@ from router.store.base import (
     Settlement,
     StoredEvent,
 )
-from router.store.rows import claims_of, micros
-from router.store.settlements import buried, settled
+from router.store.rows import micros
+from router.store.settlements import settled
 from router.store.sqlite import folder, keys, looking, memos, putting_right, schema, sending_out, taking_in, trouble
 from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
@@ -44,7 +42,7 @@ from router.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from pathlib import Path
 
     from router.delivery import LaneRow
@@ -79,6 +77,7 @@ class SqliteStore(Asked):
     keeps_house = True
     _looking = looking
     _putting_right = putting_right
+    _sending_out = sending_out
     _memos = memos
 
     def __init__(self, path: Path, *, parse: Callable[[bytes], Any], name: str, waiting: int, reserve: int) -> None:
@@ -250,35 +249,12 @@ class SqliteStore(Asked):
     # --- sending out ---
 
     @override
-    async def claim(
-        self,
-        sink: str,
-        *,
-        limit: int,
-        now: datetime,
-        until: datetime,
-        probe: bool = False,
-        lane: LaneRow | None = None,
-        interval: timedelta | None = None,
-    ) -> Claims:
-        rows, answer = await self._write(
-            partial(
-                sending_out.claim,
-                sink=sink,
-                limit=limit,
-                now=now,
-                until=until,
-                probe=probe,
-                lane=lane,
-                interval=interval,
-            )
-        )
-        if not rows:
-            return answer
-        claims, damaged = await self.readers.work(partial(claims_of, rows, until, self._parse))
-        if damaged:
-            await self._write(partial(_bury, damaged=damaged, now=now))
-        return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
+    async def _work(self, function: Callable[[], T]) -> T:
+        return await self.readers.work(function)
+
+    @override
+    async def _bury(self, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
+        await self._write(partial(sending_out.bury, damaged=damaged, now=now))
 
     @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
@@ -363,8 +339,3 @@ class SqliteStore(Asked):
             connection.execute(SQL["check"])
 
         await self.writer.run(count, intake=True)
-
-
-def _bury(connection: sqlite3.Connection, *, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
-    for one in damaged:
-        sending_out.settle(connection, buried(one, now))

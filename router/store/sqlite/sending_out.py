@@ -10,43 +10,34 @@ from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.rows import lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import fence, losing, retaken
+from router.store.settlements import buried, fence, losing, retaken
 from router.store.sqlite.queries import SQL
-from router.store.turn import turn
+from router.store.turn import Claiming, turn
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
-    from datetime import datetime, timedelta
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from router.delivery import LaneRow
     from router.store.base import Claim, Retaken
 
 
-def claim(
-    connection: sqlite3.Connection,
-    sink: str,
-    *,
-    limit: int,
-    now: datetime,
-    until: datetime,
-    probe: bool,
-    lane: LaneRow | None,
-    interval: timedelta | None,
-) -> tuple[list[sqlite3.Row], Claims]:
+def claim(connection: sqlite3.Connection, *, claiming: Claiming) -> tuple[list[sqlite3.Row], Claims]:
     """Claim what is due; rows of `claimed`, earliest due first, and the rest of the answer."""
-    found = connection.execute(SQL["lane"], {"sink": sink}).fetchone()
-    probed = probe and bool(connection.execute(SQL["is_claimed"], {"sink": sink}).fetchone()["any"])
-    mine = turn(found, sink, limit=limit, now=now, lane=lane, interval=interval, probed=probed)
+    asked = {"sink": claiming.sink}
+    found = connection.execute(SQL["lane"], asked).fetchone()
+    probed = claiming.probe and bool(connection.execute(SQL["is_claimed"], asked).fetchone()["any"])
+    mine = turn(found, claiming, probed=probed)
     if isinstance(mine, Claims):
         return [], mine
-    query = SQL["claim_probe" if probe else "claim_due"]
+    query = SQL["claim_probe" if claiming.probe else "claim_due"]
     row = {
-        "sink": sink,
+        **asked,
         "limit": mine.limit,
-        "now": micros(now),
-        "until": micros(until),
-        "later": micros(now + LOOK_AGAIN),
+        "now": micros(claiming.now),
+        "until": micros(claiming.until),
+        "later": micros(claiming.now + LOOK_AGAIN),
         "suspect_after": SUSPECT_AFTER,
     }
     alone = connection.execute(SQL["suspects"], row).fetchone()["n"] == 0
@@ -71,6 +62,12 @@ def settle(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
     reached(Failpoint.IN_SETTLE)
     connection.execute(SQL["add_attempt"], row)
     return True
+
+
+def bury(connection: sqlite3.Connection, *, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Settle as dead what cannot be delivered, because what is stored of its event is damaged."""
+    for one in damaged:
+        settle(connection, buried(one, now))
 
 
 def release(connection: sqlite3.Connection, claim: Claim, *, now: datetime) -> bool:
