@@ -77,7 +77,7 @@ class ClockWatch:
                 expected = kept.at
             if abs(now - expected) > JUMP:
                 if self._store.is_alone:  # otherwise whoever kept house meanwhile has seen it
-                    await self._move_waits(expected, now)
+                    await self._store.clock_was_set(before=expected, now=now)
                 timeline.jumped(expected, now)
                 self._tell(expected, now)
             elif not known:
@@ -104,18 +104,14 @@ class ClockWatch:
 
     async def _jumped(self, before: datetime, now: datetime) -> None:
         """An attempt that begins at the very moment may be counted as lost, and be repeated; no more than that."""
-        await self._move_waits(before, now)
+        if self._store.keeps_house:  # once for all: several routers of a store go by one clock
+            await self._store.clock_was_set(before=before, now=now)
         self._unwritten = None
         if now > before:
             self._follow()
         self._tell(before, now)
         for lane in self._ways.now.lanes.values():
             lane.clock_was_set(now - before)
-
-    async def _move_waits(self, before: datetime, now: datetime) -> None:
-        """Once for all: where several routers have the same store it is the clock of all that was set."""
-        if self._store.keeps_house:
-            await self._store.clock_was_set(before=before, now=now)
 
     def _follow(self) -> None:
         """At once with the clock, the timeline: what is written down from here on must not look old."""

@@ -25,7 +25,7 @@ from router.clock import SharedClock, SystemClock
 from router.config import load
 from router.presence import remarks
 from router.store.base import Card, Owed, RouterLine
-from router.store.postgres.engine import open_store
+from router.store.postgres.engine import PostgresStore, open_store
 from router.testing import HANG, Answer, FakeEndpoint, ManualClock
 from store_engines import Databases, arrival, place_of
 from support import NOON, body, until, until_awaited
@@ -205,6 +205,35 @@ async def test_routers_whose_clocks_differ_by_minutes_take_nothing_from_each_oth
 
         await until_awaited(delivered)
         assert all(line.lost == 0 for line in (await ahead.store.deliveries()).items)
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1)], ids=["forward", "back"])
+async def test_when_the_servers_clock_is_set_what_waits_and_what_runs_moves_with_it_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, by: timedelta
+) -> None:
+    told, set_by = PostgresStore.beat, timedelta(0)
+
+    async def beat(store: PostgresStore, card: Card, *, now: datetime) -> datetime:
+        return await told(store, card, now=now) + set_by
+
+    monkeypatch.setattr(PostgresStore, "beat", beat)
+    async with place.router("keeper") as keeper, place.router("other") as other:
+        assert keeper.store.keeps_house
+        now = datetime.now(UTC)
+        waits, runs = Owed("nobody", due=now + timedelta(minutes=10)), Owed("nobody", now + timedelta(minutes=5))
+        for name, owed in (("waits", waits), ("runs", runs)):
+            await other.store.accept(replace(arrival(name, owed=(owed,)), received_at=now))
+        before = {line.id: line for line in (await keeper.store.deliveries()).items}
+        set_by = by
+        for router in (keeper, other, keeper):
+            await router.presence.beat()
+            await router.housekeeping.look()
+        after = (await keeper.store.deliveries()).items
+        assert {(line.state, line.lost) for line in after} == {("pending", 0), ("claimed", 0)}
+        for line in after:
+            was = before[line.id]
+            moved = (line.claimed_until or line.due) - (was.claimed_until or was.due)
+            assert abs(moved - by) < timedelta(minutes=1), line.state
 
 
 async def test_a_clock_that_is_wrong_is_told_of_by_the_log_and_by_who_is_asked(place: Place) -> None:
