@@ -26,7 +26,7 @@ WRONG: Final = 5.0
 #: Seconds that may be waited for the list of routers.
 _SEEING: Final = 2.0
 #: Characters of a hash of rules that people are shown.
-_SHORT: Final = 8
+SHORT: Final = 8
 
 
 class Presence:
@@ -119,7 +119,7 @@ def remarks(lines: Iterable[RouterLine]) -> list[str]:
     alive = [line for line in lines if line.alive]
     found = []
     if len({line.rules for line in alive}) > 1:
-        which = _listed((line.name, line.rules[:_SHORT]) for line in alive)
+        which = _listed((line.name, line.rules[:SHORT]) for line in alive)
         found.append(f"routes differ: {which}: reload, or give all the same file")
     if len({line.version for line in alive}) > 1:
         which = _listed((line.name, line.version) for line in alive)

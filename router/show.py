@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from router.presence import SHORT
 from router.text import cut, one_line
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 #: Characters of a cell; longer texts are cut.
 _WIDEST = 100
-#: Characters of a hash, enough to tell two apart.
-_SHORT = 8
 #: Names that are listed.
 _MOST_NAMES = 20
 _PARTS = (
@@ -185,7 +184,7 @@ def router_rows(routers: dict[str, Any]) -> str:
             f"{line['name']}{' (this one)' if line['here'] else ''}",
             "alive" if line["alive"] else f"last seen {local_time(line['seen_at'])}",
             line["version"],
-            line["rules"][:_SHORT],
+            line["rules"][:SHORT],
             local_time(line["started_at"]),
             "keeps house" if line["keeps_house"] else "",
         )

@@ -21,7 +21,8 @@ from router.config import Config, load
 from router.errors import AftercallError
 from router.store.base import Accepted, Duplicate
 from router.store.sqlite import copying
-from support import body, unpack, until_awaited
+from support import body, unpack
+from usage import use
 
 FILE = """
 sources: {s: {}, written: {token: 0123456789abcdefghijklmn}}
@@ -42,16 +43,7 @@ def configured(folder: Path, text: str = FILE) -> Config:
 async def used(tmp_path: Path) -> Config:
     """A router that has stopped: two calls, one of them owed, and a body that nobody could read."""
     config = configured(tmp_path)
-    async with running(config) as router:
-        await router.inbox.accept("s", body("first"))
-
-        async def delivered() -> bool:
-            return (await router.store.summary()).deliveries["delivered"] == 1
-
-        await until_awaited(delivered)
-        await router.lanes["one"].pause()
-        await router.inbox.accept("s", body("second"))
-        await router.inbox.accept("s", b"{")
+    await use(config)
     return config
 
 

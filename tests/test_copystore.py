@@ -26,6 +26,7 @@ from router.moved import Advance
 from router.store.base import Accepted, Duplicate
 from store_engines import Databases, place_of
 from support import body, until_awaited
+from usage import use
 
 FILE = """
 server: {listen: "127.0.0.1:0"}
@@ -47,16 +48,7 @@ async def used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A router that has stopped, in the folder that commands run in: two calls, one of them owed, and a body that nobody could read."""
     monkeypatch.chdir(tmp_path)
     config = configured(tmp_path)
-    async with running(config) as router:
-        await router.inbox.accept("s", body("first"))
-
-        async def delivered() -> bool:
-            return (await router.store.summary()).deliveries["delivered"] == 1
-
-        await until_awaited(delivered)
-        await router.lanes["one"].pause()
-        await router.inbox.accept("s", body("second"))
-        await router.inbox.accept("s", b"{")
+    await use(config)
     return config
 
 
