@@ -30,6 +30,7 @@ from router.event import (
     Trust,
 )
 from router.failpoints import VARIABLE, arm
+from router.store.asked import Asked
 from router.store.base import (
     LOOK_AGAIN,
     POISON_AFTER,
@@ -600,6 +601,33 @@ async def test_what_is_held_is_due_at_its_time_like_any_other(store: Store) -> N
     await accepted(store, arrival(owed=("screen",)))
     await store.settle(await claim_one(store), settlement(Again(at(900), "connection refused", held=True)))
     assert (await claim_one(store, when=900)).delivery.attempt == 2
+
+
+async def test_a_claim_that_nobody_was_answered_for_is_given_back_by_the_next_one_and_not_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as the answer to a commit is lost: no sink was given it, so that cannot be its fault."""
+    await accepted(store, arrival("kept", owed=("screen",), when=-1))
+    await accepted(store, arrival("given back", owed=("screen",)))
+    kept = await claim_one(store, when=0.5, until=61)
+    assert isinstance(store, Asked)
+    put = store._put
+
+    async def unanswered(function: Any, **given: Any) -> Any:
+        await put(function, **given)
+        raise StoreError
+
+    with monkeypatch.context() as cut:
+        cut.setattr(store, "_put", unanswered)
+        for n in range(1, POISON_AFTER + 2):
+            with pytest.raises(StoreError):
+                await store.claim("screen", limit=1, now=at(n), until=at(n + 60))
+    claim = await claim_one(store, when=20)
+    assert (claim.delivery.event.call_id, claim.delivery.attempt) == ("given back", POISON_AFTER + 2)
+    line = await line_of(store, claim.delivery.id)
+    assert (line.state, line.lost) == (DeliveryState.CLAIMED, 0)
+    assert [one.outcome for one in await attempts_of(store, line.id)] == ["released"] * (POISON_AFTER + 1)
+    assert await store.settle(kept, settlement(Done())), "what was answered stays as it is"
 
 
 # --- settle ---

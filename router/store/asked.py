@@ -53,6 +53,10 @@ class Asked(Store):
     #: An event's `raw`, of its body.
     _parse: Callable[[bytes], Any]
 
+    def __init__(self) -> None:
+        #: By sink, the claims that raised: they may be there all the same, until their end.
+        self._unanswered: dict[str, list[Claiming]] = {}
+
     @abstractmethod
     async def _look(self, function: Any, **given: Any) -> Any:
         """What this function finds, all in one snapshot."""
@@ -84,8 +88,14 @@ class Asked(Store):
         interval: timedelta | None = None,
     ) -> Claims:
         claiming = Claiming(sink=sink, limit=limit, now=now, until=until, probe=probe, lane=lane, interval=interval)
+        unanswered = [one for one in self._unanswered.get(sink, ()) if one.until > now]
         answer: Claims
-        rows, answer = await self._put(self._sending_out.claim, claiming=claiming)
+        try:
+            rows, answer = await self._put(self._sending_out.claim, claiming=claiming, unanswered=unanswered)
+        except StoreError:
+            self._unanswered[sink] = [*unanswered, claiming]
+            raise
+        self._unanswered.pop(sink, None)
         if not rows:
             return answer
         claims, damaged = await self._work(partial(claims_of, rows, until, self._parse))

@@ -540,7 +540,8 @@ class Store(ABC):
         see `Claims.lane`. Of all routers' claims of a sink with an `interval` one begins in each (see `Pace`, which the
         lane's row keeps); where another one claims such, or a probe, at this very moment, it is not waited for. Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`,
         held deliveries count as due, whatever their time, and nothing is claimed while anything of the sink is, by
-        whoever; without, they are due at their time like any other. What is claimed is held no longer. No delivery is claimed twice, whoever else claims at the same moment. What was lost
+        whoever; without, they are due at their time like any other. What is claimed is held no longer. A claim that raised and was
+        written all the same is given back, unused, by the next one of the sink. No delivery is claimed twice, whoever else claims at the same moment. What was lost
         `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it
         alone then, and its neighbours do not become poison with it. Where one is claimed, or several are due, the
         others wait: `next_due` says that they are looked for again after `LOOK_AGAIN`. A delivery whose stored event is

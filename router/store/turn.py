@@ -29,6 +29,16 @@ class Claiming:
     interval: timedelta | None
 
 
+def unused(claiming: Claiming, now: datetime) -> dict[str, object]:
+    """What is asked of a claim that nobody was answered for: by these its rows are known."""
+    return {
+        "sink": claiming.sink,
+        "at": micros(claiming.now),
+        "until": micros(claiming.until),
+        "now": micros(now),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A claim that is about to be made for a sink, whose row nobody else changes meanwhile."""

@@ -117,6 +117,7 @@ class PostgresStore(Asked):
         patience: float,
         connections: int,
     ) -> None:
+        super().__init__()
         self.effort = Effort()
         self._parse = parse
         self.server = Server(place, name)

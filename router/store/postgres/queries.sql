@@ -224,6 +224,19 @@ SET state = 'pending', held = false, claimed_at = NULL, claimed_until = NULL, cl
 FROM held WHERE deliveries.event_id = held.event_id AND deliveries.id = held.id
 RETURNING deliveries.id;
 
+-- give_back: Give back the claims that nobody was answered for, and remember that they came to no try.
+WITH held AS (
+    SELECT event_id, id, attempt, claimed_at FROM deliveries
+    WHERE sink = :sink AND claimed_until = :until AND state = 'claimed' AND claimed_at = :at
+        AND claimed_by = router_name() FOR UPDATE
+), tried AS (
+    INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome)
+    SELECT event_id, id, attempt, claimed_at, :now, 'released' FROM held
+)
+UPDATE deliveries
+SET state = 'pending', held = false, claimed_at = NULL, claimed_until = NULL, claimed_by = NULL, due = :now
+FROM held WHERE deliveries.event_id = held.event_id AND deliveries.id = held.id;
+
 -- retake: Make lost claims due again, or dead where they were lost too often, and remember those tries.
 WITH gone AS (
     SELECT event_id, id, attempt, claimed_at, lost + 1 < :poison_after AS again FROM deliveries

@@ -12,7 +12,7 @@ from router.store.postgres.batch import Kind
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.rows import lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import fence, losing, retaken
-from router.store.turn import Claiming, turn
+from router.store.turn import Claiming, turn, unused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 _SUSPECTS_LOCK: Final = 0x_6166_7473_7573_7065
 
 
-async def claim(connection: Connection, *, claiming: Claiming) -> tuple[list[Record], Claims]:
-    """Claim what is due; rows of `claim`, earliest due first, and the rest of the answer."""
+async def claim(
+    connection: Connection, *, claiming: Claiming, unanswered: Sequence[Claiming]
+) -> tuple[list[Record], Claims]:
+    """Claim what is due, after those that nobody was answered for are given back.
+
+    Rows of `claim`, earliest due first, and the rest of the answer.
+    """
+    for one in unanswered:
+        await fetch(connection, "give_back", unused(one, claiming.now))
     probe, now = claiming.probe, claiming.now
     asked = {"sink": claiming.sink}
     if (probe or claiming.interval is not None) and not await _locked(connection, asked):

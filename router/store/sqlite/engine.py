@@ -81,6 +81,7 @@ class SqliteStore(Asked):
     _memos = memos
 
     def __init__(self, path: Path, *, parse: Callable[[bytes], Any], name: str, waiting: int, reserve: int) -> None:
+        super().__init__()
         self.effort = Effort()
         self._parse = parse
         self._name = name

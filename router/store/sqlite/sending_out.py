@@ -12,7 +12,7 @@ from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.rows import lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import buried, fence, losing, retaken
 from router.store.sqlite.queries import SQL
-from router.store.turn import Claiming, turn
+from router.store.turn import Claiming, turn, unused
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,8 +23,17 @@ if TYPE_CHECKING:
     from router.store.base import Claim, Retaken
 
 
-def claim(connection: sqlite3.Connection, *, claiming: Claiming) -> tuple[list[sqlite3.Row], Claims]:
-    """Claim what is due; rows of `claimed`, earliest due first, and the rest of the answer."""
+def claim(
+    connection: sqlite3.Connection, *, claiming: Claiming, unanswered: Sequence[Claiming]
+) -> tuple[list[sqlite3.Row], Claims]:
+    """Claim what is due, after those that nobody was answered for are given back.
+
+    Rows of `claimed`, earliest due first, and the rest of the answer.
+    """
+    for one in unanswered:
+        row = unused(one, claiming.now)
+        connection.execute(SQL["add_unanswered"], row)
+        connection.execute(SQL["give_back"], row)
     asked = {"sink": claiming.sink}
     found = connection.execute(SQL["lane"], asked).fetchone()
     probed = claiming.probe and bool(connection.execute(SQL["is_claimed"], asked).fetchone()["any"])
