@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 
 from router.errors import Discreet
 
-DURATION_PATTERN = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)"
+DURATION_PATTERN = r"([0-9]{1,13}(?:\.[0-9]{1,9})?)\s*(ms|s|m|h|d)"
 _DURATION = re.compile(DURATION_PATTERN)
 _UNITS = {
     "ms": timedelta(milliseconds=1),

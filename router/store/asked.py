@@ -17,6 +17,7 @@ from typing_extensions import override
 from router.errors import StoreError
 from router.store.base import ANY, Claims, Store
 from router.store.rows import claims_of
+from router.store.settlements import fence
 from router.store.turn import Claiming
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from router.store.base import (
         AttemptLine,
         ChannelLine,
+        Claim,
         DeliveryLine,
         EventLine,
         Owed,
@@ -54,8 +56,8 @@ class Asked(Store):
     _parse: Callable[[bytes], Any]
 
     def __init__(self) -> None:
-        #: By sink, the claims that raised: they may be there all the same, until their end.
-        self._unanswered: dict[str, list[Claiming]] = {}
+        #: By sink, what claims are known by that nobody was answered for: whether they were written is not known.
+        self._unanswered: dict[str, list[dict[str, Any]]] = {}
 
     @abstractmethod
     async def _look(self, function: Any, **given: Any) -> Any:
@@ -88,14 +90,14 @@ class Asked(Store):
         interval: timedelta | None = None,
     ) -> Claims:
         claiming = Claiming(sink=sink, limit=limit, now=now, until=until, probe=probe, lane=lane, interval=interval)
-        unanswered = [one for one in self._unanswered.get(sink, ()) if one.until > now]
+        await self._give_back(sink, now)
         answer: Claims
         try:
-            rows, answer = await self._put(self._sending_out.claim, claiming=claiming, unanswered=unanswered)
+            rows, answer = await self._put(self._sending_out.claim, claiming=claiming)
         except StoreError:
-            self._unanswered[sink] = [*unanswered, claiming]
+            self._unanswered.setdefault(sink, []).extend(claiming.made)
             raise
-        self._unanswered.pop(sink, None)
+        self._answered(sink, claiming.made)
         if not rows:
             return answer
         claims, damaged = await self._work(partial(claims_of, rows, until, self._parse))
@@ -105,6 +107,22 @@ class Asked(Store):
             except StoreError:  # they are found again when their claims have run out; the others go out now
                 damaged = []
         return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
+
+    async def _give_back(self, sink: str, now: datetime) -> None:
+        """Release what nobody was answered for."""
+        for held in self._unanswered.get(sink, [])[:]:
+            await self._put(self._sending_out.release, held=held, now=now)
+            self._answered(sink, [held])
+
+    def _answered(self, sink: str, fences: list[dict[str, Any]]) -> None:
+        """Where nothing came of a claim, a later one is known by the same."""
+        unanswered = self._unanswered.get(sink, [])
+        unanswered[:] = [one for one in unanswered if one not in fences]
+
+    @override
+    async def release(self, claim: Claim, *, now: datetime) -> bool:
+        in_time: bool = await self._put(self._sending_out.release, held=fence(claim), now=now)
+        return in_time
 
     # --- putting right ---
 

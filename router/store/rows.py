@@ -192,16 +192,21 @@ def claim_of(row: Row, until: datetime, parse: Callable[[bytes], Any]) -> Claim:
         return Claim(delivery, until, moment(row["accepted_at"]), row["retries"])
 
 
+def fence_of(row: Row) -> dict[str, Any]:
+    """What the claim of this row is known by, as parameters."""
+    return {"id": row["delivery_id"], "event_id": row["event_id"], "attempt": row["attempt"]}
+
+
 def claims_of(
     rows: Sequence[Row], until: datetime, parse: Callable[[bytes], Any]
 ) -> tuple[tuple[Claim, ...], list[dict[str, Any]]]:
-    """The claims of these rows, and (as parameters, with the event's id) the deliveries that are damaged."""
+    """The claims of these rows, and what those are known by whose deliveries are damaged."""
     claims, damaged = [], []
     for row in rows:
         try:
             claims.append(claim_of(row, until, parse))
         except Damaged:
-            damaged.append({"id": row["delivery_id"], "attempt": row["attempt"], "event_id": row["event_id"]})
+            damaged.append(fence_of(row))
     return tuple(claims), damaged
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from router.delivery import LaneRow
 from router.pace import Pace
@@ -27,16 +27,8 @@ class Claiming:
     probe: bool
     lane: LaneRow | None
     interval: timedelta | None
-
-
-def unused(claiming: Claiming, now: datetime) -> dict[str, object]:
-    """What is asked of a claim that nobody was answered for: by these its rows are known."""
-    return {
-        "sink": claiming.sink,
-        "at": micros(claiming.now),
-        "until": micros(claiming.until),
-        "now": micros(now),
-    }
+    #: What the claims are known by (see `fence_of`) that are about to be committed.
+    made: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,10 +246,6 @@ class PostgresStore(Asked):
         return in_time
 
     @override
-    async def release(self, claim: Claim, *, now: datetime) -> bool:
-        return await self._write(partial(sending_out.release, claim=claim, now=now))
-
-    @override
     async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
         return await self._write(partial(sending_out.retake, now=now, left_behind=left_behind), large=True)
 

@@ -214,7 +214,8 @@ SELECT * FROM unnest(
 -- release: Give a claim back, and remember that it came to no try.
 WITH held AS (
     SELECT event_id, id, attempt, claimed_at FROM deliveries
-    WHERE event_id = :event_id AND id = :id AND attempt = :attempt AND state = 'claimed' FOR UPDATE
+    WHERE event_id = :event_id AND id = :id AND attempt = :attempt AND state = 'claimed'
+        AND claimed_by = router_name() FOR UPDATE  -- another router's is known by the same, where nothing came of ours
 ), tried AS (
     INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome)
     SELECT event_id, id, attempt, claimed_at, :now, 'released' FROM held
@@ -223,19 +224,6 @@ UPDATE deliveries
 SET state = 'pending', held = false, claimed_at = NULL, claimed_until = NULL, claimed_by = NULL, due = :now
 FROM held WHERE deliveries.event_id = held.event_id AND deliveries.id = held.id
 RETURNING deliveries.id;
-
--- give_back: Give back the claims that nobody was answered for, and remember that they came to no try.
-WITH held AS (
-    SELECT event_id, id, attempt, claimed_at FROM deliveries
-    WHERE sink = :sink AND claimed_until = :until AND state = 'claimed' AND claimed_at = :at
-        AND claimed_by = router_name() FOR UPDATE
-), tried AS (
-    INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome)
-    SELECT event_id, id, attempt, claimed_at, :now, 'released' FROM held
-)
-UPDATE deliveries
-SET state = 'pending', held = false, claimed_at = NULL, claimed_until = NULL, claimed_by = NULL, due = :now
-FROM held WHERE deliveries.event_id = held.event_id AND deliveries.id = held.id;
 
 -- retake: Make lost claims due again, or dead where they were lost too often, and remember those tries.
 WITH gone AS (

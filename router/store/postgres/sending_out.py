@@ -10,9 +10,9 @@ from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.postgres.batch import Kind
 from router.store.postgres.queries import fetch, fetch_all, first, only
-from router.store.rows import lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import fence, losing, retaken
-from router.store.turn import Claiming, turn, unused
+from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
+from router.store.settlements import losing, retaken
+from router.store.turn import Claiming, turn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -21,21 +21,14 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
     from router.delivery import LaneRow
-    from router.store.base import Claim, Retaken
+    from router.store.base import Retaken
 
 #: The lock that whoever claims a suspect holds until its commit.
 _SUSPECTS_LOCK: Final = 0x_6166_7473_7573_7065
 
 
-async def claim(
-    connection: Connection, *, claiming: Claiming, unanswered: Sequence[Claiming]
-) -> tuple[list[Record], Claims]:
-    """Claim what is due, after those that nobody was answered for are given back.
-
-    Rows of `claim`, earliest due first, and the rest of the answer.
-    """
-    for one in unanswered:
-        await fetch(connection, "give_back", unused(one, claiming.now))
+async def claim(connection: Connection, *, claiming: Claiming) -> tuple[list[Record], Claims]:
+    """Claim what is due; rows of `claim`, earliest due first, and the rest of the answer."""
     probe, now = claiming.probe, claiming.now
     asked = {"sink": claiming.sink}
     if (probe or claiming.interval is not None) and not await _locked(connection, asked):
@@ -59,6 +52,7 @@ async def claim(
     next_due = (await only(connection, "next_due_beside" if beside else "next_due", later))["due"]
     if (spent := mine.spend(len(chosen))) is not None:
         await fetch(connection, "pace_lane", spent)
+    claiming.made[:] = map(fence_of, claimed)
     return claimed, mine.claims(readable_moment(next_due))
 
 
@@ -88,9 +82,9 @@ async def settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> list
     return [n in first_ones and row["id"] in done for n, row in enumerate(rows)]
 
 
-async def release(connection: Connection, claim: Claim, *, now: datetime) -> bool:
+async def release(connection: Connection, *, held: dict[str, Any], now: datetime) -> bool:
     """Give a claim back unused, unless it is too late."""
-    return await first(connection, "release", {**fence(claim), "now": micros(now)}) is not None
+    return await first(connection, "release", {**held, "now": micros(now)}) is not None
 
 
 async def retake(connection: Connection, *, now: datetime, left_behind: bool) -> Retaken:

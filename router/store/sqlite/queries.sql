@@ -181,16 +181,6 @@ UPDATE deliveries
 SET state = 'pending', held = 0, claimed_at = NULL, claimed_until = NULL, due = :now
 WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 
--- add_unanswered: Remember that claims that nobody was answered for came to no try.
-INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, outcome)
-SELECT id, attempt, claimed_at, :now, 'released' FROM deliveries
-WHERE state = 'claimed' AND state <> 'delivered' AND sink = :sink AND claimed_at = :at AND claimed_until = :until;
-
--- give_back: Give back the claims that nobody was answered for.
-UPDATE deliveries
-SET state = 'pending', held = 0, claimed_at = NULL, claimed_until = NULL, due = :now
-WHERE state = 'claimed' AND state <> 'delivered' AND sink = :sink AND claimed_at = :at AND claimed_until = :until;
-
 -- add_lost: Remember that the router vanished during these tries.
 INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, outcome, reason)
 SELECT id, attempt, claimed_at, :now, 'lost', :reason FROM deliveries

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
-from router.store.rows import lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import buried, fence, losing, retaken
+from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
+from router.store.settlements import buried, losing, retaken
 from router.store.sqlite.queries import SQL
-from router.store.turn import Claiming, turn, unused
+from router.store.turn import Claiming, turn
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,20 +20,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from router.delivery import LaneRow
-    from router.store.base import Claim, Retaken
+    from router.store.base import Retaken
 
 
-def claim(
-    connection: sqlite3.Connection, *, claiming: Claiming, unanswered: Sequence[Claiming]
-) -> tuple[list[sqlite3.Row], Claims]:
-    """Claim what is due, after those that nobody was answered for are given back.
-
-    Rows of `claimed`, earliest due first, and the rest of the answer.
-    """
-    for one in unanswered:
-        row = unused(one, claiming.now)
-        connection.execute(SQL["add_unanswered"], row)
-        connection.execute(SQL["give_back"], row)
+def claim(connection: sqlite3.Connection, *, claiming: Claiming) -> tuple[list[sqlite3.Row], Claims]:
+    """Claim what is due; rows of `claimed`, earliest due first, and the rest of the answer."""
     asked = {"sink": claiming.sink}
     found = connection.execute(SQL["lane"], asked).fetchone()
     probed = claiming.probe and bool(connection.execute(SQL["is_claimed"], asked).fetchone()["any"])
@@ -61,6 +52,7 @@ def claim(
     next_due = connection.execute(SQL["next_due_beside" if beside else "next_due"], row).fetchone()["due"]
     if (spent := mine.spend(len(ids))) is not None:
         connection.execute(SQL["pace_lane"], spent)
+    claiming.made[:] = map(fence_of, rows)
     return sorted(rows, key=lambda row: (row["due"], row["delivery_id"])), mine.claims(readable_moment(next_due))
 
 
@@ -79,9 +71,9 @@ def bury(connection: sqlite3.Connection, *, damaged: Sequence[dict[str, Any]], n
         settle(connection, buried(one, now))
 
 
-def release(connection: sqlite3.Connection, claim: Claim, *, now: datetime) -> bool:
+def release(connection: sqlite3.Connection, *, held: dict[str, Any], now: datetime) -> bool:
     """Give a claim back unused, unless it is too late."""
-    row = {**fence(claim), "now": micros(now)}
+    row = {**held, "now": micros(now)}
     connection.execute(SQL["add_released"], row)
     return connection.execute(SQL["release"], row).rowcount > 0
 
