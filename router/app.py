@@ -127,7 +127,9 @@ async def running(
         )
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
-        watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log, file=config.data / "clock.json")
+        # What it claimed would be its namesake's to take back.
+        presence.on_name = lambda has_it: ways.hold(hold=hold or not has_it)
+        watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log)
         await watch.begin()
         housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
         await housekeeping.retake(left_behind=True)

@@ -72,7 +72,8 @@ class Housekeeping:
 
     async def retake(self, *, left_behind: bool = False) -> None:
         """Make claims due again that ran out; and (`left_behind`) what an earlier run of this router held."""
-        taken: Retaken = await self._store.retake(now=self._clock.now(), left_behind=left_behind)
+        now = self._clock.now()
+        taken: Retaken = await self._store.retake(now=now, over=self._watch.over(now), left_behind=left_behind)
         if taken.lost:
             self._log.warning("claims.lost", count=taken.lost, sinks=sorted(taken.sinks))
         for sink, delivery_id in taken.poison:

@@ -67,7 +67,6 @@ class Lane:
         self.row = row or LaneRow(name)
         #: The next probe need not wait for its time: a restart is a good moment to look whether the far side is back.
         self._eager = self.row.state is LaneState.PROBING
-        #: The router sends nothing: the lane stays as it is, and begins no attempt.
         self._hold = hold
         self._busy = 0
         self._behind = True
@@ -208,6 +207,11 @@ class Lane:
         """The wall clock was set forward, or back: the next probe comes when it would have come."""
         if self.row.next_at is not None:
             self.row = replace(self.row, next_at=self.row.next_at + by)
+        self.wake()
+
+    def hold(self, *, hold: bool) -> None:
+        """The router sends nothing: the lane stays as it is, and begins no attempt. Or it does again."""
+        self._hold = hold
         self.wake()
 
     def use(self, way: OpenSink) -> None:
@@ -365,10 +369,13 @@ class Lane:
             else:
                 with on_behalf_of(self.name, way.kind):
                     outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
-            settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
             # What a rule decided, or was found out through a sink that is replaced, says nothing about the far side.
-            if settled is not None and rule is None and way.sink is self._way.sink:
-                await self._follow(outcome, settled.now, probe=probe)
+            tells = rule is None and way.sink is self._way.sink
+            if probe and tells:  # while it is claimed: nobody else probes before the lane says when
+                await self._follow(outcome, probe=True)
+            settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
+            if settled is not None and tells and not probe:
+                await self._follow(outcome, probe=False)
             if settled is None or isinstance(settled.decision, Again):
                 self.wake()  # there is a new time at which something is due
         except asyncio.CancelledError:
@@ -392,11 +399,11 @@ class Lane:
 
     # --- the lane's state ---
 
-    async def _follow(self, outcome: Outcome, now: datetime, *, probe: bool) -> None:
+    async def _follow(self, outcome: Outcome, *, probe: bool) -> None:
         """What an attempt's outcome means for the lane. A store that fails leaves the state as it was."""
         try:
             async with self._changing:
-                while (row := breaker.after(self.row, outcome, now, probe=probe)) is not None:
+                while (row := breaker.after(self.row, outcome, self._clock.now(), probe=probe)) is not None:
                     if await self._set(row):
                         break
         except StoreError as error:

@@ -227,6 +227,7 @@ async def test_a_poisonous_delivery_does_not_keep_a_lane_shut(bench: Bench) -> N
     await bench.quiet()
     bench.clock.advance(4)
     await until(lambda: lane.row.state is LaneState.OPEN)
+    await bench.quiet()
     assert sorted(await bench.states()) == ["delivered", "pending"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,34 @@ async def test_while_one_router_probes_the_other_waits(pair: tuple[Bench, Bench]
     await told(other)
     await other.until_states("delivered")
     assert [lane.row.state for lane in lanes] == [LaneState.OPEN] * 2
+
+
+async def test_a_probe_that_failed_is_the_lanes_before_the_other_router_may_probe(
+    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = pair
+    puppets = Puppet(always=raising(DOWN)), Puppet(always=raising(DOWN))
+    lane, second = [await bench.lane(puppet) for bench, puppet in zip(pair, puppets, strict=True)]
+    await mine.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    await told(other)
+    await quiet(*pair)
+    settle, looked = mine.store.settle, []
+
+    async def settle_and_look(*given: Any) -> bool:
+        """The moment that the probe is over the other one looks."""
+        settled = await settle(*given)
+        looked.append(
+            await other.store.claim("s", limit=1, now=other.clock.now(), until=NOON, probe=True, lane=second.row)
+        )
+        return settled
+
+    monkeypatch.setattr(mine.store, "settle", settle_and_look)
+    assert lane.row.next_at is not None
+    mine.clock.advance(lane.row.next_at - mine.clock.now())
+    await until(lambda: len(looked) == 1)
+    (found,) = looked
+    assert (found.claims, found.lane is not None and found.lane.failures) == ((), 2)
 
 
 async def test_a_far_side_that_is_gone_is_gone_for_both(pair: tuple[Bench, Bench]) -> None:

@@ -236,6 +236,51 @@ async def test_when_the_servers_clock_is_set_what_waits_and_what_runs_moves_with
             assert abs(moved - by) < timedelta(minutes=1), line.state
 
 
+async def test_what_is_known_of_a_set_clock_goes_with_the_house(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up or removed for time that did not pass, also by a router that was not there when it was set."""
+    told, set_by = PostgresStore.beat, timedelta(0)
+
+    async def beat(store: PostgresStore, card: Card, *, now: datetime) -> datetime:
+        return await told(store, card, now=now) + set_by
+
+    monkeypatch.setattr(PostgresStore, "beat", beat)
+    async with AsyncExitStack() as stack:
+        keeper = await stack.enter_async_context(place.router("keeper"))
+        now = datetime.now(UTC)
+        await keeper.store.accept(replace(arrival("old"), received_at=now))
+        set_by = timedelta(days=1000)
+        await keeper.presence.beat()
+        await keeper.housekeeping.look()
+        other = await stack.enter_async_context(place.router("other"))
+        await rows(place.url, "SELECT pg_terminate_backend(pid, 10000) FROM aftercall.routers WHERE name = 'keeper'")
+        await other.presence.beat()
+        assert other.store.keeps_house
+        await other.housekeeping.look()
+        assert not await other.housekeeping.purge()
+        assert (await other.store.summary()).purged == 0
+
+
+async def test_what_others_claimed_by_the_clock_before_is_not_over_because_it_was_set_forward(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, set_by = PostgresStore.beat, timedelta(0)
+
+    async def beat(store: PostgresStore, card: Card, *, now: datetime) -> datetime:
+        return await told(store, card, now=now) + set_by
+
+    monkeypatch.setattr(PostgresStore, "beat", beat)
+    async with place.router("keeper") as keeper, place.router("other") as other:
+        set_by = timedelta(hours=1)
+        await keeper.presence.beat()
+        await keeper.housekeeping.look()
+        now = datetime.now(UTC)  # as the other one has it, until it beats
+        call = arrival("late", owed=(Owed("nobody", now + timedelta(seconds=50)),))
+        await other.store.accept(replace(call, received_at=now))
+        await keeper.housekeeping.look()
+        (line,) = (await keeper.store.deliveries()).items
+        assert (line.state, line.lost) == ("claimed", 0)
+
+
 async def test_a_clock_that_is_wrong_is_told_of_by_the_log_and_by_who_is_asked(place: Place) -> None:
     with capture_logs() as logs:
         async with place.router("late", wrong=timedelta(seconds=-93)) as late, place.router("right") as right:
@@ -371,6 +416,21 @@ async def test_a_name_that_another_took_is_in_the_log_and_in_readiness_until_it_
             await router.presence.beat()
             assert named(logs, "router.name_regained")
             assert (await asked(router, "/readyz"))["trouble"] == []
+
+
+async def test_who_has_not_its_name_sends_nothing_until_it_has_it_again(place: Place, crm: FakeEndpoint) -> None:
+    """What it claims would be the other one's, who takes that back when it starts: calls would go out twice."""
+    async with place.router("berlin") as router:
+        await rows(place.url, "SELECT pg_terminate_backend(pid, 10000) FROM aftercall.routers")
+        async with open_store(place_of(place.url), parse=json.loads, name="berlin"):
+            await router.presence.beat()
+            await router.inbox.accept("s", body())
+            await router.reload.reload()
+            router.lanes["crm"].wake()
+            await until(lambda: router.lanes["crm"].idle)
+            assert (await router.store.summary()).deliveries["pending"] == 1
+        await router.presence.beat()
+        await crm.received()
 
 
 async def test_a_router_that_is_alone_says_who_it_is_and_nothing_more(tmp_path: Path) -> None:

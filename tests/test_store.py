@@ -1572,6 +1572,26 @@ async def test_a_memo_is_what_was_kept_last_under_its_name_and_no_part_of_the_su
     assert await store.summary() == before
 
 
+async def test_a_clock_that_was_set_moves_what_waits_once_however_often_it_is_told(store: Store) -> None:
+    """Where nobody is answered whether it was written, it is told again; what is kept of it is written with it."""
+    await accepted(store, arrival(owed=(Owed("screen", due=at(100)),)))
+    for before, now in ((0, 1000), (1000, 3000)):
+        for _ in range(2):
+            await store.clock_was_set(before=at(before), now=at(now), memo="clock", content=b"set to %d" % now)
+        assert await store.memo("clock") == b"set to %d" % now
+    (line,) = (await store.deliveries()).items
+    assert line.due == at(3100)
+
+
+async def test_what_ran_out_by_an_earlier_clock_alone_is_taken_back(store: Store) -> None:
+    await accepted(store, arrival(owed=("screen",)))
+    claim = await claim_one(store, until=60)
+    assert await store.retake(now=at(3600), over=at(59)) == Retaken()
+    assert (await store.retake(now=at(3600), over=at(60))).lost == 1
+    line = await line_of(store, claim.delivery.id)
+    assert line.due == at(3600)
+
+
 async def test_a_memo_outlives_a_crash(engine: Engine) -> None:
     async with engine.open() as store:
         await store.keep_memo("alarms", b"one")

@@ -126,7 +126,7 @@ async def test_a_keeper_that_lost_its_connection_keeps_house_no_more_and_is_ther
 
 async def test_a_keeper_that_does_not_beat_is_relieved(url: str) -> None:
     """It hangs, and its connection does not: nobody would ever keep house."""
-    async with opened(url, "aachen") as aachen, opened(url, "berlin") as berlin:
+    async with opened(url, "aachen", silent=0.2) as aachen, opened(url, "berlin") as berlin:
         await beat(berlin, aachen)
         await falls_silent(url, "berlin")
         assert [line.alive for line in await aachen.routers()] == [True, False]
@@ -139,6 +139,17 @@ async def test_a_keeper_that_does_not_beat_is_relieved(url: str) -> None:
         await until(partial(beats, berlin))
         assert not berlin.keeps_house
         assert [line.alive for line in await aachen.routers()] == [True, True]
+
+
+async def test_a_keeper_that_beats_keeps_house_although_the_servers_clock_was_set_forward(url: str) -> None:
+    async with opened(url, "aachen", silent=0.2) as aachen, opened(url, "berlin") as berlin:
+        await beat(berlin, aachen)
+        for _ in range(20):  # as long as it takes to relieve one that is silent
+            await falls_silent(url, "berlin")
+            await beat(aachen)
+            await asyncio.sleep(0.02)
+            await beat(berlin, aachen)
+        assert (berlin.keeps_house, aachen.keeps_house) == (True, False)
 
 
 async def test_a_keeper_is_not_taken_for_a_router_of_long_ago_whose_process_had_its_number(url: str) -> None:
@@ -222,7 +233,7 @@ async def test_a_name_of_a_run_that_hangs_is_free_when_it_was_not_heard_of_for_l
     async with opened(url) as hanging:
         await beat(hanging)
         await falls_silent(url, "berlin")
-        async with opened(url) as store:
+        async with opened(url, silent=0.2) as store:
             await beat(store)
             with pytest.raises(NameTaken, match="another router there has the name 'berlin'"):
                 await beat(hanging)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -16,8 +17,10 @@ from router.app import Router, running
 from router.config import load
 from router.delivery import DeliveryState, LaneState
 from router.errors import StoreError
-from router.store.base import DeliveryLine
+from router.store.base import DeliveryLine, Store
+from router.store.sqlite import open_store
 from router.testing import Answer, FakeEndpoint, ManualClock
+from router.watching import MEMO
 from support import NOON, body, until, until_awaited
 
 FILE = """
@@ -72,6 +75,20 @@ class Bench:
             return await self.start()
         await router.housekeeping.look()
         return router
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """While no router has it."""
+        data = self.folder / "data"
+        data.mkdir(mode=0o700, exist_ok=True)
+        async with open_store(data / "aftercall.db", parse=json.loads) as store:
+            yield store
+
+    async def reboot(self) -> None:
+        """The machine was started anew since a router ran."""
+        async with self.store() as store:
+            known = json.loads(await store.memo(MEMO) or b"{}")
+            await store.keep_memo(MEMO, json.dumps(known | {"boot": "another"}).encode())
 
     async def quiet(self, router: Router) -> None:
         """Until no lane has anything to do at this time, and nothing is in flight."""
@@ -240,7 +257,7 @@ async def test_rty_03_what_comes_in_before_the_jump_can_be_written_down_is_as_ol
 ) -> None:
     async with bench.running() as router:
 
-        async def fail(**_: datetime) -> None:
+        async def fail(**_: Any) -> None:
             raise StoreError
 
         bench.endpoint.answer(DOWN)
@@ -271,8 +288,7 @@ async def test_rty_03_a_machine_that_was_off_while_its_clock_was_behind_gives_no
     await router.inbox.accept("s", body("call-2"))
     await bench.later(router, 60)
     await bench.stack.aclose()
-    kept = bench.folder / "data" / "clock.json"
-    kept.write_text(json.dumps(json.loads(kept.read_bytes()) | {"boot": "another"}))
+    await bench.reboot()
     bench.clock.advance(NOON + timedelta(hours=3) - bench.clock.now())
     router = await bench.start()
     await bench.later(router, 130)
@@ -311,8 +327,8 @@ async def test_a_lane_that_looks_while_a_jump_is_written_down_claims_nothing_too
     await bench.later(router, 5)  # the lane may go on, by its rate
     write = router.store.clock_was_set
 
-    async def write_slowly(*, before: datetime, now: datetime) -> None:
-        for doing in (asyncio.sleep(0), write(before=before, now=now)):
+    async def write_slowly(**given: Any) -> None:
+        for doing in (asyncio.sleep(0), write(**given)):
             router.lanes["crm"].wake()
             await bench.quiet(router)
             await doing
@@ -331,7 +347,7 @@ async def test_a_jump_is_told_in_the_log_and_seen_again_where_the_store_failed(
 ) -> None:
     async with bench.running() as router:
 
-        async def fail(**_: datetime) -> None:
+        async def fail(**_: Any) -> None:
             raise StoreError
 
         with structlog.testing.capture_logs() as logs, monkeypatch.context() as patch:
@@ -369,27 +385,23 @@ async def test_a_little_is_no_jump(bench: Bench) -> None:
         b'{"at": "2026-03-10T12:00:00", "boot": "", "uptime": 0, "shown": [], "begin": "2026-03-10T12:00:00Z", "ahead": "P1D"}',
     ],
 )
-async def test_a_file_that_is_damaged_is_forgotten(bench: Bench, content: bytes) -> None:
-    kept = bench.folder / "data" / "clock.json"
-    kept.parent.mkdir(mode=0o700)
-    kept.write_bytes(content)
+async def test_what_is_kept_and_damaged_is_forgotten(bench: Bench, content: bytes) -> None:
+    async with bench.store() as store:
+        await store.keep_memo(MEMO, content)
     async with bench.running() as router:
         await router.inbox.accept("s", body())
         await bench.quiet(router)
         assert (await only(router)).state == "delivered"
-    assert json.loads(kept.read_bytes())["boot"] == "manual"
-    assert kept.stat().st_mode & 0o777 == 0o600
+        assert json.loads(await router.store.memo(MEMO) or b"{}")["boot"] == "manual"
 
 
 async def test_after_a_start_of_the_machine_the_clock_is_believed_unless_it_is_before_the_last_run(
     bench: Bench,
 ) -> None:
-    kept = bench.folder / "data" / "clock.json"
     async with bench.running():
         pass
     for days, jumps_seen in ((40, 0), (-400, 1)):
-        content = json.loads(kept.read_bytes())
-        kept.write_text(json.dumps(content | {"boot": "another"}))
+        await bench.reboot()
         bench.clock.advance(timedelta(days=days))
         with structlog.testing.capture_logs() as logs:
             async with bench.running():

@@ -560,20 +560,20 @@ class Store(ABC):
         """Give a claim back unused: pending, due now, nothing spent, not counted as lost. False if too late."""
 
     @abstractmethod
-    async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
-        """Make claims that ran out at `now` due again at once; no entry of the schedule is spent.
+    async def retake(self, *, now: datetime, over: datetime | None = None, left_behind: bool = False) -> Retaken:
+        """Make claims due again at `now` that ran out at `over` (None: at `now`); no entry of the schedule is spent.
 
         A delivery lost for the `POISON_AFTER`th time is dead instead. `left_behind`: also claims of this router's name
         that still run; for its start, when they are those of an earlier run. Others keep theirs.
         """
 
     @abstractmethod
-    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
-        """Move what waits with the wall clock, which was set from `before` to `now`; one transaction.
+    async def clock_was_set(self, *, before: datetime, now: datetime, memo: str, content: bytes) -> None:
+        """Move what waits with the wall clock, which was set from `before` to `now`, and keep a memo of that; one transaction.
 
         What is not due at `before` is due after as much time as it would have been, what is due is so at `now`, and
-        a claim that runs lasts as long as it would have; those that ran out have to be retaken before. For a router
-        that is alone with its store.
+        a claim that runs lasts as long as it would have; those that ran out have to be retaken before. Does nothing where
+        the memo is there already. For whoever keeps house.
         """
 
     @abstractmethod

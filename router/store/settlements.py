@@ -41,10 +41,11 @@ def buried(damaged: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {**damaged, **more, **_decided(Dead(DAMAGED), now)}
 
 
-def losing(now: datetime, *, left_behind: bool) -> dict[str, Any]:
+def losing(now: datetime, *, over: datetime, left_behind: bool) -> dict[str, Any]:
     """What is asked of claims that are taken back."""
     return {
         "now": micros(now),
+        "over": micros(over),
         "left_behind": left_behind,
         "reason": LOST,
         "poison": POISON,

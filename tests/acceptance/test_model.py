@@ -84,6 +84,7 @@ class Comparison(RuleBasedStateMachine):
         #: Every claim there ever was: what is settled late is one of these.
         self.claims: list[Claim] = []
         self.last_sequence = 0
+        self.jumps = 0
 
     def teardown(self) -> None:
         self.run(self.left.aclose())
@@ -105,11 +106,14 @@ class Comparison(RuleBasedStateMachine):
     def time_passes_or_jumps_back(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    @rule(hours=st.sampled_from([-48.0, -0.5, 0.5, 48.0]))
-    def the_clock_is_set(self, hours: float) -> None:
-        """And the router sees it."""
+    @rule(hours=st.sampled_from([-48.0, -0.5, 0.5, 48.0]), told=st.integers(1, 2))
+    def the_clock_is_set(self, hours: float, told: int) -> None:
+        """And the router sees it; where it is not answered, it says so again."""
         before, self.now = self.now, self.now + timedelta(hours=hours)
-        self.run(self.store.clock_was_set(before=before, now=self.now))
+        self.jumps += 1
+        for _ in range(told):
+            kept = b"jump %d" % self.jumps
+            self.run(self.store.clock_was_set(before=before, now=self.now, memo="clock", content=kept))
         self.model.clock_was_set(before=before, now=self.now)
 
     @property

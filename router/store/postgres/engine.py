@@ -38,7 +38,7 @@ from router.store.postgres.server import Server
 from router.store.postgres.sweep import Sweep
 from router.store.postgres.writer import CONNECTIONS, Writer, check
 from router.store.rows import stored_event
-from router.store.settlements import buried, settled
+from router.store.settlements import buried, losing, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -67,6 +67,7 @@ async def open_store(
     parse: Callable[[bytes], Any],
     name: str = "router",
     waits: float = presence.WAITS,
+    silent: float = presence.SILENT,
     told: Callable[[str], object] = lambda _: None,
     waiting: int = 2_000,
     patience: float = 5.0,
@@ -75,7 +76,7 @@ async def open_store(
     """The store in this database, until the end of the block; its tables are made if missing.
 
     `parse` gives an event's `raw` from its body; where it raises, `raw` is None. Nobody else may have `name` in this
-    database: where somebody does, `told` hears of it, and after `waits` seconds `NameTaken` is raised. `waiting` writes
+    database: where somebody does, `told` hears of it, and after `waits` seconds `NameTaken` is raised, unless that is not seen to beat for `silent` seconds. `waiting` writes
     may wait for a commit, which may take `patience` seconds: then it is not known to be stored. `connections` of the
     store write. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
     """
@@ -84,6 +85,7 @@ async def open_store(
         parse=parse,
         name=name,
         waits=waits,
+        silent=silent,
         told=told,
         waiting=waiting,
         patience=patience,
@@ -112,6 +114,7 @@ class PostgresStore(Asked):
         parse: Callable[[bytes], Any],
         name: str,
         waits: float,
+        silent: float,
         told: Callable[[str], object],
         waiting: int,
         patience: float,
@@ -121,7 +124,7 @@ class PostgresStore(Asked):
         self.effort = Effort()
         self._parse = parse
         self.server = Server(place, name)
-        self.presence = Presence(self.server, waits=waits, patience=patience, waiting=told)
+        self.presence = Presence(self.server, waits=waits, silent=silent, patience=patience, waiting=told)
         self.readers = Readers(self.server)
         self.writer = Writer(self.server, self.effort, waiting=waiting, patience=patience, connections=connections)
         self._key: SeenKey
@@ -246,12 +249,14 @@ class PostgresStore(Asked):
         return in_time
 
     @override
-    async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
-        return await self._write(partial(sending_out.retake, now=now, left_behind=left_behind), large=True)
+    async def retake(self, *, now: datetime, over: datetime | None = None, left_behind: bool = False) -> Retaken:
+        lost = losing(now, over=over or now, left_behind=left_behind)
+        return await self._write(partial(sending_out.retake, lost=lost), large=True)
 
     @override
-    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
-        await self._write(partial(sending_out.clock_was_set, before=before, now=now), large=True)
+    async def clock_was_set(self, *, before: datetime, now: datetime, memo: str, content: bytes) -> None:
+        kept = {"name": memo, "content": content}
+        await self._write(partial(sending_out.clock_was_set, before=before, now=now, kept=kept), large=True)
 
     @override
     async def lanes(self) -> dict[str, LaneRow]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from asyncpg import Connection
+    from asyncpg import Connection, Record
 
     from router.store.base import Card
     from router.store.postgres.server import Server, Session
@@ -34,17 +34,25 @@ _WAITS_AGAIN: Final = 2.0
 _LOOK_AGAIN: Final = 0.2
 #: The lock of whoever keeps house.
 HOUSE: Final = 0x_6166_7468_6F75_7365
+#: Seconds, by this machine's time, in which who holds a lock was not seen to beat: the server's clock may be set forward,
+#: and whoever is there beats twice meanwhile.
+SILENT: Final = 10.0
 _CLOSED: Final = "the store is closed"
 
 
 class Presence:
     """One router's. `begin` takes the name, each `beat` says that it is there, `end` that it is there no more."""
 
-    def __init__(self, server: Server, *, waits: float, patience: float, waiting: Callable[[str], object]) -> None:
-        """`waits`: seconds that the name may be another's at the start; `waiting` is told of it once."""
+    def __init__(
+        self, server: Server, *, waits: float, silent: float, patience: float, waiting: Callable[[str], object]
+    ) -> None:
+        """`waits`: seconds that the name may be another's at the start; `waiting` is told of it once. `silent`: see `SILENT`."""
         self._server = server
         self._lock = _lock_of(server.router)
         self._waits = waits
+        self._silent = silent
+        #: By lock, the last beat that was seen of who holds it, and when it was seen first, by the loop's time.
+        self._heard: dict[int, tuple[Record, float]] = {}
         self._patience = patience
         self._waiting = waiting
         #: What this run is known by, whoever has had the name before.
@@ -81,7 +89,7 @@ class Presence:
 
     async def _beaten(self, connection: Connection, card: Card) -> datetime:
         if not self._has_keys and not card.holds:
-            await _end_holder(connection, HOUSE)
+            await self._end_holder(connection, HOUSE)
             self._has_keys = await _took(connection, HOUSE)
         row = {
             "name": self._server.router,
@@ -124,7 +132,7 @@ class Presence:
         now = asyncio.get_running_loop().time
         until, told = now() + waits, False
         while True:
-            await _end_holder(connection, self._lock, self._left)
+            await self._end_holder(connection, self._lock, self._left)
             if await _took(connection, self._lock):
                 return
             if now() >= until:
@@ -133,6 +141,20 @@ class Presence:
                 waiting(await self._taken(connection))
                 told = True
             await asyncio.sleep(_LOOK_AGAIN)
+
+    async def _end_holder(self, connection: Connection, lock: int, pids: Sequence[int] = ()) -> None:
+        """End the connection of who has this lock, where nobody is behind it: it is one of these, or does not beat."""
+        now = asyncio.get_running_loop().time()
+        beat = await first(connection, "last_beat", {"lock": lock, "alive": ALIVE})
+        if beat is not None:
+            last, since = self._heard.get(lock, (None, now))
+            if last is None or (last["pid"], last["beat_at"]) != (beat["pid"], beat["beat_at"]):
+                since = now
+            self._heard[lock] = beat, since
+            if beat["is_late"] and now - since >= self._silent:
+                pids = [*pids, beat["pid"]]
+        if pids:
+            await fetch(connection, "end_holder", {"lock": lock, "pids": [*pids]})
 
     async def _taken(self, connection: Connection) -> str:
         """Who has the name, and what to do."""
@@ -166,11 +188,6 @@ async def routers(connection: Connection, *, here: str) -> tuple[RouterLine, ...
         )
         for row in await fetch(connection, "routers", {"house": HOUSE, "alive": ALIVE})
     )
-
-
-async def _end_holder(connection: Connection, lock: int, pids: Sequence[int] = ()) -> None:
-    """End the connection of who has this lock, where nobody is behind it: it is one of these, or does not beat."""
-    await fetch(connection, "end_holder", {"lock": lock, "pids": [*pids], "alive": ALIVE})
 
 
 async def _took(connection: Connection, lock: int) -> bool:

@@ -228,7 +228,7 @@ RETURNING deliveries.id;
 -- retake: Make lost claims due again, or dead where they were lost too often, and remember those tries.
 WITH gone AS (
     SELECT event_id, id, attempt, claimed_at, lost + 1 < :poison_after AS again FROM deliveries
-    WHERE state = 'claimed' AND (claimed_until <= :now OR (:left_behind AND claimed_by = router_name()))
+    WHERE state = 'claimed' AND (claimed_until <= :over OR (:left_behind AND claimed_by = router_name()))
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), tried AS (
     INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome, reason)
@@ -614,14 +614,18 @@ LEFT JOIN routers AS router ON router.pid = pg_locks.pid AND router.name = :name
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
--- end_holder: End the connection that has a lock, where it is one of these, or of a router that does not beat any more.
+-- end_holder: End the connection that has a lock, where it is one of these.
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (pid = ANY (:pids::integer[]) OR EXISTS (
-        SELECT FROM routers JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_start = connected_at
-        WHERE routers.pid = pg_locks.pid AND beat_at < clock_timestamp() - :alive::interval
-    ));
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid = ANY (:pids::integer[]);
+
+-- last_beat: When the router beat last that has a lock, and whether that is long ago.
+SELECT routers.pid, beat_at, beat_at < clock_timestamp() - :alive::interval AS is_late
+FROM pg_locks
+JOIN routers ON routers.pid = pg_locks.pid
+JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_start = connected_at
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- routers: Which routers there are, by name, and which of them keeps house.
 SELECT name, run, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,

@@ -9,9 +9,10 @@ from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.postgres.batch import Kind
+from router.store.postgres.memos import keep_memo, memo
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import losing, retaken
+from router.store.settlements import retaken
 from router.store.turn import Claiming, turn
 
 if TYPE_CHECKING:
@@ -87,13 +88,16 @@ async def release(connection: Connection, *, held: dict[str, Any], now: datetime
     return await first(connection, "release", {**held, "now": micros(now)}) is not None
 
 
-async def retake(connection: Connection, *, now: datetime, left_behind: bool) -> Retaken:
+async def retake(connection: Connection, *, lost: dict[str, Any]) -> Retaken:
     """Take back the claims that ran out, or all of this router's name, too."""
-    return retaken(await fetch(connection, "retake", losing(now, left_behind=left_behind)))
+    return retaken(await fetch(connection, "retake", lost))
 
 
-async def clock_was_set(connection: Connection, *, before: datetime, now: datetime) -> None:
-    """Move what waits with the clock."""
+async def clock_was_set(connection: Connection, *, before: datetime, now: datetime, kept: dict[str, Any]) -> None:
+    """Move what waits with the clock, unless that is kept already."""
+    if await memo(connection, name=kept["name"]) == kept["content"]:
+        return
+    await keep_memo(connection, **kept)
     row = {"before": micros(before), "now": micros(now)}
     await fetch(connection, "move_waits", row)
     await fetch(connection, "move_claims", row)

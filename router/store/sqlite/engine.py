@@ -31,7 +31,7 @@ from router.store.base import (
     StoredEvent,
 )
 from router.store.rows import micros
-from router.store.settlements import settled
+from router.store.settlements import losing, settled
 from router.store.sqlite import folder, keys, looking, memos, putting_right, schema, sending_out, taking_in, trouble
 from router.store.sqlite.database import Database, refuse_old_sqlite
 from router.store.sqlite.queries import SQL
@@ -262,12 +262,14 @@ class SqliteStore(Asked):
         return await self._write(partial(sending_out.settle, row=settled(claim, settlement)))
 
     @override
-    async def retake(self, *, now: datetime, left_behind: bool = False) -> Retaken:
-        return await self._write(partial(sending_out.retake, now=now, left_behind=left_behind))
+    async def retake(self, *, now: datetime, over: datetime | None = None, left_behind: bool = False) -> Retaken:
+        lost = losing(now, over=over or now, left_behind=left_behind)
+        return await self._write(partial(sending_out.retake, lost=lost))
 
     @override
-    async def clock_was_set(self, *, before: datetime, now: datetime) -> None:
-        await self._write(partial(sending_out.clock_was_set, before=before, now=now))
+    async def clock_was_set(self, *, before: datetime, now: datetime, memo: str, content: bytes) -> None:
+        kept = {"name": memo, "content": content}
+        await self._write(partial(sending_out.clock_was_set, before=before, now=now, kept=kept))
 
     @override
     async def lanes(self) -> dict[str, LaneRow]:

@@ -184,7 +184,7 @@ WHERE id = :id AND attempt = :attempt AND state = 'claimed';
 -- add_lost: Remember that the router vanished during these tries.
 INSERT INTO attempts (delivery_id, attempt, started_at, ended_at, outcome, reason)
 SELECT id, attempt, claimed_at, :now, 'lost', :reason FROM deliveries
-WHERE state = 'claimed' AND state <> 'delivered' AND (:left_behind OR claimed_until <= :now);
+WHERE state = 'claimed' AND state <> 'delivered' AND (:left_behind OR claimed_until <= :over);
 
 -- retake: Make lost claims due again, or dead where they were lost too often.
 UPDATE deliveries
@@ -193,7 +193,7 @@ SET state = CASE WHEN lost + 1 < :poison_after THEN 'pending' ELSE 'dead' END,
     settled_at = CASE WHEN lost + 1 < :poison_after THEN NULL ELSE :now END,
     reason = CASE WHEN lost + 1 < :poison_after THEN :reason ELSE :poison END,
     lost = lost + 1, held = 0, claimed_at = NULL, claimed_until = NULL
-WHERE state = 'claimed' AND state <> 'delivered' AND (:left_behind OR claimed_until <= :now)
+WHERE state = 'claimed' AND state <> 'delivered' AND (:left_behind OR claimed_until <= :over)
 RETURNING id, sink, state;
 
 -- due_sinks: Those of these sinks (a list as JSON) that a pending delivery is due for.

@@ -10,7 +10,8 @@ from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import buried, losing, retaken
+from router.store.settlements import buried, retaken
+from router.store.sqlite.memos import keep_memo, memo
 from router.store.sqlite.queries import SQL
 from router.store.turn import Claiming, turn
 
@@ -78,15 +79,17 @@ def release(connection: sqlite3.Connection, *, held: dict[str, Any], now: dateti
     return connection.execute(SQL["release"], row).rowcount > 0
 
 
-def retake(connection: sqlite3.Connection, *, now: datetime, left_behind: bool) -> Retaken:
+def retake(connection: sqlite3.Connection, *, lost: dict[str, Any]) -> Retaken:
     """Take back the claims that ran out, or all of them."""
-    row = losing(now, left_behind=left_behind)
-    connection.execute(SQL["add_lost"], row)
-    return retaken(connection.execute(SQL["retake"], row).fetchall())
+    connection.execute(SQL["add_lost"], lost)
+    return retaken(connection.execute(SQL["retake"], lost).fetchall())
 
 
-def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime) -> None:
-    """Move what waits with the clock."""
+def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime, kept: dict[str, Any]) -> None:
+    """Move what waits with the clock, unless that is kept already."""
+    if memo(connection, name=kept["name"]) == kept["content"]:
+        return
+    keep_memo(connection, **kept)
     row = {"before": micros(before), "now": micros(now)}
     connection.execute(SQL["move_waits"], row)
     connection.execute(SQL["move_claims"], row)
