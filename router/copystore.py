@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ from router.config.load import database, postgres
 from router.errors import AftercallError, ConfigError
 from router.store.moving.copying import move
 from router.store.moving.sqlite import SqliteSide
+from router.store.postgres.place import NO_CLIENT, has_client
 
 if TYPE_CHECKING:
     from router.config import Known
@@ -64,10 +64,10 @@ def of_url(url: str, name: str) -> Side:
 def _side(place: Place | None, file: Path) -> Side:
     if place is None:
         return SqliteSide(file)
-    if importlib.util.find_spec("asyncpg") is None:
-        message = f"{place} needs a client that is not installed: pip install 'aftercall[postgres]'"
+    if not has_client():
+        message = f"{place} {NO_CLIENT}"
         raise AftercallError(message)
-    from router.store.moving.postgres import PostgresSide  # its client is no part of every installation
+    from router.store.moving.postgres import PostgresSide  # it has the client
 
     return PostgresSide(place)
 

@@ -42,7 +42,9 @@ _CHECK_EVERY: Final = timedelta(seconds=2)
 
 
 _HELD: Final = "the router sends nothing (serve --hold)"
-_ORPHANED: Final = "no sink of this name is configured; its deliveries wait until there is one, or until they are ended"
+_ORPHANED: Final = (
+    "no sink of this name is configured here; its deliveries wait until there is one, or until they are ended"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ async def test_by_urls_from_where_the_command_is_run(used: Config, tmp_path: Pat
     )
     assert [line.split()[:2] for line in lines[1:10]] == [
         ["TABLE", "ROWS"], ["seen", "2"], ["events", "2"], ["deliveries", "2"], ["attempts", "1"], ["quarantine", "1"],
-        ["lanes", "1"], ["memos", "1"], ["channels", "1"],
+        ["lanes", "1"], ["memos", "2"], ["channels", "1"],
     ]  # fmt: skip
     assert (
         "received 3: 2 events, 0 duplicates, 1 quarantined, 0 purged; deliveries 2: 1 pending, 1 delivered"

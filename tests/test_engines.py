@@ -122,7 +122,7 @@ def test_without_its_client_the_configuration_is_refused(
 ) -> None:
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(
-        ConfigError, match=r"routes.yaml:4:8: store: needs a client .* pip install 'aftercall\[postgres\]'"
+        ConfigError, match=r"routes.yaml:4:8: store: needs a client .*`pip install 'aftercall\[postgres\]'"
     ):
         configured(tmp_path, url)
 

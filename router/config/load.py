@@ -6,7 +6,6 @@ Every problem is collected before any is reported, each with its place; nothing 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -40,7 +39,7 @@ from router.registry import Kind
 from router.routing import RoutingTable
 from router.sink import RetrySetting, SinkConfig
 from router.store.postgres import Place
-from router.store.postgres.place import SCHEMES
+from router.store.postgres.place import NO_CLIENT, SCHEMES, has_client
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -398,9 +397,8 @@ class _Loader:
             if settings.store_password is not None:
                 self._problem(("store_password",), Discreet("goes with a `store` in PostgreSQL; a file has none"))
             return
-        if importlib.util.find_spec("asyncpg") is None:
-            message = "needs a client that is not installed: pip install 'aftercall[postgres]'"
-            self._problem(("store",), Discreet(message))
+        if not has_client():
+            self._problem(("store",), Discreet(NO_CLIENT))
         for name, source in settings.sources.items():
             if not (source.token or source.tokens):
                 message = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,6 +10,11 @@ from urllib.parse import parse_qsl, unquote
 
 from router.errors import Discreet
 
+#: What is said of a place where the client for it is missing.
+NO_CLIENT: Final = (
+    "needs a client that is not installed: `.venv/bin/pip install --require-hashes -r requirements-postgres.lock` in the "
+    "clone, or `pip install 'aftercall[postgres]'` where aftercall is installed as a package"
+)
 SCHEMES: Final = ("postgresql", "postgres")
 _FORM: Final = re.compile(
     r"(?:postgresql|postgres)://(?:([^@/]*)@)?([A-Za-z0-9._:,\[\]-]*)/([^/?#]+)(?:\?([^#]*))?", re.ASCII
@@ -16,6 +22,11 @@ _FORM: Final = re.compile(
 #: What may stand after the question mark: how the way to the server is made safe.
 _OPTIONS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 _MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+def has_client() -> bool:
+    """Whether the client is installed: it is no part of every installation."""
+    return importlib.util.find_spec("asyncpg") is not None
 
 
 @dataclass(frozen=True, slots=True)
