@@ -34,6 +34,7 @@ def of(server: database.Database, calls: int, pending: int) -> Size:
     """What it is like with so many calls."""
     with server.fresh() as one:
         began = time.monotonic()
+        print(f"{calls:,} stored calls: filling", file=sys.stderr, flush=True)
         with one.loading():
             asyncio.run(filling.fill(one, calls))
             if calls:  # as the server would have done some time
@@ -41,7 +42,7 @@ def of(server: database.Database, calls: int, pending: int) -> Size:
         print(f"{calls:,} stored calls: filled in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         began = time.monotonic()
         size = asyncio.run(measured(one, calls, pending))
-        print(f"{size}\nmeasured in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        print(f"measured in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         return size
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from router.config.settings import Address
 
-#: Seconds.
-_PATIENCE: Final = 15
+#: Seconds for an answer.
+PATIENCE: Final = 15
 
 
 #: What an answer must have, key by key: a type, or `list[…]` of one.
@@ -111,6 +111,12 @@ def ask(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -
     where = _origin(url)
     try:
         status, reason, said = _exchange(method, url, body, headers)
+    except TimeoutError:
+        message = (
+            f"who listens at {where} has not answered within {PATIENCE} s: the router is very busy, or hangs, or its "
+            "database does; its log says more"
+        )
+        raise Unreachable(message) from None
     except OSError as error:
         cause = getattr(error, "reason", error)
         why = getattr(cause, "strerror", None) or cause
@@ -161,7 +167,7 @@ def _exchange(method: str, url: str, body: bytes | None, headers: Mapping[str, s
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
     try:
-        answer = opener.open(request, timeout=_PATIENCE)
+        answer = opener.open(request, timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         answer = error
     with answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from router import remote
 from router.cli import _renewed, main
 from router.errors import AftercallError
 from router.options import Moment
@@ -221,6 +223,18 @@ def stranger(
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_router_that_does_not_answer_is_not_said_to_be_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(remote, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        at = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        assert in_process(monkeypatch, "status", "--url", at) == 1
+    said = capsys.readouterr().err
+    assert f"who listens at {at} has not answered within 0.2 s: the router is very busy, or hangs" in said
+    assert "no router answers" not in said
 
 
 @pytest.mark.parametrize(
