@@ -536,16 +536,21 @@ class Store(ABC):
     ) -> Claims:
         """Claim up to `limit` pending deliveries of one sink that are due at `now`, earliest due (then lowest id) first.
 
+        Each claim raises the delivery's `attempt` by one, before anything is tried, and what is claimed is held no longer.
+        No delivery is claimed twice, whoever else claims at the same moment. A claim that raised and was written all the
+        same is given back, unused, by the next one of the sink.
+
         `lane` is the sink's lane as the claimer knows it; where another router has set it since, nothing is claimed:
         see `Claims.lane`. Of all routers' claims of a sink with an `interval` one begins in each (see `Pace`, which the
-        lane's row keeps); where another one claims such, or a probe, at this very moment, it is not waited for. Each claim raises the delivery's `attempt` by one, before anything is tried. With `probe`,
-        held deliveries count as due, whatever their time, and nothing is claimed while anything of the sink is, by
-        whoever; without, they are due at their time like any other. What is claimed is held no longer. A claim that raised and was
-        written all the same is given back, unused, by the next one of the sink. No delivery is claimed twice, whoever else claims at the same moment. What was lost
-        `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each time ends it
-        alone then, and its neighbours do not become poison with it. Where one is claimed, or several are due, the
-        others wait: `next_due` says that they are looked for again after `LOOK_AGAIN`. A delivery whose stored event is
-        damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
+        lane's row keeps); where another one claims such, or a probe, at this very moment, it is not waited for.
+
+        With `probe`, held deliveries count as due, whatever their time, and nothing is claimed while anything of the sink
+        is, by whoever; without, they are due at their time like any other.
+
+        What was lost `SUSPECT_AFTER` times is claimed only while no other such is, of any sink: what ends the router each
+        time ends it alone then, and its neighbours do not become poison with it. Where one is claimed, or several are due,
+        the others wait: `next_due` says that they are looked for again after `LOOK_AGAIN`. A delivery whose stored event
+        is damaged becomes dead instead of being claimed, and costs the others nothing: see `Claims.damaged`.
         """
 
     @abstractmethod
