@@ -41,12 +41,16 @@ class Housekeeping:
 
     async def retake_for_ever(self) -> NoReturn:
         """Look at the clock and for claims that ran out, every second."""
+        failing = False
         while True:
             await pause(self._clock, RETAKE_EVERY)
             try:
                 await self.look()
+                failing = False
             except StoreError as error:
-                self._log.warning("housekeeping.store_failed", chore="retake", reason=str(error))
+                if not failing:
+                    self._log.warning("housekeeping.store_failed", chore="retake", reason=str(error))
+                failing = True
 
     async def purge_for_ever(self) -> NoReturn:
         """Remove what was kept long enough, at the start and every minute."""

@@ -240,12 +240,16 @@ class Lane:
 
     async def run(self) -> None:
         """Until `stop`: then it ends by itself, and what it is claiming just then is released."""
+        failing = False  # told once: a store may be away for hours
         while not self._stopping:
             self._wake.clear()
             try:
                 look_again = await self._step(self._clock.now())
+                failing = False
             except StoreError as error:
-                self._log.warning("lane.store_failed", reason=str(error))
+                if not failing:
+                    self._log.warning("lane.store_failed", reason=str(error))
+                failing = True
                 look_again = self._clock.now() + STORE_PAUSE
             except Exception as error:  # noqa: BLE001 - a bug must not cost the other lanes anything
                 self._log.error("lane.failed", exc_info=error)

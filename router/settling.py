@@ -89,11 +89,14 @@ class Settling:
 
     async def _written(self, claim: Claim, settlement: Settlement) -> bool:
         """Settle, again and again while the store fails and the claim holds."""
+        failing = False
         while True:
             try:
                 return await self.store.settle(claim, settlement)
             except StoreError as error:
-                self.log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
+                if not failing:
+                    self.log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
+                failing = True
                 if self.stopping or self.clock.now() >= claim.until:
                     return False  # the claim is lost then, and due again when the router starts or the claim ends
                 await self.clock.wait(asyncio.Event(), self.clock.now() + STORE_PAUSE)

@@ -789,15 +789,37 @@ async def test_a_settle_is_repeated_while_the_store_fails(bench: Bench, monkeypa
         return await settle(*given)
 
     monkeypatch.setattr(bench.store, "settle", failing)
-    await bench.lane(puppet)
-    await bench.call()
-    for left in (1, 0):
-        await until(lambda left=left: len(failures) == left)  # type: ignore[misc]
-        await bench.clock.settle()
-        assert await bench.states() == ["claimed"]
-        bench.clock.advance(1)
-    await bench.until_states("delivered")
+    with structlog.testing.capture_logs() as logs:
+        await bench.lane(puppet)
+        await bench.call()
+        for left in (1, 0):
+            await until(lambda left=left: len(failures) == left)  # type: ignore[misc]
+            await bench.clock.settle()
+            assert await bench.states() == ["claimed"]
+            bench.clock.advance(1)
+        await bench.until_states("delivered")
     assert len(puppet.given) == 1
+    assert [line["event"] for line in logs].count("lane.store_failed") == 1, "a store may be away for hours"
+
+
+async def test_a_store_that_fails_is_told_once_until_it_works_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, claim = [False, False, False, True, False], bench.store.claim
+
+    async def failing(*given: Any, **more: Any) -> Any:
+        if answers.pop(0):
+            return await claim(*given, **more)
+        raise StoreError
+
+    monkeypatch.setattr(bench.store, "claim", failing)
+    with structlog.testing.capture_logs() as logs:
+        lane = await bench.lane(Puppet())
+        for left in range(4, -1, -1):
+            await until(lambda left=left: len(answers) == left and lane.idle)  # type: ignore[misc]
+            if left:
+                lane.wake()
+    assert [line["event"] for line in logs].count("lane.store_failed") == 2
 
 
 async def test_a_settle_is_given_up_when_the_claim_has_run_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
