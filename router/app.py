@@ -62,6 +62,8 @@ _ADMIN_EACH: Final = 50
 class Router:
     """A running router."""
 
+    #: What it knows of time.
+    clock: JumpingClock
     ways: Ways
     reload: Reload
     store: Store
@@ -127,8 +129,6 @@ async def running(
         )
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
-        # What it claimed would be its namesake's to take back.
-        presence.on_name = lambda has_it: ways.hold(hold=hold or not has_it)
         watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log)
         await watch.begin()
         housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
@@ -199,7 +199,7 @@ async def running(
         log.info("router.started", ingest=str(ingest_at), admin=str(admin_at), sinks=list(config.sinks))
         if hold:
             log.warning("router.holding", hint="calls are taken in and nothing is sent, until a start without --hold")
-        yield Router(ways, reload, store, inbox, housekeeping, alarms, presence, ingest_at, admin_at, admin_app)
+        yield Router(clock, ways, reload, store, inbox, housekeeping, alarms, presence, ingest_at, admin_at, admin_app)
         log.info("router.stopping")
     log.info("router.stopped")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.clock import pause
 from router.errors import StoreError
+from router.store.base import LONGEST_CLAIM
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,7 +78,9 @@ class Housekeeping:
     async def retake(self, *, left_behind: bool = False) -> None:
         """Make claims due again that ran out; and (`left_behind`) what an earlier run of this router held."""
         now = self._clock.now()
-        taken: Retaken = await self._store.retake(now=now, over=self._watch.over(now), left_behind=left_behind)
+        # Another router's claim may be by the clock before the last jump: it is over when it is by that.
+        over = now if self._store.is_alone else self._watch.timeline.behind(LONGEST_CLAIM, now)
+        taken: Retaken = await self._store.retake(now=now, over=over, left_behind=left_behind)
         if taken.lost:
             self._log.warning("claims.lost", count=taken.lost, sinks=sorted(taken.sinks))
         for sink, delivery_id in taken.poison:

@@ -67,6 +67,7 @@ class Lane:
         self.row = row or LaneRow(name)
         #: The next probe need not wait for its time: a restart is a good moment to look whether the far side is back.
         self._eager = self.row.state is LaneState.PROBING
+        #: The router sends nothing: the lane stays as it is, and begins no attempt.
         self._hold = hold
         self._busy = 0
         self._behind = True
@@ -162,7 +163,7 @@ class Lane:
         task.add_done_callback(self._ends.pop)
 
     def _sends(self, state: LaneState) -> bool:
-        return self.row.state is state and not self._stopping and not self._hold
+        return self.row.state is state and not self._stopping and not self._hold and self._store.has_name
 
     def overdue(self, at: float) -> int:
         """How many attempts and alarms go on at this time of the loop that were called off long ago.
@@ -207,11 +208,6 @@ class Lane:
         """The wall clock was set forward, or back: the next probe comes when it would have come."""
         if self.row.next_at is not None:
             self.row = replace(self.row, next_at=self.row.next_at + by)
-        self.wake()
-
-    def hold(self, *, hold: bool) -> None:
-        """The router sends nothing: the lane stays as it is, and begins no attempt. Or it does again."""
-        self._hold = hold
         self.wake()
 
     def use(self, way: OpenSink) -> None:
@@ -297,6 +293,8 @@ class Lane:
         """Claim what can be claimed; when to look again (None: when woken)."""
         if self._hold:
             return None
+        if not self._store.has_name:  # what is claimed now, a namesake would take back
+            return now + STORE_PAUSE
         match self.row.state:
             case LaneState.OPEN:
                 return await self._claim_due(now)
@@ -375,11 +373,12 @@ class Lane:
                     outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
             # What a rule decided, or was found out through a sink that is replaced, says nothing about the far side.
             tells = rule is None and way.sink is self._way.sink
-            if probe and tells:  # while it is claimed: nobody else probes before the lane says when
-                await self._follow(outcome, probe=True)
-            settled = await self._settling.settle(claim, outcome, began, way, probe=probe)
-            if settled is not None and tells and not probe:
-                await self._follow(outcome, probe=False)
+            down = self._still_down(outcome) if probe and tells else None
+            settled = await self._settling.settle(claim, outcome, began, way, probe=probe, lane=down)
+            if settled is not None and settled.lane is not None and settled.lane.version > self.row.version:
+                self._now_is(settled.lane)
+            elif settled is not None and tells and down is None:
+                await self._follow(outcome, settled.now, probe=probe)
             if settled is None or isinstance(settled.decision, Again):
                 self.wake()  # there is a new time at which something is due
         except asyncio.CancelledError:
@@ -403,11 +402,16 @@ class Lane:
 
     # --- the lane's state ---
 
-    async def _follow(self, outcome: Outcome, *, probe: bool) -> None:
+    def _still_down(self, probed: Outcome) -> LaneRow | None:
+        """The lane after a probe that does not open it: that is settled with it, so that no other router probes in between."""
+        row = breaker.after(self.row, probed, self._clock.now(), probe=True)
+        return None if row is None or row.state is LaneState.OPEN else row
+
+    async def _follow(self, outcome: Outcome, now: datetime, *, probe: bool) -> None:
         """What an attempt's outcome means for the lane. A store that fails leaves the state as it was."""
         try:
             async with self._changing:
-                while (row := breaker.after(self.row, outcome, self._clock.now(), probe=probe)) is not None:
+                while (row := breaker.after(self.row, outcome, now, probe=probe)) is not None:
                     if await self._set(row):
                         break
         except StoreError as error:

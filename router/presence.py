@@ -6,7 +6,7 @@ With each beat it learns the time that all routers of the store go by (see `cloc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -43,8 +43,6 @@ class Presence:
         self._clock = clock
         self._log = log
         self._taken: str | None = None
-        #: Called when another router has the name of this one (False), and when it has it again.
-        self.on_name: Callable[[bool], object] = lambda _: None
         self._failing = False
         self._kept_house = store.keeps_house
         #: The clock was wrong when it beat last.
@@ -69,7 +67,6 @@ class Presence:
         except NameTaken as error:
             if self._taken is None:
                 self._log.error("router.name_taken", reason=str(error))
-                self.on_name(False)  # noqa: FBT003 - the only thing that it is told
             self._taken = str(error)
             with suppress(StoreError):
                 self.seen = await self._store.routers()
@@ -80,7 +77,6 @@ class Presence:
         else:
             if self._taken is not None:
                 self._log.info("router.name_regained")
-                self.on_name(True)  # noqa: FBT003
             self._taken, self._failing = None, False
             self._tell_of_clock()
         if self._store.keeps_house != self._kept_house:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
+    from router.delivery import Decision, LaneRow
     from router.metrics import Metrics
     from router.store.base import Store
 
@@ -29,6 +30,16 @@ STORE_PAUSE: Final = timedelta(seconds=1)
 
 _STATES = {Done: DeliveryState.DELIVERED, Again: DeliveryState.PENDING, Dead: DeliveryState.DEAD}
 _NAMES = {Delivered: "delivered", Retry: "retry", Refused: "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was written."""
+
+    decision: Decision
+    now: datetime
+    #: How the lane stands, where that was written with it; None also where another router has set it since.
+    lane: LaneRow | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,9 +57,16 @@ class Settling:
     stopping: bool = field(default=False, init=False)
 
     async def settle(
-        self, claim: Claim, outcome: Outcome, began: datetime, way: OpenSink, *, probe: bool
-    ) -> Settlement | None:
-        """What was written; None where the claim was lost meanwhile, or the store failed until it was.
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        began: datetime,
+        way: OpenSink,
+        *,
+        probe: bool,
+        lane: LaneRow | None = None,
+    ) -> Settled | None:
+        """What was written, `lane` in the same step; None where the claim was lost meanwhile, or the store failed until it was.
 
         What has happened is written down also where this is cancelled.
         """
@@ -71,14 +89,14 @@ class Settling:
             recipient=way.recipient,
             parts=way.parts if isinstance(outcome, Delivered) else (),
         )
-        writing = asyncio.ensure_future(self._written(claim, settlement))
+        writing = asyncio.ensure_future(self._written(claim, settlement, lane))
         try:
             settled = await asyncio.shield(writing)
         except asyncio.CancelledError:
             await writing
             raise
-        self._report(claim, settlement, way, settled=settled)
-        return settlement if settled else None
+        self._report(claim, settlement, way, settled=settled is not None)
+        return settled
 
     async def release(self, claim: Claim) -> None:
         """Give a claim back that was not attempted, or not to its end."""
@@ -87,18 +105,22 @@ class Settling:
         except StoreError as error:  # it is lost then, and due again when the claim runs out
             self.log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
 
-    async def _written(self, claim: Claim, settlement: Settlement) -> bool:
+    async def _written(self, claim: Claim, settlement: Settlement, lane: LaneRow | None) -> Settled | None:
         """Settle, again and again while the store fails and the claim holds."""
         failing = False
         while True:
             try:
-                return await self.store.settle(claim, settlement)
+                if lane is None:
+                    in_time, row = await self.store.settle(claim, settlement), None
+                else:
+                    in_time, row = await self.store.settle_probe(claim, settlement, lane)
+                return Settled(settlement.decision, settlement.now, row) if in_time else None
             except StoreError as error:
                 if not failing:
                     self.log.warning("lane.store_failed", delivery_id=claim.delivery.id, reason=str(error))
                 failing = True
                 if self.stopping or self.clock.now() >= claim.until:
-                    return False  # the claim is lost then, and due again when the router starts or the claim ends
+                    return None  # the claim is lost then, and due again when the router starts or the claim ends
                 await self.clock.wait(asyncio.Event(), self.clock.now() + STORE_PAUSE)
 
     def _report(self, claim: Claim, settlement: Settlement, way: OpenSink, *, settled: bool) -> None:

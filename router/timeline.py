@@ -75,6 +75,11 @@ class Timeline:
             ended = end
         return now - span
 
+    def behind(self, span: timedelta, now: datetime) -> datetime:
+        """What that clock shows now which is furthest behind, of all that ran within this span: not all have heard of the last jump."""
+        true = self.true(now)
+        return true + min([ahead for _, end, ahead in self.shown if end - ahead > true - span] + [self.ahead])
+
     def _written(self, wall: datetime, now: datetime) -> datetime:
         """The last true time at which the wall clock said so.
 

@@ -1,7 +1,12 @@
 """Watching the wall clock: when somebody sets it, nothing may die, be purged, or wait for years because of that.
 
-What was seen of the clock is kept in the store, beside what is dated by it, so that a jump between two runs is seen, too.
-Of several routers that go by one clock, whoever keeps house keeps it, and each that starts knows it from there.
+What waits is dated by the clock, so it is moved with it, once, by whoever keeps house; with that, in one transaction, the store
+is told what was seen of the clock and how often it was set. From there every router of the store knows it, and each
+that starts. A jump between two runs is seen as well.
+
+Several routers hear of a jump one after the other, and what each writes down by another clock than the others' must at worst
+be due early. So nobody follows a clock that was set forward before what waits was moved; and where it was set back, all
+follow at once, and what waits is moved when all have heard of it.
 """
 
 from __future__ import annotations
@@ -29,14 +34,18 @@ MEMO: Final = "clock"
 JUMP: Final = timedelta(seconds=5)
 #: How old what is kept may be.
 _KEEP_EVERY: Final = timedelta(minutes=1)
-#: How long after a jump another router's claim may last that it made before it heard of it: an attempt's longest time,
-#: what a claim lasts beyond that, and some beats.
-_CLAIMS_LAST: Final = timedelta(minutes=11)
+#: How long it may take until all routers have heard of a jump: some beats, and the patience of one.
+HEARD: Final = timedelta(seconds=20)
+#: After so long nobody is waited for any more: to whoever keeps house it was no jump.
+_OVERDUE: Final = 3 * HEARD
+_NOTHING: Final = timedelta(0)
 
 
 class Kept(BaseModel):
-    """What a run knew of the clock, last."""
+    """What is known of the clock, last; `boot` and `uptime` are of the machine that says so."""
 
+    #: How often what waits was moved with it.
+    jumps: int
     at: AwareDatetime
     boot: str
     uptime: float
@@ -62,18 +71,21 @@ class ClockWatch:
         self._store = store
         self._clock = clock
         self._log = log
+        self._kept_house = False
         self._kept_at: datetime | None = None
-        #: A jump that the store does not know of yet, and what is kept of the clock with it.
-        self._unwritten: tuple[datetime, datetime, bytes] | None = None
-        #: By how much it was set forward, and until when, by the true clock, others may have claims by the clock before.
-        self._forward: list[tuple[datetime, timedelta]] = []
+        #: How often what waits was moved, as far as this router knows.
+        self._jumps = 0
+        #: By how much the clock was set (below zero: back), which is followed, while what waits was not moved.
+        self._owed = _NOTHING
+        #: Since when, by the true clock, there is a jump that what waits was not moved with.
+        self._since: datetime | None = None
         self._looking = asyncio.Lock()
 
     async def begin(self) -> None:
         """See whether the clock was set while no router ran. Raises `StoreError`."""
         now, timeline = self._clock.now(), self.timeline
         if (kept := self._read(await self._store.memo(MEMO))) is not None:
-            timeline.shown, timeline.begin, timeline.ahead = kept.shown, kept.begin, kept.ahead
+            self._adopt(kept)
             boot, uptime = self._clock.uptime()
             # After a start of the machine nobody knows how long it was off: what the clock says is believed then.
             known = bool(boot) and boot == kept.boot
@@ -82,8 +94,8 @@ class ClockWatch:
                 expected = kept.at
             if abs(now - expected) > JUMP:
                 timeline.jumped(expected, now)
-                if self._store.keeps_house:  # otherwise whoever does has seen it
-                    await self._move(expected, now, self._content(timeline, now))
+                if self._store.keeps_house:  # otherwise whoever does sees it, too
+                    await self._move(expected, now)
                 self._tell(expected, now)
             elif not known:
                 timeline.unwatched(kept.at, now)
@@ -93,57 +105,93 @@ class ClockWatch:
         """See whether the clock was set since the last look. Raises `StoreError`: then the next look does it."""
         async with self._looking:
             moved = self._clock.moved()
-            if self._unwritten is None and abs(moved) > JUMP:
-                before = self._clock.now()
-                now = before + moved
-                timeline = replace(self.timeline)
-                timeline.jumped(before, now)
-                self._unwritten = before, now, self._content(timeline, now)
-                if moved < timedelta(0):
-                    # First, and in the other case last: what is claimed in between must not look due too early.
-                    self._follow()
-            if self._unwritten is not None:
-                await self._jumped(*self._unwritten)
+            if abs(moved) > JUMP:
+                self._since = self._since or self.timeline.true(self._clock.now())
+                self._owed += min(moved, _NOTHING)
+            if moved <= JUMP:
+                # First, and in the other case last: what is claimed in between must not look due too early.
+                self._follow()
+            keeps = self._store.keeps_house
+            if not (keeps and self._kept_house):
+                await self._learn()
+            self._kept_house = keeps
+            if keeps:
+                await self._move_what_waits()
+            elif self._waited(_OVERDUE):
+                self._moved()
+            if self._kept_at is None or not _NOTHING <= self._clock.now() - self._kept_at < _KEEP_EVERY:
                 await self._keep()
-            else:
-                self._clock.follow()
-                if self._kept_at is None or not timedelta(0) <= self._clock.now() - self._kept_at < _KEEP_EVERY:
-                    await self._keep()
 
-    def over(self, now: datetime) -> datetime:
-        """What a claim that ran out by now ended at, or before.
+    # --- what waits ---
 
-        Where the clock was set forward, other routers have claims by the clock before, also some that they made after
-        it: until they heard of it. These must not look run out.
-        """
-        true = self.timeline.true(now)
-        self._forward = [(end, by) for end, by in self._forward if true < end]
-        return now - sum((by for _, by in self._forward), timedelta(0))
+    async def _learn(self) -> None:
+        """What another router that keeps house has seen of the clock, and moved what waits with."""
+        kept = self._read(await self._store.memo(MEMO))
+        unheard = self._since is None and kept is not None and abs(kept.at - self._clock.now()) > 2 * _KEEP_EVERY
+        if not unheard:
+            self._knows_more(kept)
 
-    async def _jumped(self, before: datetime, now: datetime, content: bytes) -> None:
+    async def _move_what_waits(self) -> None:
         """An attempt that begins at the very moment may be counted as lost, and be repeated; no more than that."""
-        if self._store.keeps_house:  # once for all: several routers of a store go by one clock
-            await self._move(before, now, content)
-        self._unwritten = None
-        if now > before:
-            self._follow()
-            if not self._store.is_alone:
-                self._forward.append((self.timeline.true(self._clock.now()) + _CLAIMS_LAST, now - before))
-        self._tell(before, now)
-        for lane in self._ways.now.lanes.values():
-            lane.clock_was_set(now - before)
+        forward = max(self._clock.moved(), _NOTHING)
+        if forward > JUMP or (self._owed and (self._store.is_alone or self._waited(HEARD))):
+            now = self._clock.now()
+            await self._move(now - self._owed, now + forward, forward)
 
-    async def _move(self, before: datetime, now: datetime, content: bytes) -> None:
-        await self._store.clock_was_set(before=before, now=now, memo=MEMO, content=content)
+    async def _move(self, before: datetime, now: datetime, forward: timedelta = _NOTHING) -> None:
+        """Move what waits, once for all routers, and then follow a clock that was set `forward`."""
+        was = await self._store.memo(MEMO)
+        if self._knows_more(self._read(was)):
+            return
+        timeline = replace(self.timeline)
+        if forward > JUMP:
+            timeline.jumped(now - forward, now)
+        content = self._content(timeline, now, self._jumps + 1)
+        if not await self._store.clock_was_set(before=before, now=now, memo=MEMO, was=was, content=content):
+            message = "another router keeps house at this very moment"
+            raise StoreError(message)
+        self._jumps += 1
+        meanwhile = self._clock.moved() - forward
+        self._moved()
+        if abs(meanwhile) > JUMP:  # it was set once more
+            self._owed, self._since = meanwhile, self.timeline.true(self._clock.now())
+
+    def _knows_more(self, kept: Kept | None) -> bool:
+        """Whether the store knows of more than this router, which knows that, too, from here on."""
+        if kept is None or kept.jumps <= self._jumps:
+            return False
+        self._moved()
+        self._adopt(kept)
+        return True
+
+    def _moved(self) -> None:
+        """What waits goes by the clock again."""
+        self._owed, self._since = _NOTHING, None
+        self._follow()
+        for lane in self._ways.now.lanes.values():
+            lane.wake()
+
+    def _waited(self, span: timedelta) -> bool:
+        """Whether there is a jump for so long that what waits was not moved with."""
+        return self._since is not None and self.timeline.true(self._clock.now()) - self._since >= span
+
+    # --- the clock ---
 
     def _follow(self) -> None:
         """At once with the clock, the timeline: what is written down from here on must not look old."""
         before = self._clock.now()
         self._clock.follow()
-        self.timeline.jumped(before, self._clock.now())
+        now = self._clock.now()
+        if abs(now - before) > JUMP:
+            self.timeline.jumped(before, now)
+            self._tell(before, now)
+            for lane in self._ways.now.lanes.values():
+                lane.clock_was_set(now - before)
 
     def _tell(self, before: datetime, now: datetime) -> None:
         self._log.warning("clock.jumped", seconds=round((now - before).total_seconds()), was=before.isoformat())
+
+    # --- what is kept ---
 
     def _read(self, content: bytes | None) -> Kept | None:
         try:
@@ -152,16 +200,20 @@ class ClockWatch:
             self._log.warning("clock.forgotten", reason=type(error).__name__)
             return None
 
-    def _content(self, timeline: Timeline, at: datetime) -> bytes:
+    def _adopt(self, kept: Kept) -> None:
+        timeline = self.timeline
+        self._jumps, timeline.shown, timeline.begin, timeline.ahead = kept.jumps, kept.shown, kept.begin, kept.ahead
+
+    def _content(self, timeline: Timeline, at: datetime, jumps: int) -> bytes:
         boot, uptime = self._clock.uptime()
-        known = {"shown": timeline.shown, "begin": timeline.begin, "ahead": timeline.ahead}
-        return Kept(at=at, boot=boot, uptime=uptime, **known).model_dump_json().encode()
+        shown = {"shown": timeline.shown, "begin": timeline.begin, "ahead": timeline.ahead}
+        return Kept(jumps=jumps, at=at, boot=boot, uptime=uptime, **shown).model_dump_json().encode()
 
     async def _keep(self) -> None:
         if not self._store.keeps_house:
             return
         self._kept_at = self._clock.now()
         try:
-            await self._store.keep_memo(MEMO, self._content(self.timeline, self._kept_at))
+            await self._store.keep_memo(MEMO, self._content(self.timeline, self._kept_at, self._jumps))
         except StoreError as error:
             self._log.warning("clock.not_kept", reason=str(error))

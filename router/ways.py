@@ -199,12 +199,6 @@ class Ways:
 
     # --- running ---
 
-    def hold(self, *, hold: bool) -> None:
-        """Let no lane send anything, or all again; those that come, too."""
-        self._hold = hold
-        for lane in self.now.lanes.values():
-            lane.hold(hold=hold)
-
     def start(self, group: asyncio.TaskGroup) -> None:
         """Let the lanes run, those there are and those that come; the group owns them."""
         self._group = group

@@ -20,6 +20,7 @@ from router.event import Event
 from router.pace import Pace
 from router.store.base import (
     ANY,
+    LONGEST_CLAIM,
     LOOK_AGAIN,
     LOST,
     POISON,
@@ -353,7 +354,7 @@ class Model:
             line, until = debt.line, debt.line.claimed_until
             if _is(debt, DeliveryState.PENDING):
                 debt.line = replace(line, due=line.due + (now - before) if line.due > before else min(line.due, now))
-            elif until is not None and until > before:
+            elif until is not None and until > min(before, now + LONGEST_CLAIM):
                 debt.line = replace(line, claimed_until=until + (now - before))
 
     def set_lane(self, row: LaneRow, *, now: datetime) -> LaneRow | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lanes_bench import Bench
-from router.delivery import Delivery, LaneState
+from router.delivery import Delivery, LaneRow, LaneState
 from router.errors import Rejected, Unavailable
 from router.lanes import Lane
 from router.store.base import PROBED_AGAIN
@@ -168,32 +168,83 @@ async def test_while_one_router_probes_the_other_waits(pair: tuple[Bench, Bench]
     assert [lane.row.state for lane in lanes] == [LaneState.OPEN] * 2
 
 
-async def test_a_probe_that_failed_is_the_lanes_before_the_other_router_may_probe(
+async def test_a_probe_that_failed_is_settled_with_its_lane(
     pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Between the two another router would probe."""
     mine, other = pair
-    puppets = Puppet(always=raising(DOWN)), Puppet(always=raising(DOWN))
-    lane, second = [await bench.lane(puppet) for bench, puppet in zip(pair, puppets, strict=True)]
-    await mine.call()
-    await until(lambda: lane.row.state is LaneState.PROBING)
-    await told(other)
-    await quiet(*pair)
-    settle, looked = mine.store.settle, []
+    lane = await mine.lane(Puppet(always=raising(DOWN)))
+    settle, looked = mine.store.settle_probe, []
 
-    async def settle_and_look(*given: Any) -> bool:
+    async def settle_and_look(*given: Any) -> tuple[bool, LaneRow | None]:
         """The moment that the probe is over the other one looks."""
-        settled = await settle(*given)
+        known, settled = lane.row, await settle(*given)
+        until_ = other.clock.now() + timedelta(minutes=1)
         looked.append(
-            await other.store.claim("s", limit=1, now=other.clock.now(), until=NOON, probe=True, lane=second.row)
+            await other.store.claim("s", limit=1, now=other.clock.now(), until=until_, probe=True, lane=known)
         )
         return settled
 
-    monkeypatch.setattr(mine.store, "settle", settle_and_look)
+    monkeypatch.setattr(mine.store, "settle_probe", settle_and_look)
+    await mine.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    await mine.quiet()
     assert lane.row.next_at is not None
     mine.clock.advance(lane.row.next_at - mine.clock.now())
     await until(lambda: len(looked) == 1)
     (found,) = looked
     assert (found.claims, found.lane is not None and found.lane.failures) == ((), 2)
+    await until(lambda: lane.row.failures == 2)
+
+
+async def test_what_a_probe_found_out_too_late_says_nothing_of_the_far_side(pair: tuple[Bench, Bench]) -> None:
+    """Its claim was lost, and the far side is back by what another router found out."""
+    mine, other = pair
+    stalled = Gate()
+
+    async def late(delivery: Delivery) -> None:
+        await stalled(delivery)
+        raise DOWN
+
+    lane = await mine.lane(Puppet([raising(DOWN), late]), timeout=timedelta(minutes=5))
+    await mine.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    await mine.quiet()
+    assert lane.row.next_at is not None
+    mine.clock.advance(lane.row.next_at - mine.clock.now())
+    await until(lambda: lane._busy == 1 and bool(lane._attempts))
+    mine.clock.advance(timedelta(minutes=6))
+    await other.store.retake(now=other.clock.now())
+    second = await other.lane(Puppet())
+    await mine.until_states("delivered")
+    await until(lambda: second.row.state is LaneState.OPEN)
+    before = (await other.store.lanes())["s"]
+    stalled.opened.set()
+    await until(lambda: not lane._attempts)
+    assert (await other.store.lanes())["s"] == before
+
+
+async def test_a_probe_that_was_taken_is_settled_however_long_the_lane_takes(
+    pair: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not given back by a stop that comes meanwhile."""
+    mine, _ = pair
+    lane = await mine.lane(Puppet([raising(DOWN)]))
+    await mine.call()
+    await until(lambda: lane.row.state is LaneState.PROBING)
+    await mine.quiet()
+    hanging = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(mine.store, "set_lane", hang)
+    assert lane.row.next_at is not None
+    mine.clock.advance(lane.row.next_at - mine.clock.now())
+    await hanging.wait()
+    await lane.stop(0)
+    assert await mine.states() == ["delivered"]
 
 
 async def test_a_far_side_that_is_gone_is_gone_for_both(pair: tuple[Bench, Bench]) -> None:

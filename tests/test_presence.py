@@ -19,12 +19,14 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from databases import rows
+from router import watching
 from router.about import version
 from router.app import Router, running
 from router.clock import SharedClock, SystemClock
 from router.config import load
+from router.errors import StoreError
 from router.presence import remarks
-from router.store.base import Card, Owed, RouterLine
+from router.store.base import Arrival, Card, Owed, RouterLine
 from router.store.postgres.engine import PostgresStore, open_store
 from router.testing import HANG, Answer, FakeEndpoint, ManualClock
 from store_engines import Databases, arrival, place_of
@@ -207,76 +209,154 @@ async def test_routers_whose_clocks_differ_by_minutes_take_nothing_from_each_oth
         assert all(line.lost == 0 for line in (await ahead.store.deliveries()).items)
 
 
-@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1)], ids=["forward", "back"])
-async def test_when_the_servers_clock_is_set_what_waits_and_what_runs_moves_with_it_once(
-    place: Place, monkeypatch: pytest.MonkeyPatch, by: timedelta
-) -> None:
-    told, set_by = PostgresStore.beat, timedelta(0)
+class ServerClock:
+    """What the server's clock is set to, as its routers hear."""
+
+    by = timedelta(0)
+
+
+@pytest.fixture
+def server_clock(monkeypatch: pytest.MonkeyPatch) -> ServerClock:
+    clock, told = ServerClock(), PostgresStore.beat
 
     async def beat(store: PostgresStore, card: Card, *, now: datetime) -> datetime:
-        return await told(store, card, now=now) + set_by
+        return await told(store, card, now=now) + clock.by
 
     monkeypatch.setattr(PostgresStore, "beat", beat)
+    return clock
+
+
+async def hear(*routers: Router) -> None:
+    for router in routers:
+        await router.presence.beat()
+        await router.housekeeping.look()
+
+
+async def waiting(router: Router) -> dict[str, datetime]:
+    """Of each call, when what is owed for it is due, or its claim ends."""
+    events = {line.id: line.call_id or "" for line in (await router.store.events()).items}
+    return {events[line.event_id]: line.claimed_until or line.due for line in (await router.store.deliveries()).items}
+
+
+def owing(name: str, now: datetime, *, claimed: bool = False) -> Arrival:
+    """A call for a sink that nobody has: due in ten minutes, or claimed for five."""
+    owed = Owed("nobody", now + timedelta(minutes=5)) if claimed else Owed("nobody", due=now + timedelta(minutes=10))
+    return replace(arrival(name, owed=(owed,)), received_at=now)
+
+
+@pytest.mark.parametrize("by", [timedelta(days=1), timedelta(days=-1)], ids=["forward", "back"])
+@pytest.mark.parametrize("first", ["keeper", "other"])
+async def test_when_the_servers_clock_is_set_what_waits_and_what_runs_moves_with_it_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, server_clock: ServerClock, by: timedelta, first: str
+) -> None:
+    """Whoever hears of it first, and whatever comes in meanwhile: that is due early at worst."""
     async with place.router("keeper") as keeper, place.router("other") as other:
         assert keeper.store.keeps_house
-        now = datetime.now(UTC)
-        waits, runs = Owed("nobody", due=now + timedelta(minutes=10)), Owed("nobody", now + timedelta(minutes=5))
-        for name, owed in (("waits", waits), ("runs", runs)):
-            await other.store.accept(replace(arrival(name, owed=(owed,)), received_at=now))
-        before = {line.id: line for line in (await keeper.store.deliveries()).items}
-        set_by = by
-        for router in (keeper, other, keeper):
-            await router.presence.beat()
-            await router.housekeeping.look()
-        after = (await keeper.store.deliveries()).items
-        assert {(line.state, line.lost) for line in after} == {("pending", 0), ("claimed", 0)}
-        for line in after:
-            was = before[line.id]
-            moved = (line.claimed_until or line.due) - (was.claimed_until or was.due)
-            assert abs(moved - by) < timedelta(minutes=1), line.state
+        early, late = (keeper, other) if first == "keeper" else (other, keeper)
+        began = datetime.now(UTC)
+        await other.store.accept(owing("waits", began))
+        await other.store.accept(owing("runs", began, claimed=True))
+        before = await waiting(keeper)
+        server_clock.by = by
+        await hear(early)
+        for name, router in (("early", early), ("late", late)):  # as each dates it before all have heard
+            await router.store.accept(owing(name, router.clock.now()))
+        await hear(late, early)
+        with monkeypatch.context() as passed:
+            passed.setattr(watching, "HEARD", timedelta(0))
+            await hear(keeper, other, keeper)
+        assert keeper.clock.now() - began > by - timedelta(minutes=1)
+        assert abs(other.clock.now() - keeper.clock.now()) < timedelta(seconds=5)
+        after = await waiting(keeper)
+        assert {name: abs(after[name] - time - by) < timedelta(minutes=1) for name, time in before.items()} == {
+            "waits": True,
+            "runs": True,
+        }
+        for name, due in after.items():
+            assert due < keeper.clock.now() + timedelta(minutes=11), name
+        assert {line.lost for line in (await keeper.store.deliveries()).items} == {0}
 
 
-async def test_what_is_known_of_a_set_clock_goes_with_the_house(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_jump_is_moved_by_who_keeps_house_next_where_the_first_one_did_not(
+    place: Place, monkeypatch: pytest.MonkeyPatch, server_clock: ServerClock
+) -> None:
+    monkeypatch.setattr(watching, "HEARD", timedelta(0))
+    async with place.router("keeper") as keeper, place.router("other") as other:
+        await other.store.accept(owing("waits", datetime.now(UTC)))
+        (before,) = (await waiting(other)).values()
+        server_clock.by = timedelta(days=-1)
+        await hear(other)
+        await lose_house(place, keeper)
+        await hear(other)
+        assert other.store.keeps_house
+        (after,) = (await waiting(other)).values()
+        assert abs(before - after - timedelta(days=1)) < timedelta(minutes=1)
+
+
+async def test_a_jump_that_was_moved_and_not_answered_is_not_moved_again_by_who_keeps_house_next(
+    place: Place, monkeypatch: pytest.MonkeyPatch, server_clock: ServerClock
+) -> None:
+    async with place.router("keeper") as keeper, place.router("other") as other:
+        await other.store.accept(owing("waits", datetime.now(UTC)))
+        (before,) = (await waiting(other)).values()
+        write = keeper.store.clock_was_set
+
+        async def unanswered(**given: Any) -> bool:
+            await write(**given)
+            raise StoreError
+
+        server_clock.by = timedelta(days=1)
+        with monkeypatch.context() as cut:
+            cut.setattr(keeper.store, "clock_was_set", unanswered)
+            await keeper.presence.beat()
+            with pytest.raises(StoreError):
+                await keeper.housekeeping.look()
+        await lose_house(place, keeper)
+        await hear(other, keeper)
+        assert other.store.keeps_house
+        (after,) = (await waiting(other)).values()
+        assert abs(after - before - timedelta(days=1)) < timedelta(minutes=1)
+
+
+async def lose_house(place: Place, keeper: Router) -> None:
+    await rows(place.url, "SELECT pg_terminate_backend(pid, 10000) FROM aftercall.routers WHERE name = 'keeper'")
+    await until(lambda: not keeper.store.keeps_house)
+
+
+async def test_what_is_known_of_a_set_clock_goes_with_the_house(place: Place, server_clock: ServerClock) -> None:
     """Nothing is given up or removed for time that did not pass, also by a router that was not there when it was set."""
-    told, set_by = PostgresStore.beat, timedelta(0)
-
-    async def beat(store: PostgresStore, card: Card, *, now: datetime) -> datetime:
-        return await told(store, card, now=now) + set_by
-
-    monkeypatch.setattr(PostgresStore, "beat", beat)
     async with AsyncExitStack() as stack:
         keeper = await stack.enter_async_context(place.router("keeper"))
-        now = datetime.now(UTC)
-        await keeper.store.accept(replace(arrival("old"), received_at=now))
-        set_by = timedelta(days=1000)
-        await keeper.presence.beat()
-        await keeper.housekeeping.look()
-        other = await stack.enter_async_context(place.router("other"))
-        await rows(place.url, "SELECT pg_terminate_backend(pid, 10000) FROM aftercall.routers WHERE name = 'keeper'")
-        await other.presence.beat()
-        assert other.store.keeps_house
-        await other.housekeeping.look()
-        assert not await other.housekeeping.purge()
-        assert (await other.store.summary()).purged == 0
+        await keeper.store.accept(replace(arrival("old"), received_at=datetime.now(UTC)))
+        server_clock.by = timedelta(days=1000)
+        early = await stack.enter_async_context(place.router("early"))  # it knows no other time
+        await hear(keeper, early)
+        late = await stack.enter_async_context(place.router("late"))
+        await lose_house(place, keeper)
+        for router in (early, late):
+            await hear(router)
+            await router.housekeeping.purge()
+            if router is early:
+                assert router.store.keeps_house
+                await rows(
+                    place.url, "SELECT pg_terminate_backend(pid, 10000) FROM aftercall.routers WHERE name = 'early'"
+                )
+                await until(lambda: not early.store.keeps_house)
+        assert late.store.keeps_house
+        assert (await late.store.summary()).purged == 0
 
 
 async def test_what_others_claimed_by_the_clock_before_is_not_over_because_it_was_set_forward(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, server_clock: ServerClock
 ) -> None:
-    told, set_by = PostgresStore.beat, timedelta(0)
-
-    async def beat(store: PostgresStore, card: Card, *, now: datetime) -> datetime:
-        return await told(store, card, now=now) + set_by
-
-    monkeypatch.setattr(PostgresStore, "beat", beat)
     async with place.router("keeper") as keeper, place.router("other") as other:
-        set_by = timedelta(hours=1)
-        await keeper.presence.beat()
-        await keeper.housekeeping.look()
-        now = datetime.now(UTC)  # as the other one has it, until it beats
-        call = arrival("late", owed=(Owed("nobody", now + timedelta(seconds=50)),))
-        await other.store.accept(replace(call, received_at=now))
-        await keeper.housekeeping.look()
+        server_clock.by = timedelta(hours=1)
+        await hear(keeper)
+        await other.store.accept(owing("late", other.clock.now(), claimed=True))
+        async with place.router("third"):  # which has known no other time
+            await lose_house(place, keeper)
+        await hear(keeper)
+        assert keeper.store.keeps_house
         (line,) = (await keeper.store.deliveries()).items
         assert (line.state, line.lost) == ("claimed", 0)
 
@@ -422,15 +502,16 @@ async def test_who_has_not_its_name_sends_nothing_until_it_has_it_again(place: P
     """What it claims would be the other one's, who takes that back when it starts: calls would go out twice."""
     async with place.router("berlin") as router:
         await rows(place.url, "SELECT pg_terminate_backend(pid, 10000) FROM aftercall.routers")
+        await until(lambda: not router.store.has_name)
+        await router.inbox.accept("s", body())
         async with open_store(place_of(place.url), parse=json.loads, name="berlin"):
             await router.presence.beat()
-            await router.inbox.accept("s", body())
-            await router.reload.reload()
+            await router.inbox.accept("s", body("call-2"))
             router.lanes["crm"].wake()
             await until(lambda: router.lanes["crm"].idle)
-            assert (await router.store.summary()).deliveries["pending"] == 1
+            assert (await router.store.summary()).deliveries["pending"] == 2
         await router.presence.beat()
-        await crm.received()
+        await crm.received(2)
 
 
 async def test_a_router_that_is_alone_says_who_it_is_and_nothing_more(tmp_path: Path) -> None:

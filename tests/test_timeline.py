@@ -176,7 +176,7 @@ class Truth:
     def restart(self) -> None:
         """All that the next run knows is what is in the file."""
         was = self.timeline
-        kept = Kept(at=self.now, boot="", uptime=0, shown=was.shown, begin=was.begin, ahead=was.ahead)
+        kept = Kept(jumps=0, at=self.now, boot="", uptime=0, shown=was.shown, begin=was.begin, ahead=was.ahead)
         read = Kept.model_validate_json(kept.model_dump_json())
         self.timeline = Timeline(shown=read.shown, begin=read.begin, ahead=read.ahead)
 

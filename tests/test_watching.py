@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -327,13 +326,13 @@ async def test_a_lane_that_looks_while_a_jump_is_written_down_claims_nothing_too
     await bench.later(router, 5)  # the lane may go on, by its rate
     write = router.store.clock_was_set
 
-    async def write_slowly(**given: Any) -> None:
-        for doing in (asyncio.sleep(0), write(**given)):
-            router.lanes["crm"].wake()
-            await bench.quiet(router)
-            await doing
+    async def write_slowly(**given: Any) -> bool:
         router.lanes["crm"].wake()
         await bench.quiet(router)
+        moved = await write(**given)
+        router.lanes["crm"].wake()
+        await bench.quiet(router)
+        return moved
 
     monkeypatch.setattr(router.store, "clock_was_set", write_slowly)
     bench.clock.set(timedelta(days=days))

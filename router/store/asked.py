@@ -17,7 +17,7 @@ from typing_extensions import override
 from router.errors import StoreError
 from router.store.base import ANY, Claims, Store
 from router.store.rows import claims_of
-from router.store.settlements import fence
+from router.store.settlements import fence, settled
 from router.store.turn import Claiming
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         QuarantineLine,
         RoutedAgain,
         RoutedAs,
+        Settlement,
         Summary,
         Wanted,
     )
@@ -45,7 +46,7 @@ T = TypeVar("T")
 
 
 class Asked(Store):
-    """Questions and corrections, passed on to the modules of an engine."""
+    """Claims, corrections and questions, done by the modules of an engine."""
 
     #: The modules.
     _looking: Any
@@ -56,8 +57,8 @@ class Asked(Store):
     _parse: Callable[[bytes], Any]
 
     def __init__(self) -> None:
-        #: By sink, what claims are known by that nobody was answered for: whether they were written is not known.
-        self._unanswered: dict[str, list[dict[str, Any]]] = {}
+        #: By sink, what claims are known by that nobody was answered for, and their end: whether they are there is not known.
+        self._unanswered: dict[str, list[tuple[dict[str, Any], datetime]]] = {}
 
     @abstractmethod
     async def _look(self, function: Any, **given: Any) -> Any:
@@ -70,10 +71,6 @@ class Asked(Store):
     @abstractmethod
     async def _work(self, function: Callable[[], T]) -> T:
         """What this function comes to, beside the event loop."""
-
-    @abstractmethod
-    async def _bury(self, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
-        """Settle as dead what was claimed (as `claims_of` has it) and cannot be delivered."""
 
     # --- sending out ---
 
@@ -95,7 +92,7 @@ class Asked(Store):
         try:
             rows, answer = await self._put(self._sending_out.claim, claiming=claiming)
         except StoreError:
-            self._unanswered.setdefault(sink, []).extend(claiming.made)
+            self._unanswered[sink] += [(held, until) for held in claiming.made]
             raise
         self._answered(sink, claiming.made)
         if not rows:
@@ -103,21 +100,34 @@ class Asked(Store):
         claims, damaged = await self._work(partial(claims_of, rows, until, self._parse))
         if damaged:
             try:
-                await self._bury(damaged, now)
+                await self._put(self._sending_out.bury, damaged=damaged, now=now)
             except StoreError:  # they are found again when their claims have run out; the others go out now
                 damaged = []
         return replace(answer, claims=claims, damaged=tuple((row["id"], row["event_id"]) for row in damaged))
 
     async def _give_back(self, sink: str, now: datetime) -> None:
-        """Release what nobody was answered for."""
-        for held in self._unanswered.get(sink, [])[:]:
-            await self._put(self._sending_out.release, held=held, now=now)
-            self._answered(sink, [held])
+        """Release what nobody was answered for. What is not there may come yet, for as long as it was to be claimed."""
+        unanswered = self._unanswered[sink] = [one for one in self._unanswered.get(sink, ()) if one[1] > now]
+        if not unanswered:
+            return
+        try:
+            given = await self._put(self._sending_out.give_back, claims=[held for held, _ in unanswered], now=now)
+        except StoreError:  # it is tried again with the next claim, which is not kept from being made
+            return
+        self._answered(sink, [held for (held, _), back in zip(unanswered, given, strict=True) if back])
 
-    def _answered(self, sink: str, fences: list[dict[str, Any]]) -> None:
+    def _answered(self, sink: str, claims: list[dict[str, Any]]) -> None:
         """Where nothing came of a claim, a later one is known by the same."""
         unanswered = self._unanswered.get(sink, [])
-        unanswered[:] = [one for one in unanswered if one not in fences]
+        unanswered[:] = [one for one in unanswered if one[0] not in claims]
+
+    @override
+    async def settle_probe(self, claim: Claim, settlement: Settlement, lane: LaneRow) -> tuple[bool, LaneRow | None]:
+        row, now = settled(claim, settlement), settlement.now
+        answer: tuple[bool, LaneRow | None] = await self._put(
+            self._sending_out.settle_probe, row=row, lane=lane, now=now
+        )
+        return answer
 
     @override
     async def release(self, claim: Claim, *, now: datetime) -> bool:

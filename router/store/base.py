@@ -32,6 +32,8 @@ SUSPECT_AFTER = 2
 BEAT_EVERY: Final = timedelta(seconds=5)
 #: … and for how long that counts.
 ALIVE: Final = timedelta(seconds=20)
+#: No claim lasts longer: an attempt's longest time, what a claim lasts beyond that, and some beats.
+LONGEST_CLAIM: Final = timedelta(minutes=11)
 #: A suspect that must wait for another one's end is looked for this often.
 LOOK_AGAIN: Final = timedelta(milliseconds=200)
 #: The end of another router's probe is looked for this often.
@@ -464,6 +466,11 @@ class Store(ABC):
 
     @property
     @abstractmethod
+    def has_name(self) -> bool:
+        """Whether no other router can have this one's name, as far as is known here: one that has it takes back its claims."""
+
+    @property
+    @abstractmethod
     def keeps_house(self) -> bool:
         """Whether this router does the chores of all: what must be done once. Where nobody does, who beats next does."""
 
@@ -561,6 +568,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def settle_probe(self, claim: Claim, settlement: Settlement, lane: LaneRow) -> tuple[bool, LaneRow | None]:
+        """Write what a probe came to, and how its lane stands therefore, both in one transaction.
+
+        Whether it was in time: see `settle`; else nothing changes. And the lane's row with its next version; None, with
+        that as it was, where another router has set it since: see `set_lane`.
+        """
+
+    @abstractmethod
     async def release(self, claim: Claim, *, now: datetime) -> bool:
         """Give a claim back unused: pending, due now, nothing spent, not counted as lost. False if too late."""
 
@@ -573,12 +588,15 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def clock_was_set(self, *, before: datetime, now: datetime, memo: str, content: bytes) -> None:
+    async def clock_was_set(
+        self, *, before: datetime, now: datetime, memo: str, was: bytes | None, content: bytes
+    ) -> bool:
         """Move what waits with the wall clock, which was set from `before` to `now`, and keep a memo of that; one transaction.
 
         What is not due at `before` is due after as much time as it would have been, what is due is so at `now`, and
-        a claim that runs lasts as long as it would have; those that ran out have to be retaken before. Does nothing where
-        the memo is there already. For whoever keeps house.
+        a claim that runs lasts as long as it would have; one that ran out, and was not taken back, is over at `now`. That
+        is known of those that end later than any claim that was made by the clock as it is now (`LONGEST_CLAIM`).
+        Returns False, and does nothing, where the memo is no longer what it `was`. For whoever keeps house.
         """
 
     @abstractmethod

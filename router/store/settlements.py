@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from router.delivery import Again, Dead, DeliveryState, Done
-from router.store.base import DAMAGED, LOST, POISON, POISON_AFTER, Retaken
+from router.store.base import DAMAGED, LONGEST_CLAIM, LOST, POISON, POISON_AFTER, Retaken
 from router.store.rows import micros, packed
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ def losing(now: datetime, *, over: datetime, left_behind: bool) -> dict[str, Any
         "poison": POISON,
         "poison_after": POISON_AFTER,
     }
+
+
+def moving(before: datetime, now: datetime) -> dict[str, Any]:
+    """What is asked of what waits, when the clock is set from one to the other."""
+    return {"before": micros(before), "now": micros(now), "running": micros(min(before, now + LONGEST_CLAIM))}
 
 
 def retaken(rows: Sequence[Row]) -> Retaken:

@@ -38,7 +38,7 @@ from router.store.postgres.server import Server
 from router.store.postgres.sweep import Sweep
 from router.store.postgres.writer import CONNECTIONS, Writer, check
 from router.store.rows import stored_event
-from router.store.settlements import buried, losing, settled
+from router.store.settlements import losing, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -174,6 +174,11 @@ class PostgresStore(Asked):
     def keeps_house(self) -> bool:
         return self.presence.keeps_house
 
+    @property
+    @override
+    def has_name(self) -> bool:
+        return self.presence.has_name
+
     @override
     async def beat(self, card: Card, *, now: datetime) -> datetime:
         return await self.presence.beat(card)
@@ -239,11 +244,6 @@ class PostgresStore(Asked):
         return await self.readers.work(function)
 
     @override
-    async def _bury(self, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
-        for one in damaged:
-            await self.writer.write(sending_out.SETTLE, buried(one, now))
-
-    @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
         in_time: bool = await self.writer.write(sending_out.SETTLE, settled(claim, settlement))
         return in_time
@@ -254,9 +254,13 @@ class PostgresStore(Asked):
         return await self._write(partial(sending_out.retake, lost=lost), large=True)
 
     @override
-    async def clock_was_set(self, *, before: datetime, now: datetime, memo: str, content: bytes) -> None:
+    async def clock_was_set(
+        self, *, before: datetime, now: datetime, memo: str, was: bytes | None, content: bytes
+    ) -> bool:
         kept = {"name": memo, "content": content}
-        await self._write(partial(sending_out.clock_was_set, before=before, now=now, kept=kept), large=True)
+        return await self._write(
+            partial(sending_out.clock_was_set, before=before, now=now, was=was, kept=kept), large=True
+        )
 
     @override
     async def lanes(self) -> dict[str, LaneRow]:

@@ -34,9 +34,8 @@ _WAITS_AGAIN: Final = 2.0
 _LOOK_AGAIN: Final = 0.2
 #: The lock of whoever keeps house.
 HOUSE: Final = 0x_6166_7468_6F75_7365
-#: Seconds, by this machine's time, in which who holds a lock was not seen to beat: the server's clock may be set forward,
-#: and whoever is there beats twice meanwhile.
-SILENT: Final = 10.0
+#: Seconds in which who holds a lock was not seen to beat: by this machine's time, for the server's clock may be set.
+SILENT: Final = ALIVE.total_seconds()
 _CLOSED: Final = "the store is closed"
 
 
@@ -66,7 +65,12 @@ class Presence:
     @property
     def keeps_house(self) -> bool:
         """Whether this router does the chores of all."""
-        return self._has_keys and self._session is not None and not self._session.is_lost
+        return self._has_keys and self.has_name
+
+    @property
+    def has_name(self) -> bool:
+        """Whether nobody else can have the name, as far as is known here."""
+        return self._session is not None and not self._session.is_lost
 
     async def begin(self) -> None:
         """Take the name. Raises `NameTaken`, or another `StoreError`."""
@@ -145,13 +149,13 @@ class Presence:
     async def _end_holder(self, connection: Connection, lock: int, pids: Sequence[int] = ()) -> None:
         """End the connection of who has this lock, where nobody is behind it: it is one of these, or does not beat."""
         now = asyncio.get_running_loop().time()
-        beat = await first(connection, "last_beat", {"lock": lock, "alive": ALIVE})
+        beat = await first(connection, "last_beat", {"lock": lock})
         if beat is not None:
             last, since = self._heard.get(lock, (None, now))
             if last is None or (last["pid"], last["beat_at"]) != (beat["pid"], beat["beat_at"]):
                 since = now
             self._heard[lock] = beat, since
-            if beat["is_late"] and now - since >= self._silent:
+            if now - since >= self._silent:
                 pids = [*pids, beat["pid"]]
         if pids:
             await fetch(connection, "end_holder", {"lock": lock, "pids": [*pids]})

@@ -254,7 +254,7 @@ WHERE state = 'pending' AND due > least(:before::timestamptz, :now::timestamptz)
 
 -- move_claims: Move with the clock the end of claims that run.
 UPDATE deliveries SET claimed_until = :now::timestamptz + (claimed_until - :before::timestamptz)
-WHERE state = 'claimed' AND claimed_until > :before;
+WHERE state = 'claimed' AND claimed_until > :running;
 
 -- lanes: Every lane that was set.
 SELECT sink, state, next_at, failures, reason, since, version FROM lanes WHERE version > 0;
@@ -357,6 +357,9 @@ SELECT add_to_total(:name, :n);
 
 -- memo: What was kept under a name.
 SELECT content FROM memos WHERE name = :name;
+
+-- lock_memo: The same, while nobody else keeps another there until this is committed.
+SELECT content FROM memos WHERE name = :name FOR UPDATE;
 
 -- keep_memo: Keep it, in place of what was kept there.
 INSERT INTO memos (name, content) VALUES (:name, :content)
@@ -619,8 +622,8 @@ SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid = ANY (:pids::integer[]);
 
--- last_beat: When the router beat last that has a lock, and whether that is long ago.
-SELECT routers.pid, beat_at, beat_at < clock_timestamp() - :alive::interval AS is_late
+-- last_beat: When the router beat last that has a lock.
+SELECT routers.pid, beat_at
 FROM pg_locks
 JOIN routers ON routers.pid = pg_locks.pid
 JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_start = connected_at

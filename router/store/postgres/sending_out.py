@@ -9,10 +9,10 @@ from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.postgres.batch import Kind
-from router.store.postgres.memos import keep_memo, memo
+from router.store.postgres.memos import keep_memo
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import retaken
+from router.store.settlements import buried, moving, retaken
 from router.store.turn import Claiming, turn
 
 if TYPE_CHECKING:
@@ -83,6 +83,24 @@ async def settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> list
     return [n in first_ones and row["id"] in done for n, row in enumerate(rows)]
 
 
+async def settle_probe(
+    connection: Connection, *, row: dict[str, Any], lane: LaneRow, now: datetime
+) -> tuple[bool, LaneRow | None]:
+    """Both, where the claim still holds."""
+    (in_time,) = await settle(connection, [row])
+    return (True, await set_lane(connection, lane, now=now)) if in_time else (False, None)
+
+
+async def bury(connection: Connection, *, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
+    """Settle as dead what cannot be delivered, because what is stored of its event is damaged."""
+    await settle(connection, [buried(one, now) for one in damaged])
+
+
+async def give_back(connection: Connection, *, claims: Sequence[dict[str, Any]], now: datetime) -> list[bool]:
+    """Release several; False for each that was not there."""
+    return [await release(connection, held=held, now=now) for held in claims]
+
+
 async def release(connection: Connection, *, held: dict[str, Any], now: datetime) -> bool:
     """Give a claim back unused, unless it is too late."""
     return await first(connection, "release", {**held, "now": micros(now)}) is not None
@@ -93,14 +111,18 @@ async def retake(connection: Connection, *, lost: dict[str, Any]) -> Retaken:
     return retaken(await fetch(connection, "retake", lost))
 
 
-async def clock_was_set(connection: Connection, *, before: datetime, now: datetime, kept: dict[str, Any]) -> None:
-    """Move what waits with the clock, unless that is kept already."""
-    if await memo(connection, name=kept["name"]) == kept["content"]:
-        return
+async def clock_was_set(
+    connection: Connection, *, before: datetime, now: datetime, was: bytes | None, kept: dict[str, Any]
+) -> bool:
+    """Move what waits with the clock, unless what is kept of that is not what it was."""
+    there = await first(connection, "lock_memo", {"name": kept["name"]})
+    if (None if there is None else bytes(there["content"])) != was:
+        return False
     await keep_memo(connection, **kept)
-    row = {"before": micros(before), "now": micros(now)}
+    row = moving(before, now)
     await fetch(connection, "move_waits", row)
     await fetch(connection, "move_claims", row)
+    return True
 
 
 async def lanes(connection: Connection) -> dict[str, LaneRow]:

@@ -74,7 +74,7 @@ class SqliteStore(Asked):
     """See `Store` for what each call promises, and `open_store` for how to get one."""
 
     is_alone = True
-    keeps_house = True
+    has_name = keeps_house = True
     _looking = looking
     _putting_right = putting_right
     _sending_out = sending_out
@@ -254,10 +254,6 @@ class SqliteStore(Asked):
         return await self.readers.work(function)
 
     @override
-    async def _bury(self, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
-        await self._write(partial(sending_out.bury, damaged=damaged, now=now))
-
-    @override
     async def settle(self, claim: Claim, settlement: Settlement) -> bool:
         return await self._write(partial(sending_out.settle, row=settled(claim, settlement)))
 
@@ -267,9 +263,11 @@ class SqliteStore(Asked):
         return await self._write(partial(sending_out.retake, lost=lost))
 
     @override
-    async def clock_was_set(self, *, before: datetime, now: datetime, memo: str, content: bytes) -> None:
+    async def clock_was_set(
+        self, *, before: datetime, now: datetime, memo: str, was: bytes | None, content: bytes
+    ) -> bool:
         kept = {"name": memo, "content": content}
-        await self._write(partial(sending_out.clock_was_set, before=before, now=now, kept=kept))
+        return await self._write(partial(sending_out.clock_was_set, before=before, now=now, was=was, kept=kept))
 
     @override
     async def lanes(self) -> dict[str, LaneRow]:

@@ -207,7 +207,7 @@ WHERE state = 'pending' AND state <> 'delivered' AND due > min(:before, :now);
 
 -- move_claims: Move with the clock the end of claims that run.
 UPDATE deliveries SET claimed_until = claimed_until - :before + :now
-WHERE state = 'claimed' AND state <> 'delivered' AND claimed_until > :before;
+WHERE state = 'claimed' AND state <> 'delivered' AND claimed_until > :running;
 
 -- lanes: Every lane that was set.
 SELECT sink, state, next_at, failures, reason, since, version FROM lanes WHERE version > 0;

@@ -10,7 +10,7 @@ from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
 from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
-from router.store.settlements import buried, retaken
+from router.store.settlements import buried, moving, retaken
 from router.store.sqlite.memos import keep_memo, memo
 from router.store.sqlite.queries import SQL
 from router.store.turn import Claiming, turn
@@ -66,6 +66,13 @@ def settle(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
     return True
 
 
+def settle_probe(
+    connection: sqlite3.Connection, *, row: dict[str, Any], lane: LaneRow, now: datetime
+) -> tuple[bool, LaneRow | None]:
+    """Both, where the claim still holds."""
+    return (True, set_lane(connection, lane, now=now)) if settle(connection, row) else (False, None)
+
+
 def bury(connection: sqlite3.Connection, *, damaged: Sequence[dict[str, Any]], now: datetime) -> None:
     """Settle as dead what cannot be delivered, because what is stored of its event is damaged."""
     for one in damaged:
@@ -79,20 +86,28 @@ def release(connection: sqlite3.Connection, *, held: dict[str, Any], now: dateti
     return connection.execute(SQL["release"], row).rowcount > 0
 
 
+def give_back(connection: sqlite3.Connection, *, claims: Sequence[dict[str, Any]], now: datetime) -> list[bool]:
+    """Release several; False for each that was not there."""
+    return [release(connection, held=held, now=now) for held in claims]
+
+
 def retake(connection: sqlite3.Connection, *, lost: dict[str, Any]) -> Retaken:
     """Take back the claims that ran out, or all of them."""
     connection.execute(SQL["add_lost"], lost)
     return retaken(connection.execute(SQL["retake"], lost).fetchall())
 
 
-def clock_was_set(connection: sqlite3.Connection, *, before: datetime, now: datetime, kept: dict[str, Any]) -> None:
-    """Move what waits with the clock, unless that is kept already."""
-    if memo(connection, name=kept["name"]) == kept["content"]:
-        return
+def clock_was_set(
+    connection: sqlite3.Connection, *, before: datetime, now: datetime, was: bytes | None, kept: dict[str, Any]
+) -> bool:
+    """Move what waits with the clock, unless what is kept of that is not what it was."""
+    if memo(connection, name=kept["name"]) != was:
+        return False
     keep_memo(connection, **kept)
-    row = {"before": micros(before), "now": micros(now)}
+    row = moving(before, now)
     connection.execute(SQL["move_waits"], row)
     connection.execute(SQL["move_claims"], row)
+    return True
 
 
 def lanes(connection: sqlite3.Connection) -> dict[str, LaneRow]:
