@@ -14,9 +14,10 @@ A sink kind is one module: a configuration class, the sink, one hookimpl. The co
                 yield Bell(self, client)
 
 `open` acquires local resources only and raises `ConfigError` only for what is wrong in the configuration, never
-because a server is away; `check` finds that beforehand, where files are named. `deliver` returns None or the remote id (the far side has it), or raises `Unavailable` (try
-again) or `Rejected` (never will). Anything else is a bug of the sink: logged with its traceback and retried. The
-router sets the timeout and retries; a sink does neither. Cancellation is the timeout or a stop: do not catch it.
+because a server is away; `check` finds that beforehand, where files are named. `deliver` returns None or the remote id
+(the far side has it), or raises `Unavailable` (try again) or `Rejected` (never will). Anything else is a bug of the
+sink: logged with its traceback and retried. The router sets the timeout and retries; a sink does neither. Cancellation
+is the timeout or a stop: do not catch it.
 """
 
 from __future__ import annotations

@@ -76,9 +76,10 @@ async def open_store(
     """The store in this database, until the end of the block; its tables are made if missing.
 
     `parse` gives an event's `raw` from its body; where it raises, `raw` is None. Nobody else may have `name` in this
-    database: where somebody does, `told` hears of it, and after `waits` seconds `NameTaken` is raised, unless that is not seen to beat for `silent` seconds. `waiting` writes
-    may wait for a commit, which may take `patience` seconds: then it is not known to be stored. `connections` of the
-    store write. Raises `StoreError` where the store cannot be used as it is; the message says what to do.
+    database: where somebody does, `told` hears of it, and after `waits` seconds `NameTaken` is raised, unless that was
+    not seen to beat for `silent` seconds. `waiting` writes may wait for a commit, which may take `patience` seconds:
+    then it is not known to be stored. `connections` of the store write. Raises `StoreError` where the store cannot be
+    used as it is; the message says what to do.
     """
     store = PostgresStore(
         place,

@@ -58,8 +58,8 @@ async def open_store(
     """The store in this database file, until the end of the block; both the file and its folder are made if missing.
 
     The folder is the store's own: its lock and the key of `seen` lie there too. `parse` gives an event's `raw` from
-    its body; where it raises, `raw` is None. `name`: what the router is called. `waiting` writes may wait for the disk. `reserve`: bytes that stay free of calls, and
-    as many again in a file (see `reserve`). Raises `StoreInUse` where
+    its body; where it raises, `raw` is None. `name`: what the router is called. `waiting` writes may wait for the disk.
+    `reserve`: bytes that stay free of calls, and as many again in a file (see `reserve`). Raises `StoreInUse` where
     another process has the folder, `StoreError` where the store cannot be used as it is; the message says what to do.
     """
     store = SqliteStore(path, parse=parse, name=name, waiting=waiting, reserve=reserve)
