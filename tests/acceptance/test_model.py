@@ -534,7 +534,7 @@ def test_an_engine_does_what_the_model_does(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=extent({"sqlite": 60}.get(kind, 20), 4000),
+            max_examples=extent(60, 4000) if kind == "sqlite" else extent(20, 1000),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
