@@ -7,10 +7,8 @@ it with `asyncio.to_thread`. There is no OpenSSL in these binaries.
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from ports import free_port
 from postgres_binaries import PATIENCE, Installation, clean, installation
 
 PASSWORD: Final = "acceptance password"
@@ -204,16 +203,6 @@ def postgres_server(within: Path | None = None, /, **settings: str) -> Iterator[
             "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         )  # fmt: skip
         yield stack.enter_context(server.running())
-
-
-def free_port() -> int:
-    """A port that is free, and stays it while the server is down: no number that the kernel gives to connections that
-    go out, for one of a router that looks for its server could get it, and would then be connected to itself."""
-    while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _children(pid: int) -> set[int]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ports import free_port
 from router import remote
 from router.cli import _renewed, main
 from router.errors import AftercallError
@@ -45,17 +46,9 @@ def folder(tmp_path: Path) -> Path:
     file = tmp_path / "routes.yaml"
     text = file.read_text(encoding="utf-8")
     for port in (8080, 8081):
-        text = text.replace(f"listen: 127.0.0.1:{port}", f"listen: 127.0.0.1:{_free_port()}")
+        text = text.replace(f"listen: 127.0.0.1:{port}", f"listen: 127.0.0.1:{free_port()}")
     file.write_text(text, encoding="utf-8")
     return tmp_path
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -607,7 +600,7 @@ def test_test_sink_sends_a_marked_sample_now(folder: Path) -> None:
 
 def test_test_sink_says_why_it_did_not_arrive(folder: Path) -> None:
     file = folder / "routes.yaml"
-    port = _free_port()
+    port = free_port()
     sink = f'crm: {{kind: webhook, url: "http://127.0.0.1:{port}/secret-path", allow_networks: [127.0.0.0/8]}}'
     file.write_text(file.read_text().replace("sinks:\n", f"sinks:\n  {sink}\n"))
     said = aftercall("test-sink", "crm", cwd=folder, expect=1)

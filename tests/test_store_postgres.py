@@ -20,7 +20,8 @@ import pytest
 import trustme
 
 from databases import own_server, rows
-from postgres_server import PASSWORD, free_port
+from ports import free_port
+from postgres_server import PASSWORD
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.errors import StoreBusy, StoreError
 from router.event import Channel

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,17 +17,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from ports import free_port
+
 TOKEN = "acceptance-token-0123456789"
 
 #: A router is started very often in here: a fifth of that is spent on compiling our modules where that is not kept.
 _CHILDREN = {"PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": ""}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from process import TOKEN, RouterProcess, bundle, free_port
+from ports import free_port
+from process import TOKEN, RouterProcess, bundle
 
 CADDYFILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
 

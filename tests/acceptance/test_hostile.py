@@ -9,7 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from process import TOKEN, Receiver, RouterProcess, free_port
+from ports import free_port
+from process import TOKEN, Receiver, RouterProcess
 
 #: What no log, no figure and no error may hold: of the call, and of the configuration.
 CANARIES = (
