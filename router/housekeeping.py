@@ -107,7 +107,8 @@ class Housekeeping:
         await self._store.make_ready(now=self._clock.now())
         if not self._store.keeps_house:
             return False
-        now, timeline = now or self._clock.now(), self._watch.timeline
+        # The clock may have been set back since `now`: by what is known of it now, that would be too late a time.
+        now, timeline = min(now or self._clock.now(), self._clock.now()), self._watch.timeline
 
         def before(kept: timedelta | None) -> datetime | None:
             return None if kept is None else timeline.ago(kept, now)

@@ -345,7 +345,7 @@ class Lane:
         finally:
             self._busy -= limit - got
         if found.lane is not None:
-            self.follow(found.lane)
+            self._stands(found.lane)
             return now
         if probe:
             self._eager = False
@@ -436,10 +436,15 @@ class Lane:
         """
         now_is = await self._store.set_lane(row, now=self._clock.now())
         if now_is is None:
-            self.follow((await self._store.lanes())[self.name])
+            self._stands((await self._store.lanes()).get(self.name, LaneRow(self.name)))
             return False
         self._now_is(now_is)
         return True
+
+    def _stands(self, row: LaneRow) -> None:
+        """The store says so: also what is older, where it lost its newest (a standby took over, or a backup was put back)."""
+        if row.version != self.row.version:
+            self._now_is(row, by="another router")
 
     def _now_is(self, row: LaneRow, *, by: str | None = None) -> None:
         changed = row.state is not self.row.state

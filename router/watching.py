@@ -210,10 +210,13 @@ class ClockWatch:
         return Kept(jumps=jumps, at=at, boot=boot, uptime=uptime, **shown).model_dump_json().encode()
 
     async def _keep(self) -> None:
-        if not self._store.keeps_house:
-            return
+        if not self._store.keeps_house or self._since is not None:
+            return  # with a jump that what waits was not moved with, the next run has to see that itself
         self._kept_at = self._clock.now()
         try:
+            kept = self._read(await self._store.memo(MEMO))
+            if kept is not None and kept.jumps > self._jumps:
+                return  # another router has kept house in between; the next look learns it
             await self._store.keep_memo(MEMO, self._content(self.timeline, self._kept_at, self._jumps))
         except StoreError as error:
             self._log.warning("clock.not_kept", reason=str(error))

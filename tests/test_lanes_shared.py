@@ -294,6 +294,20 @@ async def test_what_is_said_on_both_at_once_is_said_one_after_the_other(pair: tu
     assert lanes[0].row.state is LaneState.OPEN
 
 
+async def test_a_store_that_has_lost_how_the_lane_was_set_last_is_believed(pair: tuple[Bench, Bench]) -> None:
+    """A standby has taken over that had not heard of it; else nothing would be claimed ever again."""
+    mine, _ = pair
+    puppet = Puppet()
+    lane = await mine.lane(puppet)
+    lane.row = LaneRow("s", LaneState.OPEN, reason="resumed", version=7)
+    await mine.call()
+    lane.wake()
+    await until(lambda: len(puppet.given) == 1)
+    lane.row = LaneRow("s", LaneState.OPEN, version=7)
+    await lane.pause()
+    assert (await mine.store.lanes())["s"].state is LaneState.PAUSED
+
+
 async def test_an_older_row_is_no_news(pair: tuple[Bench, Bench]) -> None:
     lane = await pair[0].lane(Puppet())
     await lane.pause()

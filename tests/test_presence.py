@@ -293,6 +293,19 @@ async def test_a_jump_is_moved_by_who_keeps_house_next_where_the_first_one_did_n
         assert abs(before - after - timedelta(days=1)) < timedelta(minutes=1)
 
 
+async def test_a_router_that_starts_again_before_all_have_heard_moves_what_waits(
+    place: Place, server_clock: ServerClock
+) -> None:
+    async with place.router("keeper") as keeper:
+        await keeper.store.accept(owing("waits", datetime.now(UTC)))
+        (before,) = (await waiting(keeper)).values()
+        server_clock.by = timedelta(days=-1)
+        await hear(keeper)
+    async with place.router("keeper") as keeper:
+        (after,) = (await waiting(keeper)).values()
+        assert abs(before - after - timedelta(days=1)) < timedelta(minutes=1)
+
+
 async def test_a_jump_that_was_moved_and_not_answered_is_not_moved_again_by_who_keeps_house_next(
     place: Place, monkeypatch: pytest.MonkeyPatch, server_clock: ServerClock
 ) -> None:

@@ -406,3 +406,15 @@ async def test_after_a_start_of_the_machine_the_clock_is_believed_unless_it_is_b
             async with bench.running():
                 pass
         assert sum(line["event"] == "clock.jumped" for line in logs) == jumps_seen
+
+
+async def test_a_purge_during_which_the_clock_is_set_back_removes_nothing_too_young(bench: Bench) -> None:
+    router = await bench.start()
+    await router.inbox.accept("s", body())
+    await bench.later(router, 5)
+    assert (await only(router)).state == "delivered"
+    bench.clock.advance(timedelta(days=25))
+    began = bench.clock.now()
+    bench.clock.set(timedelta(days=-10))
+    assert not await router.housekeeping.purge(began), "it is kept for thirty days"
+    assert len(await lines(router)) == 1
