@@ -108,6 +108,8 @@ class ClockWatch:
             if abs(moved) > JUMP:
                 self._since = self._since or self.timeline.true(self._clock.now())
                 self._owed += min(moved, _NOTHING)
+            elif not self._owed:
+                self._since = None  # it was set right again before anything was done
             if moved <= JUMP:
                 # First, and in the other case last: what is claimed in between must not look due too early.
                 self._follow()

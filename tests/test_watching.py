@@ -418,3 +418,24 @@ async def test_a_purge_during_which_the_clock_is_set_back_removes_nothing_too_yo
     bench.clock.set(timedelta(days=-10))
     assert not await router.housekeeping.purge(began), "it is kept for thirty days"
     assert len(await lines(router)) == 1
+
+
+async def test_a_jump_that_was_taken_back_before_it_could_be_written_down_is_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is seen of the clock is kept as before."""
+    router = await bench.start()
+
+    async def fail(**_: Any) -> bool:
+        raise StoreError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(router.store, "clock_was_set", fail)
+        bench.clock.set(timedelta(days=1))
+        with pytest.raises(StoreError):
+            await router.housekeeping.look()
+    bench.clock.set(timedelta(days=-1))
+    bench.clock.advance(timedelta(minutes=5))
+    await router.housekeeping.look()
+    kept = json.loads(await router.store.memo(MEMO) or b"{}")
+    assert (kept["jumps"], datetime.fromisoformat(kept["at"])) == (0, NOON + timedelta(minutes=5))
