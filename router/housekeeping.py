@@ -94,7 +94,7 @@ class Housekeeping:
         lanes = self._ways.now.lanes
         for sink, row in (await self._store.lanes()).items():
             if sink in lanes:
-                lanes[sink].follow(row)
+                lanes[sink].gate.follow(row)
         for sink in await self._store.due(lanes, now=self._clock.now()):
             lanes[sink].wake()
 

@@ -6,15 +6,14 @@ Nothing in here knows HTTP or SQL, and no lane knows another: a slow, broken or 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from router import breaker, retry
 from router.attempt import OpenSink, attempt, told
 from router.behalf import on_behalf_of
 from router.delivery import Again, LaneRow, LaneState, Outcome, Refused, Retry
 from router.errors import StoreError
+from router.gate import Gate
 from router.settling import STORE_PAUSE, Settling
 from router.sink import AlarmSink, Revisions
 from router.store.base import Claim, Owed
@@ -64,9 +63,7 @@ class Lane:
         self._settling = Settling(
             store=store, clock=clock, log=self._log, metrics=metrics, timeline=timeline or Timeline()
         )
-        self.row = row or LaneRow(name)
-        #: The next probe need not wait for its time: a restart is a good moment to look whether the far side is back.
-        self._eager = self.row.state is LaneState.PROBING
+        self.gate = Gate(row or LaneRow(name), store=store, clock=clock, log=self._log, changed=self.wake)
         #: The router sends nothing: the lane stays as it is, and begins no attempt.
         self._hold = hold
         self._busy = 0
@@ -74,8 +71,6 @@ class Lane:
         self._stopping = False
         self._resting = False
         self._wake = asyncio.Event()
-        #: Held while the state changes: what an attempt found out must not undo what an operator said meanwhile.
-        self._changing = asyncio.Lock()
         #: With the sink that each goes through.
         self._attempts: dict[asyncio.Task[None], OpenSink] = {}
         #: Of these and of alarms, with the loop's time at which each should have ended long ago.
@@ -90,6 +85,11 @@ class Lane:
 
     def __repr__(self) -> str:
         return f"<Lane {self.name} {self.row.state} busy={self._busy}/{self.config.concurrency} behind={self._behind}>"
+
+    @property
+    def row(self) -> LaneRow:
+        """How it stands, as far as is known here."""
+        return self.gate.row
 
     @property
     def config(self) -> SinkConfig:
@@ -204,35 +204,12 @@ class Lane:
         if self.successor is not None:
             self.successor.wake()
 
-    def clock_was_set(self, by: timedelta) -> None:
-        """The wall clock was set forward, or back: the next probe comes when it would have come."""
-        if self.row.next_at is not None:
-            self.row = replace(self.row, next_at=self.row.next_at + by)
-        self.wake()
-
     def use(self, way: OpenSink) -> None:
         """Attempts that begin from now on go this way; those in flight end as they began."""
-        if way.sink is not self._way.sink and self.row.state is LaneState.PROBING:
-            self._eager = True  # what was changed may have mended it
+        if way.sink is not self._way.sink:
+            self.gate.hurry()
         self._way = way
         self.wake()
-
-    def follow(self, row: LaneRow) -> None:
-        """The lane stands like this, as another router has set it; nothing changes where that is not news."""
-        if row.version > self.row.version:
-            self._now_is(row, by="another router")
-
-    async def pause(self) -> None:
-        """Begin no more attempts until `resume`; none begins after this returned. Raises `StoreError`.
-
-        Nor on any other router of the store, but for what it was claiming at that very moment.
-        """
-        await self._move(LaneState.PAUSED, "paused by an operator")
-
-    async def resume(self) -> None:
-        """Go on, also after the far side said that it is gone. Raises `StoreError`."""
-        if self.row.state is not LaneState.OPEN:
-            await self._move(LaneState.OPEN, breaker.RESUMED)
 
     async def run(self) -> None:
         """Until `stop`: then it ends by itself, and what it is claiming just then is released."""
@@ -316,12 +293,11 @@ class Lane:
     async def _claim_probe(self, now: datetime) -> datetime | None:
         if self._busy:
             return None
-        next_at = None if self._eager else self.row.next_at
-        if next_at is not None and now < next_at <= now + retry.LONGEST_RETRY_AFTER:  # else the clock was set back
-            return next_at
+        if (probes_at := self.gate.probes_at(now)) > now:
+            return probes_at
         due = await self._claim(1, now, probe=True)
         if due is None and not self._busy:
-            await self._nothing_to_probe_with()
+            await self.gate.nothing_to_probe_with()
         return due
 
     async def _claim(self, limit: int, now: datetime, *, probe: bool) -> datetime | None:
@@ -345,10 +321,10 @@ class Lane:
         finally:
             self._busy -= limit - got
         if found.lane is not None:
-            self._stands(found.lane)
+            self.gate.stands(found.lane)
             return now
         if probe:
-            self._eager = False
+            self.gate.probed()
         for claim in found.claims:
             self.start(claim, probe=probe)
         for delivery_id, event_id in found.damaged:
@@ -373,12 +349,12 @@ class Lane:
                     outcome = await attempt(way.sink, claim.delivery, way.config.timeout, self._log)
             # What a rule decided, or was found out through a sink that is replaced, says nothing about the far side.
             tells = rule is None and way.sink is self._way.sink
-            down = self._still_down(outcome) if probe and tells else None
+            down = self.gate.still_down(outcome) if probe and tells else None
             settled = await self._settling.settle(claim, outcome, began, way, probe=probe, lane=down)
-            if settled is not None and settled.lane is not None and settled.lane.version > self.row.version:
-                self._now_is(settled.lane)
+            if settled is not None and settled.lane is not None:
+                self.gate.written(settled.lane)
             elif settled is not None and tells and down is None:
-                await self._follow(outcome, settled.now, probe=probe)
+                await self.gate.learn(outcome, settled.now, probe=probe)
             if settled is None or isinstance(settled.decision, Again):
                 self.wake()  # there is a new time at which something is due
         except asyncio.CancelledError:
@@ -399,57 +375,3 @@ class Lane:
         finally:
             self._busy -= 1
             self.wake()
-
-    # --- the lane's state ---
-
-    def _still_down(self, probed: Outcome) -> LaneRow | None:
-        """The lane after a probe that does not open it: that is settled with it, so that no other router probes in between."""
-        row = breaker.after(self.row, probed, self._clock.now(), probe=True)
-        return None if row is None or row.state is LaneState.OPEN else row
-
-    async def _follow(self, outcome: Outcome, now: datetime, *, probe: bool) -> None:
-        """What an attempt's outcome means for the lane. A store that fails leaves the state as it was."""
-        try:
-            async with self._changing:
-                while (row := breaker.after(self.row, outcome, now, probe=probe)) is not None:
-                    if await self._set(row):
-                        break
-        except StoreError as error:
-            self._log.warning("lane.store_failed", reason=str(error))
-
-    async def _nothing_to_probe_with(self) -> None:
-        """What was owed is ended or given up: whether the far side is back, the next delivery finds out."""
-        async with self._changing:
-            if self.row.state is LaneState.PROBING:
-                await self._set(breaker.moved(self.row, LaneState.OPEN, self._clock.now(), reason=breaker.UNTRIED))
-
-    async def _move(self, state: LaneState, reason: str | None = None) -> None:
-        async with self._changing:
-            while not await self._set(breaker.moved(self.row, state, self._clock.now(), reason=reason)):
-                pass
-
-    async def _set(self, row: LaneRow) -> bool:
-        """Change the row: in the store, which releases what is held when the lane opens, and then here.
-
-        False where another router has changed it since: how it stands is known here then. Raises `StoreError`, with
-        nothing changed here.
-        """
-        now_is = await self._store.set_lane(row, now=self._clock.now())
-        if now_is is None:
-            self._stands((await self._store.lanes()).get(self.name, LaneRow(self.name)))
-            return False
-        self._now_is(now_is)
-        return True
-
-    def _stands(self, row: LaneRow) -> None:
-        """The store says so: also what is older, where it lost its newest (a standby took over, or a backup was put back)."""
-        if row.version != self.row.version:
-            self._now_is(row, by="another router")
-
-    def _now_is(self, row: LaneRow, *, by: str | None = None) -> None:
-        changed = row.state is not self.row.state
-        self.row, self._eager = row, False
-        if changed:
-            write = self._log.info if row.state is LaneState.OPEN else self._log.warning
-            write("lane.changed", state=row.state, reason=row.reason, by=by)
-        self.wake()

@@ -254,12 +254,12 @@ class Operations:
 
     async def pause(self, sink: str) -> LaneLine:
         """Hold a lane until `resume`."""
-        await self.lane(sink).pause()
+        await self.lane(sink).gate.pause()
         return await self._lane_line(sink)
 
     async def resume(self, sink: str) -> LaneLine:
         """Let a lane go on."""
-        await self.lane(sink).resume()
+        await self.lane(sink).gate.resume()
         return await self._lane_line(sink)
 
     async def reload(self) -> Reloaded:

@@ -188,7 +188,7 @@ class ClockWatch:
             self.timeline.jumped(before, now)
             self._tell(before, now)
             for lane in self._ways.now.lanes.values():
-                lane.clock_was_set(now - before)
+                lane.gate.clock_was_set(now - before)
 
     def _tell(self, before: datetime, now: datetime) -> None:
         self._log.warning("clock.jumped", seconds=round((now - before).total_seconds()), was=before.isoformat())

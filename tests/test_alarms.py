@@ -501,7 +501,7 @@ async def test_a_lane_that_was_resumed_is_down_until_something_was_delivered(ben
         await router.inbox.accept("s", body("a"))
         await until(lambda: router.lanes["crm"].row.state == "disabled")
         await bench.look(router)
-        await router.lanes["crm"].resume()
+        await router.lanes["crm"].gate.resume()
         await bench.look(router, 11 * MINUTE)
         assert ("down", "crm") in [(one.cause, one.subject) for one in router.alarms.active]
     async with bench.running() as router:

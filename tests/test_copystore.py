@@ -96,7 +96,7 @@ async def test_by_files_whose_password_is_nowhere_else(
     assert unquote(urlsplit(url).password or "") not in done.output
     async with running(new) as router:
         assert isinstance(await router.inbox.accept("s", body("first")), Duplicate)
-        await router.lanes["one"].resume()
+        await router.lanes["one"].gate.resume()
 
         async def delivered() -> bool:
             return (await router.store.summary()).deliveries["delivered"] == 2

@@ -82,13 +82,13 @@ async def test_what_an_operator_says_to_one_router_holds_for_the_other(url: str,
     clock = ManualClock(NOON)
     first, second = configured(tmp_path / "a", url), configured(tmp_path / "b", url)
     async with running(first, clock=clock) as router, running(second, clock=clock) as other:
-        await router.lanes["one"].pause()
+        await router.lanes["one"].gate.pause()
         assert other.lanes["one"].row.state is LaneState.OPEN
         clock.advance(RETAKE_EVERY)
         await until(lambda: other.lanes["one"].row == router.lanes["one"].row)
         await other.inbox.accept("s", body("first"))
         assert (await router.store.summary()).deliveries["pending"] == 1
-        await other.lanes["one"].resume()
+        await other.lanes["one"].gate.resume()
         await until(lambda: not other.lanes["one"].row.unproven)
         clock.advance(RETAKE_EVERY)
         await until(lambda: router.lanes["one"].row == other.lanes["one"].row)

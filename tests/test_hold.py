@@ -73,8 +73,8 @@ async def test_calls_are_taken_in_nothing_is_sent_and_lanes_stay_as_they_are(
 async def test_what_was_held_goes_out_at_the_next_start_without_it(tmp_path: Path, clock: ManualClock) -> None:
     async with routing(tmp_path, clock, hold=True) as router:
         await router.inbox.accept("s", body())
-        await router.lanes["paused"].pause()
-        await router.lanes["paused"].resume()
+        await router.lanes["paused"].gate.pause()
+        await router.lanes["paused"].gate.resume()
         await until(lambda: router.lanes["paused"].idle)
         assert not list((tmp_path / "paused").iterdir())
     async with routing(tmp_path, clock) as router:

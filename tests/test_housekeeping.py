@@ -77,7 +77,7 @@ async def test_a_purge_runs_by_itself_and_a_call_that_comes_again_is_still_known
 
 
 async def test_what_is_still_owed_is_not_purged(router: Router, clock: ManualClock) -> None:
-    await router.lanes["archive"].pause()
+    await router.lanes["archive"].gate.pause()
     await accepted(router)
     clock.advance(timedelta(days=31))
     assert not await router.housekeeping.purge()
@@ -88,7 +88,7 @@ async def test_what_is_still_owed_is_not_purged(router: Router, clock: ManualClo
 async def test_a_claim_that_ran_out_is_due_again_and_after_five_losses_dead_as_poison(
     router: Router, clock: ManualClock
 ) -> None:
-    await router.lanes["archive"].pause()
+    await router.lanes["archive"].gate.pause()
     await accepted(router)
     with structlog.testing.capture_logs() as logs:
         for _ in range(POISON_AFTER):

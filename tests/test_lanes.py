@@ -280,10 +280,10 @@ async def test_what_a_never_rule_refuses_says_nothing_about_the_far_side(bench: 
 
 async def test_a_lane_that_is_resumed_is_proved_by_the_first_that_it_delivers(bench: Bench) -> None:
     lane = await bench.lane(Puppet([raising(Rejected("no"))]))
-    await lane.resume()
+    await lane.gate.resume()
     assert not lane.row.unproven, "it was open"
-    await lane.pause()
-    await lane.resume()
+    await lane.gate.pause()
+    await lane.gate.resume()
     for proved in (False, True):
         assert lane.row.unproven
         await bench.call()
@@ -316,7 +316,7 @@ async def test_gone_disables_the_lane_until_it_is_resumed(bench: Bench) -> None:
     bench.clock.advance(3600)
     await bench.quiet()
     assert await bench.states() == ["dead", "pending"]
-    await lane.resume()
+    await lane.gate.resume()
     await bench.until_states("dead", "delivered")
 
 
@@ -353,12 +353,12 @@ async def test_rty_03_a_clock_that_is_set_back_keeps_no_lane_from_probing(bench:
 async def test_a_paused_lane_begins_nothing(bench: Bench) -> None:
     puppet = Puppet()
     lane = await bench.lane(puppet)
-    await lane.pause()
+    await lane.gate.pause()
     await bench.call()
     bench.clock.advance(60)
     await bench.quiet()
     assert puppet.given == []
-    await lane.resume()
+    await lane.gate.resume()
     await bench.until_states("delivered")
 
 
@@ -366,12 +366,12 @@ async def test_a_pause_is_not_undone_by_what_an_attempt_finds_out(bench: Bench) 
     puppet = Puppet(always=raising(DOWN))
     lane = await bench.lane(puppet)
     for _ in range(20):
-        await asyncio.gather(bench.call(), lane.pause())
+        await asyncio.gather(bench.call(), lane.gate.pause())
         assert lane.row.state is LaneState.PAUSED
         begun = len(puppet.given)
         await bench.quiet()
         assert (lane.row.state, len(puppet.given)) == (LaneState.PAUSED, begun), "none begins after a pause"
-        await lane.resume()
+        await lane.gate.resume()
         await bench.quiet()
 
 
@@ -416,7 +416,7 @@ async def test_an_alarm_goes_through_whatever_the_lanes_state_is(bench: Bench) -
     assert await lane.alarm(make_alarm()) == Refused("a sink of this kind cannot carry alarms")
     herald = Herald()
     lane = await bench.lane(herald, "t")
-    await lane.pause()
+    await lane.gate.pause()
     assert await lane.alarm(make_alarm()) == Delivered()
     herald.error = ValueError("no word of it")
     with structlog.testing.capture_logs() as logs:

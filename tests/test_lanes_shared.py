@@ -49,7 +49,7 @@ async def pair(
 async def told(bench: Bench) -> None:
     """As housekeeping does every second."""
     for sink, row in (await bench.store.lanes()).items():
-        bench.lanes[sink].follow(row)
+        bench.lanes[sink].gate.follow(row)
     for sink in await bench.store.due(bench.lanes, now=bench.clock.now()):
         bench.lanes[sink].wake()
 
@@ -69,7 +69,7 @@ async def test_a_pause_holds_on_the_other_router_before_that_has_heard_of_it(pai
     lane = await mine.lane(Puppet())
     puppet = Puppet()
     paused = await other.lane(puppet)
-    await lane.pause()
+    await lane.gate.pause()
     await other.call()  # it would be born claimed there
     await quiet(*pair)
     assert puppet.given == []
@@ -77,7 +77,7 @@ async def test_a_pause_holds_on_the_other_router_before_that_has_heard_of_it(pai
     paused.wake()
     await until(lambda: paused.row.state is LaneState.PAUSED)
     assert paused.row == lane.row
-    await paused.resume()
+    await paused.gate.resume()
     await told(mine)
     assert (lane.row.state, paused.row.state) == (LaneState.OPEN, LaneState.OPEN)
     await other.until_states("delivered")
@@ -85,13 +85,13 @@ async def test_a_pause_holds_on_the_other_router_before_that_has_heard_of_it(pai
 
 async def test_what_was_resumed_on_one_router_goes_on_on_the_other(pair: tuple[Bench, Bench]) -> None:
     mine, other = pair
-    await (await mine.lane(Puppet())).pause()
+    await (await mine.lane(Puppet())).gate.pause()
     puppet = Puppet()
     lane = await other.lane(puppet)
     assert lane.row.state is LaneState.PAUSED
     await other.call()
     await mine.close()  # it would take the call itself
-    await mine.lanes["s"].resume()
+    await mine.lanes["s"].gate.resume()
     await told(other)
     await until(lambda: len(puppet.given) == 1)
 
@@ -274,7 +274,7 @@ async def test_what_an_attempt_finds_out_does_not_undo_what_was_said_on_another_
     boss = await other.lane(Puppet())
     await mine.call()
     await until(lambda: lane._busy == 1)
-    await boss.pause()
+    await boss.gate.pause()
     gate.opened.set()
     await until(lambda: lane._busy == 0)
     assert stands(lane) == stands(boss) == (LaneState.PAUSED, "paused by an operator")
@@ -283,12 +283,12 @@ async def test_what_an_attempt_finds_out_does_not_undo_what_was_said_on_another_
 
 async def test_what_is_said_on_both_at_once_is_said_one_after_the_other(pair: tuple[Bench, Bench]) -> None:
     lanes = [await bench.lane(Puppet()) for bench in pair]
-    await asyncio.gather(*(lane.pause() for lane in lanes * 3))
+    await asyncio.gather(*(lane.gate.pause() for lane in lanes * 3))
     for bench in pair:
         await told(bench)
     assert lanes[0].row == lanes[1].row
     assert lanes[0].row.version == 6
-    await lanes[1].resume()
+    await lanes[1].gate.resume()
     await told(pair[0])
     assert lanes[0].row == lanes[1].row
     assert lanes[0].row.state is LaneState.OPEN
@@ -299,21 +299,21 @@ async def test_a_store_that_has_lost_how_the_lane_was_set_last_is_believed(pair:
     mine, _ = pair
     puppet = Puppet()
     lane = await mine.lane(puppet)
-    lane.row = LaneRow("s", LaneState.OPEN, reason="resumed", version=7)
+    lane.gate.row = LaneRow("s", LaneState.OPEN, reason="resumed", version=7)
     await mine.call()
     lane.wake()
     await until(lambda: len(puppet.given) == 1)
-    lane.row = LaneRow("s", LaneState.OPEN, version=7)
-    await lane.pause()
+    lane.gate.row = LaneRow("s", LaneState.OPEN, version=7)
+    await lane.gate.pause()
     assert (await mine.store.lanes())["s"].state is LaneState.PAUSED
 
 
 async def test_an_older_row_is_no_news(pair: tuple[Bench, Bench]) -> None:
     lane = await pair[0].lane(Puppet())
-    await lane.pause()
+    await lane.gate.pause()
     old = lane.row
-    await lane.resume()
-    lane.follow(old)
+    await lane.gate.resume()
+    lane.gate.follow(old)
     assert lane.row.state is LaneState.OPEN
 
 

@@ -67,7 +67,7 @@ def of(samples: Samples, name: str, **labels: str) -> float:
 
 
 async def test_they_tell_what_waits_since_when_and_where(router: Router, clock: ManualClock) -> None:
-    await router.lanes["one"].pause()
+    await router.lanes["one"].gate.pause()
     await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
     clock.advance(90)
     samples = await scraped(router)
@@ -87,15 +87,15 @@ async def test_they_tell_what_waits_since_when_and_where(router: Router, clock: 
 
 @pytest.mark.case("RTY-03")
 async def test_rty_03_a_clock_that_is_set_makes_nothing_older(router: Router, clock: ManualClock) -> None:
-    await router.lanes["one"].pause()
-    await router.lanes["two"].pause()
+    await router.lanes["one"].gate.pause()
+    await router.lanes["two"].gate.pause()
     await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
     clock.advance(90)
     clock.set(timedelta(days=1))
     await router.housekeeping.look()
     samples = await scraped(router)
     assert of(samples, "aftercall_oldest_pending_seconds", sink="one") == 90
-    await router.lanes["two"].resume()
+    await router.lanes["two"].gate.resume()
     await until(lambda: router.lanes["two"].idle and not router.lanes["two"].row.unproven)
     assert of(await scraped(router), "aftercall_delivered_seconds_sum", sink="two") == 90
     clock.set(-timedelta(days=2))
@@ -187,7 +187,7 @@ async def test_no_label_comes_from_a_call_and_each_is_declared(router: Router) -
 
 
 async def test_deliveries_for_a_sink_that_is_gone_are_shown_as_orphaned(tmp_path: Path, router: Router) -> None:
-    await router.lanes["one"].pause()
+    await router.lanes["one"].gate.pause()
     await router.inbox.accept("sipgate", EXAMPLE.read_bytes())
     with closing(sqlite3.connect(router.config.database)) as other:
         other.execute("UPDATE deliveries SET sink = 'gone' WHERE sink = 'one'")

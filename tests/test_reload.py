@@ -179,7 +179,7 @@ async def test_cfg_12_a_sink_that_is_renamed_leaves_its_thousand_deliveries_orph
 ) -> None:
     head = HEAD + "plugins: bell.py\n"
     async with routing(tmp_path, "sinks: {old: {kind: bell}}\nalways: old\n", head) as router:
-        await router.lanes["old"].pause()
+        await router.lanes["old"].gate.pause()
         await asyncio.gather(*(accepted(router, f"call-{number}") for number in range(1000)))
         write(tmp_path, "sinks: {new: {kind: bell}}\nalways: new\n", head)
         with structlog.testing.capture_logs() as logs:
@@ -194,7 +194,7 @@ async def test_cfg_12_a_sink_that_is_renamed_leaves_its_thousand_deliveries_orph
         write(tmp_path, "sinks: {old: {kind: bell}}\nalways: old\n", head)
         assert not (await router.reload.reload()).gone.get("new")
         assert router.lanes["old"].row.state == "paused", "as it was left"
-        await router.lanes["old"].resume()
+        await router.lanes["old"].gate.resume()
         await delivered(router, 1001)
 
 
@@ -736,11 +736,11 @@ async def test_an_observer_that_fails_decides_nothing(tmp_path: Path) -> None:
 async def test_a_never_rule_beats_what_was_owed_before_it(tmp_path: Path, happened: Any) -> None:
     bell = "plugins: [bell.py]\nsinks: {bell: {kind: bell}}\nalways: bell\n"
     async with routing(tmp_path, bell) as router:
-        await router.lanes["bell"].pause()
+        await router.lanes["bell"].gate.pause()
         await sinks_of(router, "c")
         write(tmp_path, bell + "never: [{name: works council, when: {direction: inbound}, to: all}]\n")
         await router.reload.reload()
-        await router.lanes["bell"].resume()
+        await router.lanes["bell"].gate.resume()
 
         async def dead() -> bool:
             return bool((await router.store.deliveries(sink="bell", state=DeliveryState.DEAD)).items)

@@ -236,7 +236,7 @@ async def test_log_04_the_public_listener_says_nothing_of_what_runs_and_of_where
     sinks = 'sinks: {crm: {kind: webhook, url: "https://crm.example.com/hooks/1"}}\nalways: crm\n'
     async with listening(tmp_path, FILE + sinks) as (router, client):
         assert router.admin.host == "127.0.0.1"
-        await router.lanes["crm"].pause()
+        await router.lanes["crm"].gate.pause()
         assert (await post(client, body()))[0] == 202
         said = []
         for path in ("/metrics", "/health", "/api/v1/summary", "/api/v1/lanes", "/openapi.json", "/"):

@@ -196,7 +196,7 @@ async def test_rty_03_nothing_is_purged_because_of_a_jump(bench: Bench, to: date
 @pytest.mark.case("RTY-03")
 async def test_rty_03_a_claim_that_runs_is_not_lost_by_a_jump_and_one_that_ran_out_is(bench: Bench, days: int) -> None:
     async with bench.running() as router:
-        await router.lanes["crm"].pause()
+        await router.lanes["crm"].gate.pause()
         await router.inbox.accept("s", body())
         now = bench.clock.now()
         (claim,) = (await router.store.claim("crm", limit=1, now=now, until=now + timedelta(seconds=60))).claims

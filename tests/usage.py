@@ -20,6 +20,6 @@ async def use(config: Config) -> None:
             return (await router.store.summary()).deliveries["delivered"] == 1
 
         await until_awaited(delivered)
-        await router.lanes["one"].pause()
+        await router.lanes["one"].gate.pause()
         await router.inbox.accept("s", body("second"))
         await router.inbox.accept("s", b"{")
