@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
+from router.clock import pause
 from router.errors import StoreError
 from router.timeline import Timeline
 
@@ -34,6 +35,9 @@ MEMO: Final = "clock"
 JUMP: Final = timedelta(seconds=5)
 #: How old what is kept may be.
 _KEEP_EVERY: Final = timedelta(minutes=1)
+#: How old it is at most while somebody keeps house; by how much less a clock was set cannot be told from it.
+_OLDEST: Final = 2 * _KEEP_EVERY
+_LOOK_AGAIN: Final = timedelta(seconds=1)
 #: How long it may take until all routers have heard of a jump: some beats, and the patience of one.
 HEARD: Final = timedelta(seconds=20)
 #: After so long nobody is waited for any more: to whoever keeps house it was no jump.
@@ -82,9 +86,10 @@ class ClockWatch:
         self._looking = asyncio.Lock()
 
     async def begin(self) -> None:
-        """See whether the clock was set while no router ran. Raises `StoreError`."""
+        """See whether the clock was set while no router ran; where one does that keeps house, it sees that. Raises `StoreError`."""
+        kept = await self._agreed()
         now, timeline = self._clock.now(), self.timeline
-        if (kept := self._read(await self._store.memo(MEMO))) is not None:
+        if kept is not None:
             self._adopt(kept)
             boot, uptime = self._clock.uptime()
             # After a start of the machine nobody knows how long it was off: what the clock says is believed then.
@@ -126,12 +131,36 @@ class ClockWatch:
 
     # --- what waits ---
 
+    async def _agreed(self) -> Kept | None:
+        """What is known of the clock; where another router keeps house, not before that goes by the clock as it is now.
+
+        What this one wrote down meanwhile would be moved once more.
+        """
+        began, told = self._clock.now(), False
+        while True:
+            kept = self._read(await self._store.memo(MEMO))
+            if kept is None or self._agrees(kept) or self._clock.now() - began >= _OVERDUE:
+                return kept
+            if not any(line.keeps_house and not line.here for line in await self._store.routers()):
+                return kept
+            if not told:
+                self._log.info(
+                    "clock.awaited", reason="the clock was set, and whoever keeps house has not followed it yet"
+                )
+                told = True
+            await pause(self._clock, _LOOK_AGAIN)
+
+    def _agrees(self, kept: Kept) -> bool:
+        """Whether whoever keeps house goes by the clock as it is now, as far as can be told."""
+        return abs(self._clock.now() + self._clock.moved() - kept.at) <= _OLDEST
+
     async def _learn(self) -> None:
         """What another router that keeps house has seen of the clock, and moved what waits with."""
         kept = self._read(await self._store.memo(MEMO))
-        unheard = self._since is None and kept is not None and abs(kept.at - self._clock.now()) > 2 * _KEEP_EVERY
-        if not unheard:
-            self._knows_more(kept)
+        if kept is None or (self._since is None and not self._agrees(kept)):
+            return  # it has heard of a jump that this one has not heard of yet
+        if not self._knows_more(kept) and self._clock.moved() > _OLDEST and self._agrees(kept):
+            self._moved()  # to nobody else it was a jump: this machine stood still
 
     async def _move_what_waits(self) -> None:
         """An attempt that begins at the very moment may be counted as lost, and be repeated; no more than that."""

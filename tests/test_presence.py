@@ -78,6 +78,8 @@ class Place:
         self.folder = folder
         self.url = url
         self.crm = crm
+        #: By router.
+        self.clocks: dict[str, Set] = {}
 
     @asynccontextmanager
     async def router(self, name: str, *, wrong: timedelta = timedelta(0), more: str = "") -> AsyncIterator[Router]:
@@ -87,7 +89,8 @@ class Place:
         text = FILE.format(name=name, url=place_of(self.url).url, crm=self.crm.url(), more=more)
         file.write_text(text, encoding="utf-8")
         config = load(file, {"PASSWORD": unquote(urlsplit(self.url).password or "")})
-        async with running(config, clock=Set(wrong)) as router:
+        self.clocks[name] = Set(wrong)
+        async with running(config, clock=self.clocks[name]) as router:
             yield router
 
 
@@ -372,6 +375,39 @@ async def test_what_others_claimed_by_the_clock_before_is_not_over_because_it_wa
         assert keeper.store.keeps_house
         (line,) = (await keeper.store.deliveries()).items
         assert (line.state, line.lost) == ("claimed", 0)
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1)], ids=["forward", "back"])
+async def test_a_router_that_starts_while_a_jump_is_moved_begins_after_that(
+    place: Place, monkeypatch: pytest.MonkeyPatch, server_clock: ServerClock, by: timedelta
+) -> None:
+    """Or what it writes down meanwhile would be moved once more."""
+    monkeypatch.setattr(watching, "HEARD", timedelta(0))
+    async with place.router("keeper") as keeper, AsyncExitStack() as stack:
+
+        async def started() -> Router:
+            late = await stack.enter_async_context(place.router("late"))
+            await late.store.accept(owing("new", late.clock.now()))
+            return late
+
+        with capture_logs() as logs:
+            server_clock.by = by
+            starting = asyncio.create_task(started())
+            await until(lambda: starting.done() or bool(named(logs, "clock.awaited")))
+            await hear(keeper)
+            late = await starting
+        await hear(late, keeper)
+        (due,) = (await waiting(late)).values()
+        assert abs(late.clock.now() + timedelta(minutes=10) - due) < timedelta(minutes=1)
+
+
+async def test_a_machine_that_stood_still_follows_at_once(place: Place) -> None:
+    """Whoever keeps house goes by the same clock as ever; else what is claimed meanwhile would be over at once."""
+    async with place.router("keeper") as keeper, place.router("other") as other:
+        assert keeper.store.keeps_house
+        place.clocks["other"].wrong -= timedelta(minutes=10)
+        await hear(other)
+        assert abs(other.clock.now() - keeper.clock.now()) < timedelta(seconds=5)
 
 
 async def test_a_clock_that_is_wrong_is_told_of_by_the_log_and_by_who_is_asked(place: Place) -> None:

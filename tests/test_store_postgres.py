@@ -74,6 +74,20 @@ async def opened(url: str, **settings: Any) -> AsyncIterator[PostgresStore]:
 
 
 @pytest.fixture
+def slow_vacuum() -> Iterator[Server]:
+    """A server that vacuums at once, and takes minutes."""
+    settings = {
+        "naptime": "1s",
+        "vacuum_threshold": "1",
+        "vacuum_insert_threshold": "1",
+        "vacuum_insert_scale_factor": "0",
+    }
+    slow = {"vacuum_cost_delay": "100ms", "vacuum_cost_limit": "1"}
+    with own_server(**{f"autovacuum_{name}": value for name, value in (settings | slow).items()}) as server:
+        yield server
+
+
+@pytest.fixture
 async def store(url: str) -> AsyncIterator[PostgresStore]:
     async with opened(url) as store:
         yield store
@@ -758,6 +772,50 @@ async def test_who_reads_for_long_has_others_wait_once_a_minute_and_not_for_each
             assert (waits, last.events) == (2, 1), "one drop and one new month; and the rows go on for a minute"
         else:
             assert (waits, last.events) == (6, 2), "and then what is left goes as a whole"
+
+
+async def test_a_month_that_is_vacuumed_goes_all_the_same(slow_vacuum: Server) -> None:
+    """The server ends an autovacuum that is in the way, but only after longer than all others may be made to wait."""
+    async with opened(slow_vacuum.url) as store:
+        await store.make_ready(now=NOW)
+        await dead_one(store, "old")
+        await rows(
+            slow_vacuum.url,
+            "INSERT INTO aftercall.attempts SELECT event_id, delivery_id, n, started_at, ended_at, outcome, repeat('x', 2000)"
+            " FROM aftercall.attempts, generate_series(2, 4000) AS n",
+        )
+
+        async def vacuumed() -> bool:
+            found = await rows(
+                slow_vacuum.url,
+                "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE backend_type = 'autovacuum worker'"
+                " AND relation = 'aftercall.attempts_2026_11'::regclass AND mode = 'ShareUpdateExclusiveLock' AND granted",
+            )
+            return bool(found)
+
+        await until(vacuumed)
+        assert (await store.purge(events=at(20 * DAY), quarantine=None, seen=None)).events == 1
+        assert await rows(slow_vacuum.url, "SELECT to_regclass('aftercall.events_2026_11')") == [(None,)]
+
+
+async def test_while_a_drop_waits_for_a_vacuum_nobody_else_does(store: PostgresStore, url: str) -> None:
+    await dead_one(store, "old")
+    vacuum = await asyncpg.connect(url)
+    try:
+        async with vacuum.transaction():
+            await vacuum.execute("LOCK TABLE aftercall.attempts_2026_11 IN SHARE UPDATE EXCLUSIVE MODE")
+            purge = asyncio.create_task(store.purge(events=at(20 * DAY), quarantine=None, seen=None))
+
+            async def waits() -> bool:
+                return bool(
+                    await rows(url, "SELECT FROM pg_locks WHERE NOT granted AND mode = 'ShareUpdateExclusiveLock'")
+                )
+
+            await until(waits)
+            await accepted(store, arrival("meanwhile", when=3))
+        assert (await purge).events == 2
+    finally:
+        await vacuum.close()
 
 
 # --- what is in it ---

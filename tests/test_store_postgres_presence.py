@@ -105,12 +105,26 @@ async def test_whoever_beats_next_keeps_house_when_its_keeper_has_gone(url: str)
         assert aachen.keeps_house
 
 
+async def test_one_that_is_new_leaves_the_house_to_those_that_are_there_longer(url: str) -> None:
+    """They know more of the clock: what it showed, and whether it was set."""
+    async with opened(url, "aachen") as aachen, opened(url, "berlin") as berlin, opened(url, "celle") as celle:
+        await beat(berlin, aachen, aachen)
+        await cut(url, "berlin")
+        await beat(celle, celle)
+        assert not celle.keeps_house
+        await beat(aachen, celle)
+        assert (aachen.keeps_house, celle.keeps_house) == (True, False)
+        await cut(url, "aachen")
+        await beat(celle)
+        assert celle.keeps_house
+
+
 async def test_who_sends_nothing_keeps_no_house(url: str) -> None:
     """It would tell nobody what is wrong."""
     async with opened(url) as held, opened(url, "aachen") as other:
         await held.beat(replace(CARD, holds=True), now=NOW)
         assert not held.keeps_house
-        await beat(other)
+        await beat(other, other, other)
         assert other.keeps_house
 
 

@@ -472,7 +472,10 @@ class Store(ABC):
     @property
     @abstractmethod
     def keeps_house(self) -> bool:
-        """Whether this router does the chores of all: what must be done once. Where nobody does, who beats next does."""
+        """Whether this router does the chores of all: what must be done once.
+
+        Where nobody does, who beats next does; one that is new leaves it to others that are there for two beats.
+        """
 
     @abstractmethod
     async def beat(self, card: Card, *, now: datetime) -> datetime | None:

@@ -76,6 +76,6 @@ async def drop(connection: Connection, month: Month) -> Purged:
     asked = {"label": month.label, "month": month.first.date().isoformat()}
     try:
         row = await first(connection, "drop_month", asked)
-    except asyncpg.LockNotAvailableError:
+    except (asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError):  # another router drops it, or has just done so
         raise InTheWay from None
     return Purged() if row is None else Purged(events=row["events"], deliveries=row["deliveries"])

@@ -630,11 +630,17 @@ JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_star
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
+-- others: Whether any other router is there that has beaten.
+SELECT EXISTS (
+    SELECT FROM routers JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_start = connected_at
+    WHERE name <> :name
+) AS any;
+
 -- routers: Which routers there are, by name, and which of them keeps house.
 SELECT name, run, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
     EXISTS (
-        SELECT FROM pg_locks
-        WHERE pg_locks.pid = router.pid AND beat_at > clock_timestamp() - :alive::interval AND locktype = 'advisory' AND objsubid = 1 AND granted
+        SELECT FROM pg_locks JOIN pg_stat_activity AS activity ON activity.pid = pg_locks.pid
+        WHERE pg_locks.pid = router.pid AND backend_start = connected_at AND locktype = 'advisory' AND objsubid = 1 AND granted
             AND (classid::bigint << 32) | objid::bigint = :house
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     ) AS keeps_house

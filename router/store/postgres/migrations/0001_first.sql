@@ -328,16 +328,22 @@ BEGIN
 END $$;
 
 -- Drops a month whole, and counts what was in it as purged. Nothing (no row) where something in it is still owed.
+-- An autovacuum of it is waited for first, for nobody else waits for that: the server ends one that is in somebody's way,
+-- but not before `deadlock_timeout`, which is longer than all others may be made to wait.
 CREATE FUNCTION drop_month(label text, which date, OUT events bigint, OUT deliveries bigint) RETURNS SETOF record
 LANGUAGE plpgsql AS $$
 DECLARE
     owed boolean;
 BEGIN
-    SET LOCAL lock_timeout = '500ms';
-    LOCK TABLE ONLY deliveries, ONLY events, ONLY attempts IN ACCESS EXCLUSIVE MODE;
     IF to_regclass('events_' || label) IS NULL THEN  -- another router was faster
         RETURN;
     END IF;
+    SET LOCAL lock_timeout = '5s';
+    EXECUTE format(
+        'LOCK TABLE %I, %I, %I IN SHARE UPDATE EXCLUSIVE MODE', 'deliveries_' || label, 'events_' || label, 'attempts_' || label
+    );
+    SET LOCAL lock_timeout = '500ms';
+    LOCK TABLE ONLY deliveries, ONLY events, ONLY attempts IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE state IN (''pending'', ''claimed''))', 'deliveries_' || label)
         INTO owed;
     IF owed THEN
