@@ -229,7 +229,7 @@ RETURNING deliveries.id;
 WITH gone AS (
     SELECT event_id, id, attempt, claimed_at, lost + 1 < :poison_after AS again FROM deliveries
     WHERE state = 'claimed' AND (claimed_until <= :over OR (:left_behind AND claimed_by = router_name()))
-    ORDER BY id FOR UPDATE SKIP LOCKED
+    ORDER BY id::text FOR UPDATE SKIP LOCKED  -- an index has them by id, but all that there are
 ), tried AS (
     INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome, reason)
     SELECT event_id, id, attempt, claimed_at, :now, 'lost', :reason FROM gone
@@ -406,7 +406,7 @@ FROM (
     SELECT sink FROM delivery_totals WHERE state IN ('pending', 'claimed') GROUP BY sink HAVING sum(n) > 0
 ) AS owed CROSS JOIN LATERAL (
     SELECT accepted_at FROM deliveries
-    WHERE deliveries.sink = owed.sink AND state IN ('pending', 'claimed') ORDER BY accepted_at LIMIT 1
+    WHERE deliveries.sink = owed.sink AND state || '' IN ('pending', 'claimed') ORDER BY accepted_at LIMIT 1
 ) AS first;
 
 -- event: One event, and how often the same content came.
@@ -467,8 +467,9 @@ SELECT one.id, one.event_id, one.sink, one.state, one.attempt, one.retries, one.
     one.claimed_until, one.settled_at, one.reason, one.recipient, one.parts, one.remote_id, one.replay_of, one.ended,
     events.source, events.direction, events.channel_id, events.channel_name, events.routes
 FROM deliveries AS one LEFT JOIN events ON events.id = one.event_id
-WHERE one.state BETWEEN :state AND :state AND one.state <> 'delivered' AND one.id < :after AND one.id >= :since
-ORDER BY one.state DESC, one.id DESC LIMIT :limit;
+WHERE one.state || '' BETWEEN :state AND :state AND one.state || '' <> 'delivered'
+    AND one.id < :after AND one.id >= :since
+ORDER BY one.state || '' DESC, one.id DESC LIMIT :limit;
 
 -- quarantined: Unreadable bodies, newest first.
 SELECT id, source, reason, size, received_at, times, last_at, ended
