@@ -130,7 +130,7 @@ async def running(
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
         watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log)
-        await watch.begin()
+        await watch.begin(presence.beat, hold=hold)
         housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
         await housekeeping.retake(left_behind=True)
 

@@ -20,9 +20,12 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from router.clock import pause
 from router.errors import StoreError
+from router.store.base import BEAT_EVERY
 from router.timeline import Timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import JumpingClock
@@ -33,11 +36,12 @@ if TYPE_CHECKING:
 MEMO: Final = "clock"
 #: What is less is no jump: it is followed at once, and waits are longer or shorter by it.
 JUMP: Final = timedelta(seconds=5)
-#: How old what is kept may be.
+#: How old what is kept may be: for the next run, which sees a jump by it; and for other routers, which see by it whether
+#: whoever keeps house goes by the same clock as they do.
 _KEEP_EVERY: Final = timedelta(minutes=1)
-#: How old it is at most while somebody keeps house; by how much less a clock was set cannot be told from it.
-_OLDEST: Final = 2 * _KEEP_EVERY
-_LOOK_AGAIN: Final = timedelta(seconds=1)
+_KEEP_EVERY_SHARED: Final = 2 * BEAT_EVERY
+#: How old it becomes where all is well; whether a clock was set by less, others cannot tell.
+_OLDEST: Final = 4 * BEAT_EVERY
 #: How long it may take until all routers have heard of a jump: some beats, and the patience of one.
 HEARD: Final = timedelta(seconds=20)
 #: After so long nobody is waited for any more: to whoever keeps house it was no jump.
@@ -77,6 +81,7 @@ class ClockWatch:
         self._log = log
         self._kept_house = False
         self._kept_at: datetime | None = None
+        self._keep_every = _KEEP_EVERY if store.is_alone else _KEEP_EVERY_SHARED
         #: How often what waits was moved, as far as this router knows.
         self._jumps = 0
         #: By how much the clock was set (below zero: back), which is followed, while what waits was not moved.
@@ -85,9 +90,14 @@ class ClockWatch:
         self._since: datetime | None = None
         self._looking = asyncio.Lock()
 
-    async def begin(self) -> None:
-        """See whether the clock was set while no router ran; where one does that keeps house, it sees that. Raises `StoreError`."""
-        kept = await self._agreed()
+    async def begin(self, beat: Callable[[], Awaitable[object]], *, hold: bool = False) -> None:
+        """See whether the clock was set while this router did not run. Raises `StoreError`.
+
+        Where another one keeps house that has not followed the clock yet, that is waited for, a minute at most: what this one
+        wrote down meanwhile would be moved once more. It says that it is there meanwhile (`beat`). One that is on `hold`
+        never keeps house itself.
+        """
+        kept = await self._agreed(beat, hold=hold)
         now, timeline = self._clock.now(), self.timeline
         if kept is not None:
             self._adopt(kept)
@@ -99,9 +109,9 @@ class ClockWatch:
                 expected = kept.at
             if abs(now - expected) > JUMP:
                 timeline.jumped(expected, now)
+                self._tell(expected, now)
                 if self._store.keeps_house:  # otherwise whoever does sees it, too
                     await self._move(expected, now)
-                self._tell(expected, now)
             elif not known:
                 timeline.unwatched(kept.at, now)
         await self._keep()
@@ -126,29 +136,27 @@ class ClockWatch:
                 await self._move_what_waits()
             elif self._waited(_OVERDUE):
                 self._moved()
-            if self._kept_at is None or not _NOTHING <= self._clock.now() - self._kept_at < _KEEP_EVERY:
+            if self._kept_at is None or not _NOTHING <= self._clock.now() - self._kept_at < self._keep_every:
                 await self._keep()
 
     # --- what waits ---
 
-    async def _agreed(self) -> Kept | None:
-        """What is known of the clock; where another router keeps house, not before that goes by the clock as it is now.
-
-        What this one wrote down meanwhile would be moved once more.
-        """
-        began, told = self._clock.now(), False
-        while True:
+    async def _agreed(self, beat: Callable[[], Awaitable[object]], *, hold: bool) -> Kept | None:
+        """What is known of the clock, as soon as whoever keeps house goes by it, or this one keeps house."""
+        for turn in range(_OVERDUE // BEAT_EVERY):
             kept = self._read(await self._store.memo(MEMO))
-            if kept is None or self._agrees(kept) or self._clock.now() - began >= _OVERDUE:
+            if kept is None or self._agrees(kept) or self._store.keeps_house or (hold and not await self._others()):
                 return kept
-            if not any(line.keeps_house and not line.here for line in await self._store.routers()):
-                return kept
-            if not told:
-                self._log.info(
-                    "clock.awaited", reason="the clock was set, and whoever keeps house has not followed it yet"
-                )
-                told = True
-            await pause(self._clock, _LOOK_AGAIN)
+            if turn == 0:
+                reason = "the clock is not as it was known last: whoever keeps house has to see that first"
+                self._log.info("clock.awaited", reason=reason)
+            await pause(self._clock, BEAT_EVERY)
+            await beat()
+            self._clock.follow()
+        return self._read(await self._store.memo(MEMO))
+
+    async def _others(self) -> bool:
+        return any((line.alive or line.keeps_house) and not line.here for line in await self._store.routers())
 
     def _agrees(self, kept: Kept) -> bool:
         """Whether whoever keeps house goes by the clock as it is now, as far as can be told."""

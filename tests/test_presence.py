@@ -82,7 +82,9 @@ class Place:
         self.clocks: dict[str, Set] = {}
 
     @asynccontextmanager
-    async def router(self, name: str, *, wrong: timedelta = timedelta(0), more: str = "") -> AsyncIterator[Router]:
+    async def router(
+        self, name: str, *, wrong: timedelta = timedelta(0), more: str = "", hold: bool = False
+    ) -> AsyncIterator[Router]:
         folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         file = folder / "routes.yaml"
@@ -90,7 +92,7 @@ class Place:
         file.write_text(text, encoding="utf-8")
         config = load(file, {"PASSWORD": unquote(urlsplit(self.url).password or "")})
         self.clocks[name] = Set(wrong)
-        async with running(config, clock=self.clocks[name]) as router:
+        async with running(config, clock=self.clocks[name], hold=hold) as router:
             yield router
 
 
@@ -383,6 +385,7 @@ async def test_a_router_that_starts_while_a_jump_is_moved_begins_after_that(
 ) -> None:
     """Or what it writes down meanwhile would be moved once more."""
     monkeypatch.setattr(watching, "HEARD", timedelta(0))
+    monkeypatch.setattr(watching, "BEAT_EVERY", timedelta(seconds=0.2))
     async with place.router("keeper") as keeper, AsyncExitStack() as stack:
 
         async def started() -> Router:
@@ -401,11 +404,40 @@ async def test_a_router_that_starts_while_a_jump_is_moved_begins_after_that(
         assert abs(late.clock.now() + timedelta(minutes=10) - due) < timedelta(minutes=1)
 
 
-async def test_a_machine_that_stood_still_follows_at_once(place: Place) -> None:
+async def test_a_router_that_starts_in_a_house_that_nobody_keeps_does_what_was_left(
+    place: Place, monkeypatch: pytest.MonkeyPatch, server_clock: ServerClock
+) -> None:
+    """Whoever kept it is gone, and has not moved what waits: all were stopped, but one that sends nothing."""
+    monkeypatch.setattr(watching, "HEARD", timedelta(0))
+    monkeypatch.setattr(watching, "BEAT_EVERY", timedelta(seconds=0.2))
+    async with place.router("keeper") as keeper:
+        await keeper.store.accept(owing("waits", datetime.now(UTC)))
+        (before,) = (await waiting(keeper)).values()
+    async with place.router("held", hold=True):
+        server_clock.by = timedelta(days=-1)
+        async with place.router("late") as late:
+            await hear(late)
+            assert late.store.keeps_house
+            (after,) = (await waiting(late)).values()
+            assert abs(before - after - timedelta(days=1)) < timedelta(minutes=1)
+
+
+async def test_one_that_sends_nothing_waits_for_nobody_where_nobody_is(place: Place) -> None:
+    async with place.router("keeper"):
+        pass
+    await rows(place.url, "UPDATE aftercall.memos SET content = convert_to(replace(convert_from(content, 'UTF8'), $1, $2), 'UTF8')",
+        f'"at":"{datetime.now(UTC):%Y}', '"at":"2020')  # fmt: skip
+    with capture_logs() as logs:
+        async with place.router("held", hold=True):
+            assert not named(logs, "clock.awaited")
+
+
+@pytest.mark.parametrize("seconds", [30, 600])
+async def test_a_machine_that_stood_still_follows_at_once(place: Place, seconds: int) -> None:
     """Whoever keeps house goes by the same clock as ever; else what is claimed meanwhile would be over at once."""
     async with place.router("keeper") as keeper, place.router("other") as other:
         assert keeper.store.keeps_house
-        place.clocks["other"].wrong -= timedelta(minutes=10)
+        place.clocks["other"].wrong -= timedelta(seconds=seconds)
         await hear(other)
         assert abs(other.clock.now() - keeper.clock.now()) < timedelta(seconds=5)
 

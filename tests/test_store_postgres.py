@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -74,16 +75,9 @@ async def opened(url: str, **settings: Any) -> AsyncIterator[PostgresStore]:
 
 
 @pytest.fixture
-def slow_vacuum() -> Iterator[Server]:
-    """A server that vacuums at once, and takes minutes."""
-    settings = {
-        "naptime": "1s",
-        "vacuum_threshold": "1",
-        "vacuum_insert_threshold": "1",
-        "vacuum_insert_scale_factor": "0",
-    }
-    slow = {"vacuum_cost_delay": "100ms", "vacuum_cost_limit": "1"}
-    with own_server(**{f"autovacuum_{name}": value for name, value in (settings | slow).items()}) as server:
+def vacuums() -> Iterator[Server]:
+    """A server that looks every second what to vacuum."""
+    with own_server(autovacuum_naptime="1s") as server:
         yield server
 
 
@@ -774,28 +768,44 @@ async def test_who_reads_for_long_has_others_wait_once_a_minute_and_not_for_each
             assert (waits, last.events) == (6, 2), "and then what is left goes as a whole"
 
 
-async def test_a_month_that_is_vacuumed_goes_all_the_same(slow_vacuum: Server) -> None:
+@pytest.mark.parametrize(
+    ("table", "part"),
+    [("attempts_2026_11", ""), ("attempts_default", ""), ("events_2026_11", "toast.")],
+    ids=["it", "what is of no month", "what is out of line"],
+)
+async def test_a_month_that_is_vacuumed_goes_all_the_same(vacuums: Server, table: str, part: str) -> None:
     """The server ends an autovacuum that is in the way, but only after longer than all others may be made to wait."""
-    async with opened(slow_vacuum.url) as store:
+    slowly = {
+        "vacuum_insert_threshold": 1,
+        "vacuum_insert_scale_factor": 0,
+        "vacuum_cost_delay": 100,
+        "vacuum_cost_limit": 1,
+    }
+    settings = ", ".join(f"{part}autovacuum_{name} = {value}" for name, value in slowly.items())
+    async with opened(vacuums.url) as store:
         await store.make_ready(now=NOW)
+        await rows(vacuums.url, f"ALTER TABLE aftercall.{table} SET ({settings})")
         await dead_one(store, "old")
+        await dead_one(store, "of no month", when=100 * DAY)
+        await accepted(store, replace(arrival("large"), body=Random(1).randbytes(3_000_000)))
         await rows(
-            slow_vacuum.url,
+            vacuums.url,
             "INSERT INTO aftercall.attempts SELECT event_id, delivery_id, n, started_at, ended_at, outcome, repeat('x', 2000)"
-            " FROM aftercall.attempts, generate_series(2, 4000) AS n",
+            " FROM aftercall.attempts, generate_series(2, 3000) AS n",
         )
 
-        async def vacuumed() -> bool:
+        async def is_vacuumed() -> bool:
             found = await rows(
-                slow_vacuum.url,
-                "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE backend_type = 'autovacuum worker'"
-                " AND relation = 'aftercall.attempts_2026_11'::regclass AND mode = 'ShareUpdateExclusiveLock' AND granted",
+                vacuums.url,
+                "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid), pg_class AS it WHERE backend_type = 'autovacuum worker'"
+                f" AND it.oid = 'aftercall.{table}'::regclass AND relation = it.{'reltoastrelid' if part else 'oid'}"
+                " AND mode = 'ShareUpdateExclusiveLock' AND granted",
             )
             return bool(found)
 
-        await until(vacuumed)
-        assert (await store.purge(events=at(20 * DAY), quarantine=None, seen=None)).events == 1
-        assert await rows(slow_vacuum.url, "SELECT to_regclass('aftercall.events_2026_11')") == [(None,)]
+        await until(is_vacuumed)
+        assert (await store.purge(events=at(20 * DAY), quarantine=None, seen=None)).events == 2
+        assert await rows(vacuums.url, "SELECT to_regclass('aftercall.events_2026_11')") == [(None,)]
 
 
 async def test_while_a_drop_waits_for_a_vacuum_nobody_else_does(store: PostgresStore, url: str) -> None:
@@ -1024,6 +1034,20 @@ async def test_a_list_of_some_is_not_looked_for_among_all(store: PostgresStore, 
         assert set(re.findall(r"using deliveries_2026_11_(\w+)_idx\d*", plans[name])) == {columns}
 
 
+async def test_whether_a_month_owes_anything_is_asked_an_index(store: PostgresStore, url: str) -> None:
+    """While its drop asks, everybody waits."""
+    for n in range(300):
+        await dead_one(store, f"dead-{n}", when=n)
+    ((source,),) = await rows(url, "SELECT prosrc FROM pg_proc WHERE proname = 'drop_month'")
+    (asks,) = re.findall(r"'(SELECT EXISTS \(.*\))', 'deliveries_'", source)
+
+    async def explained(connection: asyncpg.Connection) -> str:
+        asked = asks.replace("''", "'").replace("%I", "deliveries_2026_11")
+        return "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN (COSTS OFF) {asked}"))
+
+    assert "using deliveries_2026_11_sink_accepted_at_idx" in await store.writer.run(explained)
+
+
 async def test_claims_look_at_what_may_be_claimed_whatever_the_statistics_say(store: PostgresStore, url: str) -> None:
     """They say that nothing waits until the server counts again: whoever believes that reads all that waits for each claim."""
     await asyncio.gather(*(store.accept(arrival(f"call-{n}", when=n)) for n in range(300)))
@@ -1037,6 +1061,7 @@ async def test_claims_look_at_what_may_be_claimed_whatever_the_statistics_say(st
         "claimed_suspects": "sink_due", "due_sinks": "sink_due_id", "oldest": "sink_accepted_at",
     }.items():  # fmt: skip
         assert set(re.findall(r"using deliveries_2026_11_(\w+)_idx\d*", plans[name])) == {columns}, name
+    assert re.search(r"\bLimit\s*$", plans["next_due"], re.MULTILINE), "not all that waits"
 
 
 def test_every_statement_has_a_sentence_and_is_used() -> None:

@@ -130,7 +130,7 @@ async def test_who_sends_nothing_keeps_no_house(url: str) -> None:
 
 async def test_a_keeper_that_lost_its_connection_keeps_house_no_more_and_is_there_again(url: str) -> None:
     async with opened(url, "aachen") as aachen, opened(url, "berlin") as berlin:
-        await beat(berlin, aachen)
+        await beat(berlin, aachen, aachen)
         await cut(url, "berlin")
         await until(lambda: asyncio.sleep(0, not berlin.keeps_house))
         await beat(aachen, berlin)

@@ -474,7 +474,7 @@ class Store(ABC):
     def keeps_house(self) -> bool:
         """Whether this router does the chores of all: what must be done once.
 
-        Where nobody does, who beats next does; one that is new leaves it to others that are there for two beats.
+        Where nobody does, who beats next does; but for its first two beats a router leaves it to others that are there.
         """
 
     @abstractmethod

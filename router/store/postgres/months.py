@@ -72,10 +72,12 @@ async def old(connection: Connection, before: datetime) -> list[Month]:
 
 
 async def drop(connection: Connection, month: Month) -> Purged:
-    """Drop a month, unless something in it is owed after all."""
+    """Drop a month, unless something in it is owed after all, or another router was faster. Raises `InTheWay`."""
     asked = {"label": month.label, "month": month.first.date().isoformat()}
     try:
         row = await first(connection, "drop_month", asked)
-    except (asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError):  # another router drops it, or has just done so
+    except asyncpg.LockNotAvailableError:
         raise InTheWay from None
+    except asyncpg.ObjectInUseError:
+        return Purged()
     return Purged() if row is None else Purged(events=row["events"], deliveries=row["deliveries"])

@@ -32,8 +32,8 @@ WAITS: Final = 30.0
 #: Seconds the same while a router runs: what lingers then is its own, and it ends that.
 _WAITS_AGAIN: Final = 2.0
 _LOOK_AGAIN: Final = 0.2
-#: A router that finds others there leaves the house to them for so many beats: they know more of the clock.
-_NEW: Final = 2
+#: For so many beats of its own a router that finds others there leaves the house to them: they know more of the clock.
+_NEW_FOR: Final = 2
 #: The lock of whoever keeps house.
 HOUSE: Final = 0x_6166_7468_6F75_7365
 #: Seconds in which who holds a lock was not seen to beat: by this machine's time, for the server's clock may be set.
@@ -60,7 +60,7 @@ class Presence:
         self.run = str(uuid4())
         self._session: Session | None = None
         self._has_keys = False
-        #: How often it has beaten, up to `_NEW`.
+        #: How often it has beaten, up to `_NEW_FOR`.
         self._beats = 0
         self._beating = asyncio.Lock()
         #: The server's process behind the last connection: where that was lost, it may not have noticed, and hold the name.
@@ -106,12 +106,14 @@ class Presence:
             "forgets": has_keys,
         }
         time = moment((await only(connection, "beat", row))["time"])
-        self._has_keys, self._beats = has_keys, min(self._beats + 1, _NEW)
+        self._has_keys, self._beats = has_keys, min(self._beats + 1, _NEW_FOR)
         return time
 
     async def _takes_house(self, connection: Connection) -> bool:
-        if self._beats < _NEW and (await only(connection, "others", {"name": self._server.router}))["any"]:
-            return False
+        if self._beats < _NEW_FOR:
+            others = await only(connection, "others", {"name": self._server.router, "alive": ALIVE})
+            if others["any"]:
+                return False
         await self._end_holder(connection, HOUSE)
         return await _took(connection, HOUSE)
 

@@ -229,7 +229,7 @@ RETURNING deliveries.id;
 WITH gone AS (
     SELECT event_id, id, attempt, claimed_at, lost + 1 < :poison_after AS again FROM deliveries
     WHERE state = 'claimed' AND (claimed_until <= :over OR (:left_behind AND claimed_by = router_name()))
-    ORDER BY id::text FOR UPDATE SKIP LOCKED  -- an index has them by id, but all that there are
+    ORDER BY id::text FOR UPDATE SKIP LOCKED  -- `id` would be read from `deliveries_by_id`, which has all that there are
 ), tried AS (
     INSERT INTO attempts (event_id, delivery_id, attempt, started_at, ended_at, outcome, reason)
     SELECT event_id, id, attempt, claimed_at, :now, 'lost', :reason FROM gone
@@ -319,7 +319,7 @@ UPDATE events SET routed = :routed, routes = :routes, rules = :rules, sha256 = :
 SELECT id, received_at, sequence AS number, octet_length(body) AS size FROM events
 WHERE received_at >= :at AND (received_at, sequence) > (:at, :number) AND received_at < :before AND NOT EXISTS (
     SELECT FROM deliveries
-    WHERE deliveries.event_id = events.id AND coalesce(deliveries.state, '') IN ('pending', 'claimed') OFFSET 0
+    WHERE deliveries.event_id = events.id AND deliveries.state IN ('pending', 'claimed') OFFSET 0
 )
 ORDER BY received_at, sequence LIMIT :limit;
 
@@ -327,7 +327,7 @@ ORDER BY received_at, sequence LIMIT :limit;
 SELECT id FROM events WHERE id = ANY (:id::uuid[]) FOR UPDATE SKIP LOCKED;
 
 -- owing: Those of these events that owe something after all: it was added before they were locked.
-SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND coalesce(state, '') IN ('pending', 'claimed');
+SELECT DISTINCT event_id FROM deliveries WHERE event_id = ANY (:id::uuid[]) AND state IN ('pending', 'claimed');
 
 -- remove_attempts: Remove the attempts of events.
 DELETE FROM attempts WHERE event_id = ANY (:id::uuid[]);
@@ -631,18 +631,20 @@ JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_star
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
--- others: Whether any other router is there that has beaten.
+-- others: Whether any other router is there that has beaten, or was lately: a server that has just taken over knows no
+-- connection of them yet.
 SELECT EXISTS (
-    SELECT FROM routers JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_start = connected_at
-    WHERE name <> :name
+    SELECT FROM routers WHERE name <> :name AND (
+        beat_at > clock_timestamp() - :alive::interval
+        OR (pid, connected_at) IN (SELECT pid, backend_start FROM pg_stat_activity)
+    )
 ) AS any;
 
 -- routers: Which routers there are, by name, and which of them keeps house.
 SELECT name, run, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
-    EXISTS (
-        SELECT FROM pg_locks JOIN pg_stat_activity AS activity ON activity.pid = pg_locks.pid
-        WHERE pg_locks.pid = router.pid AND backend_start = connected_at AND locktype = 'advisory' AND objsubid = 1 AND granted
-            AND (classid::bigint << 32) | objid::bigint = :house
+    coalesce((pid, connected_at) IN (
+        SELECT activity.pid, backend_start FROM pg_locks JOIN pg_stat_activity AS activity ON activity.pid = pg_locks.pid
+        WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :house
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    ) AS keeps_house
-FROM routers AS router ORDER BY name;
+    ), false) AS keeps_house
+FROM routers ORDER BY name;

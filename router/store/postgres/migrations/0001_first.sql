@@ -329,27 +329,35 @@ BEGIN
     RETURN true;
 END $$;
 
--- Drops a month whole, and counts what was in it as purged. Nothing (no row) where something in it is still owed.
--- An autovacuum of it is waited for first, for nobody else waits for that: the server ends one that is in somebody's way,
--- but not before `deadlock_timeout`, which is longer than all others may be made to wait.
+-- Drops a month whole, and counts what was in it as purged. Nothing (no row) where another router was faster; raises
+-- `object_in_use` where something in it is still owed.
+--
+-- An autovacuum of it, or of what it has out of line, is waited for first, and none begins any more: nobody else waits for
+-- that. The server ends one that is in somebody's way, unless it is against a wraparound, but not before
+-- `deadlock_timeout`, which is longer than all others may be made to wait.
 CREATE FUNCTION drop_month(label text, which date, OUT events bigint, OUT deliveries bigint) RETURNS SETOF record
 LANGUAGE plpgsql AS $$
 DECLARE
+    parent text;
     owed boolean;
 BEGIN
-    IF to_regclass('events_' || label) IS NULL THEN  -- another router was faster
+    SET LOCAL lock_timeout = '5s';
+    PERFORM pg_advisory_xact_lock(x'61667464726f7073'::bigint);  -- or two at once would lock each other out
+    IF to_regclass('events_' || label) IS NULL THEN
         RETURN;
     END IF;
-    SET LOCAL lock_timeout = '5s';
-    EXECUTE format(
-        'LOCK TABLE %I, %I, %I IN SHARE UPDATE EXCLUSIVE MODE', 'deliveries_' || label, 'events_' || label, 'attempts_' || label
-    );
+    FOREACH parent IN ARRAY ARRAY['deliveries', 'events', 'attempts'] LOOP
+        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', parent || '_default');
+        -- As good as a lock, which would not take what is out of line with it.
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = false)', parent || '_' || label);
+    END LOOP;
     SET LOCAL lock_timeout = '500ms';
     LOCK TABLE ONLY deliveries, ONLY events, ONLY attempts IN ACCESS EXCLUSIVE MODE;
-    EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE state IN (''pending'', ''claimed''))', 'deliveries_' || label)
-        INTO owed;
+    EXECUTE format(  -- by the index that is for who asks like this: everybody waits meanwhile
+        'SELECT EXISTS (SELECT FROM %I WHERE state || '''' IN (''pending'', ''claimed''))', 'deliveries_' || label
+    ) INTO owed;
     IF owed THEN
-        RETURN;
+        RAISE EXCEPTION 'something in % is owed', label USING ERRCODE = 'object_in_use';
     END IF;
     SELECT coalesce(sum(n), 0) INTO events FROM event_totals WHERE month = which;
     SELECT coalesce(sum(n), 0) INTO deliveries FROM delivery_totals WHERE month = which;
