@@ -17,10 +17,11 @@ import asyncpg
 from database import Database
 from filling import MONTHS, NOW, SINKS, arrival, ended, opened, wait
 from router.delivery import DeliveryState
-from router.store.base import Accepted, Duplicate, Owed, RoutedAs, Wanted
+from router.store.lines import Wanted
 from router.store.postgres import months
 from router.store.postgres.engine import TRY_AGAIN, PostgresStore
 from router.store.postgres.months import Month
+from router.store.values import Accepted, Duplicate, Owed, RoutedAs
 
 #: How many calls are taken in, and by how many at once.
 _CALLS: Final = 6_000

@@ -25,9 +25,9 @@ from router.delivery import Again, Dead, Decision, Done
 from router.event import Channel
 from router.formats import body as bodies
 from router.ids import first_id
-from router.store.base import Arrival, Claim, Owed, RoutedAs, Settlement
 from router.store.postgres import engine
 from router.store.postgres.months import Month
+from router.store.values import Arrival, Claim, Owed, RoutedAs, Settlement
 
 #: When it is: late in a month, so that the newest month has as many calls as the others.
 NOW: Final = datetime(2026, 6, 30, 12, 0, tzinfo=UTC)

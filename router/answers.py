@@ -8,7 +8,8 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from router.event import Event
-from router.store.base import AttemptLine, DeliveryLine, RoutedAs, RouterLine
+from router.store.lines import AttemptLine, DeliveryLine, RouterLine
+from router.store.values import RoutedAs
 
 
 class Error(TypedDict):

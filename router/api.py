@@ -20,7 +20,8 @@ from router.outline import media_type, outline
 from router.reload import Reloaded, ReloadState
 from router.repairs import Many, Repairs
 from router.sink import Numbers
-from router.store.base import ChannelLine, DeliveryLine, Duplicate, EventLine, Page, QuarantineLine, Summary, Wanted
+from router.store.lines import ChannelLine, DeliveryLine, EventLine, Page, QuarantineLine, Summary, Wanted
+from router.store.values import Duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from router.config import Known
-    from router.store.base import Summary
+    from router.store.lines import Summary
 
 _TOKEN_FILE: Final = re.compile(r"token-[A-Za-z0-9_\-]+")
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)

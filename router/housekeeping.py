@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.clock import pause
 from router.errors import StoreError
-from router.store.base import LONGEST_CLAIM
+from router.store.values import LONGEST_CLAIM
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
-    from router.store.base import Retaken, Store
+    from router.store.base import Store
+    from router.store.values import Retaken
     from router.watching import ClockWatch
     from router.ways import Ways
 

@@ -12,7 +12,7 @@ from router.facts import Facts
 from router.failpoints import Failpoint, reached
 from router.formats import body as bodies
 from router.routing import Routed, RoutingTable
-from router.store.base import Accepted, Arrival, Duplicate, Owed, RoutedAs
+from router.store.values import Accepted, Arrival, Duplicate, Owed, RoutedAs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

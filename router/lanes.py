@@ -16,7 +16,7 @@ from router.errors import StoreError
 from router.gate import Gate
 from router.settling import STORE_PAUSE, Settling
 from router.sink import AlarmSink, Revisions
-from router.store.base import Claim, Owed
+from router.store.values import Claim, Owed
 from router.timeline import Timeline
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from router.text import name_key
 
 if TYPE_CHECKING:
     from router.config import Config
-    from router.store.base import ChannelLine, Store
+    from router.store.base import Store
+    from router.store.lines import ChannelLine
     from router.timeline import Since
 
 

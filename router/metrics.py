@@ -20,13 +20,14 @@ from typing_extensions import override
 from router.about import version
 from router.alarm import Cause
 from router.delivery import LaneState, unended
-from router.store.base import Effort
+from router.store.effort import Effort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from router.store.base import Room, Spread, Summary
+    from router.store.effort import Spread
+    from router.store.lines import Room, Summary
 
 #: Where deliveries wait for a sink that is not configured there is no lane; its state has this name.
 ORPHANED: Final = "orphaned"

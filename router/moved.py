@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from router.store.base import Summary
+    from router.store.lines import Summary
     from router.store.moving.copying import Moved
     from router.store.moving.state import Named
 

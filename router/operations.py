@@ -17,7 +17,7 @@ from router.formats import Found
 from router.formats import body as bodies
 from router.ids import new_id
 from router.metrics import ORPHANED, Stored
-from router.store.base import Wanted
+from router.store.lines import Wanted
 from router.timeline import Since, Timeline
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from router.metrics import Metrics
     from router.presence import Presence
     from router.reload import Reload, Reloaded, ReloadState
-    from router.store.base import AttemptLine, DeliveryLine, Page, QuarantinedBody, RouterLine, Store, StoredEvent
+    from router.store.base import Store
+    from router.store.lines import AttemptLine, DeliveryLine, Page, QuarantinedBody, RouterLine, StoredEvent
     from router.ways import Ways
 
 #: How long an answer to "is the store there" counts, so that health checks do not load it.

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from router.about import version
 from router.clock import SharedClock, pause
 from router.errors import NameTaken, StoreError
-from router.store.base import BEAT_EVERY, Card
+from router.store.values import BEAT_EVERY, Card
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import JumpingClock
-    from router.store.base import RouterLine, Store
+    from router.store.base import Store
+    from router.store.lines import RouterLine
 
 #: Seconds that a machine's clock may be wrong without a word.
 WRONG: Final = 5.0

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from router.delivery import DeliveryState
 from router.event import Direction
-from router.store.base import RoutedAs, Wanted
+from router.store.lines import Wanted
+from router.store.values import RoutedAs
 
 #: Lines of a page at most.
 MOST: Final = 500

@@ -14,7 +14,7 @@ from router.delivery import DeliveryState
 from router.errors import Conflict, StoreError, Unknown
 from router.facts import Facts
 from router.inbox import NotUnderstood, Unread, arrival_of, understand
-from router.store.base import Accepted, RoutedAs
+from router.store.values import Accepted, RoutedAs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from router.inbox import Receipt
     from router.operations import Operations
-    from router.store.base import Page, RoutedAgain, Wanted
+    from router.store.lines import Page, Wanted
+    from router.store.values import RoutedAgain
 
 #: At once, of many: each may hold a large body in memory.
 _TOGETHER: Final = 10

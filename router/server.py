@@ -20,7 +20,7 @@ from router.about import NAME
 from router.connections import BoundedServer, Connections
 from router.errors import QuarantineFull, StoreError
 from router.inbox import Unread
-from router.store.base import Accepted, Duplicate
+from router.store.values import Accepted, Duplicate
 from router.strangers import Strangers
 from router.unpacking import ENCODINGS, Corrupt, TooLarge, Unpacking
 

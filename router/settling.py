@@ -12,7 +12,7 @@ from router import retry
 from router.attempt import OpenSink
 from router.delivery import Again, Dead, Delivered, DeliveryState, Done, Outcome, Refused, Retry
 from router.errors import StoreError
-from router.store.base import Claim, Settlement
+from router.store.values import Claim, Settlement
 from router.timeline import Timeline
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from router.clock import pause
 from router.errors import StoreError
-from router.store.base import BEAT_EVERY
+from router.store.values import BEAT_EVERY
 from router.timeline import Timeline
 
 if TYPE_CHECKING:

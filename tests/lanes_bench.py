@@ -11,7 +11,9 @@ from router.attempt import OpenSink
 from router.lanes import Lane
 from router.metrics import Metrics
 from router.retry import RetryPolicy
-from router.store.base import Accepted, AttemptLine, DeliveryLine, Owed, Store
+from router.store.base import Store
+from router.store.lines import AttemptLine, DeliveryLine
+from router.store.values import Accepted, Owed
 from support import Puppet, PuppetConfig, arrival, until, until_awaited
 
 if TYPE_CHECKING:

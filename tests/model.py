@@ -18,8 +18,19 @@ from router.delivery import ENDED, Again, Dead, Delivery, DeliveryState, Done, L
 from router.errors import Conflict, QuarantineFull, Unknown
 from router.event import Event
 from router.pace import Pace
-from router.store.base import (
+from router.store.lines import (
     ANY,
+    AttemptLine,
+    ChannelLine,
+    DeliveryLine,
+    EventLine,
+    QuarantinedBody,
+    QuarantineLine,
+    StoredEvent,
+    Summary,
+    Wanted,
+)
+from router.store.values import (
     LONGEST_CLAIM,
     LOOK_AGAIN,
     LOST,
@@ -29,25 +40,16 @@ from router.store.base import (
     SUSPECT_AFTER,
     Accepted,
     Arrival,
-    AttemptLine,
-    ChannelLine,
     Claim,
     Claims,
-    DeliveryLine,
     Duplicate,
-    EventLine,
     Owed,
     Purged,
     Quarantined,
-    QuarantinedBody,
-    QuarantineLine,
     Retaken,
     RoutedAgain,
     RoutedAs,
     Settlement,
-    StoredEvent,
-    Summary,
-    Wanted,
 )
 from router.text import name_key
 

@@ -21,10 +21,12 @@ import pytest
 from databases import rows
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.event import Call, Channel, Direction
-from router.store.base import Accepted, Arrival, Claim, Duplicate, Owed, Page, RoutedAs, Settlement, Store
+from router.store.base import Store
+from router.store.lines import Page
 from router.store.postgres import Place
 from router.store.postgres import engine as postgres
 from router.store.sqlite import open_store
+from router.store.values import Accepted, Arrival, Claim, Duplicate, Owed, RoutedAs, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from router import Delivery, Sink, SinkConfig, SinkContext
 from router.event import Call
-from router.store.base import Arrival, Owed, RoutedAs
+from router.store.values import Arrival, Owed, RoutedAs
 
 #: The cases that other tests of the field are written from; not part of this repository.
 CASES = Path(__file__).parents[2] / "shared" / "cases"

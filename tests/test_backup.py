@@ -19,8 +19,8 @@ from router.backup import Backup, back_up
 from router.cli import cli
 from router.config import Config, load
 from router.errors import AftercallError
-from router.store.base import Accepted, Duplicate
 from router.store.sqlite import copying
+from router.store.values import Accepted, Duplicate
 from support import body, unpack
 from usage import use
 

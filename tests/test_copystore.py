@@ -23,7 +23,7 @@ from router.cli import cli
 from router.config import Config, load
 from router.errors import AftercallError, StoreInUse
 from router.moved import Advance
-from router.store.base import Accepted, Duplicate
+from router.store.values import Accepted, Duplicate
 from store_engines import Databases, place_of
 from support import body, until_awaited
 from usage import use

@@ -18,7 +18,7 @@ from router.engines import is_new
 from router.errors import AftercallError, ConfigError, StoreError
 from router.housekeeping import RETAKE_EVERY
 from router.reload import without_restart
-from router.store.base import Accepted, Duplicate
+from router.store.values import Accepted, Duplicate
 from router.testing import ManualClock
 from store_engines import Databases, place_of
 from support import NOON, body, until, until_awaited

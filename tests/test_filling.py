@@ -11,7 +11,7 @@ import pytest
 from database import Database
 from databases import rows
 from filling import MONTHS, NOW, SAMPLES, fill, opened, wait
-from router.store.base import Purged
+from router.store.values import Purged
 from store_engines import every
 
 if TYPE_CHECKING:

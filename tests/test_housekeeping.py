@@ -11,7 +11,7 @@ import structlog
 
 from router.app import Router, running
 from router.config import load
-from router.store.base import POISON_AFTER, Accepted
+from router.store.values import POISON_AFTER, Accepted
 from router.testing import ManualClock
 from support import NOON, body, until_awaited
 

@@ -20,7 +20,7 @@ from router.errors import StoreError
 from router.facts import Facts
 from router.inbox import NotUnderstood, Understood, understand
 from router.routing import Route, RoutingTable
-from router.store.base import Accepted, RoutedAs
+from router.store.values import Accepted, RoutedAs
 from support import body, threads_of, until_awaited
 
 HEAD = 'sources: {s: {}}\nserver: {listen: "127.0.0.1:0"}\nadmin: {listen: "127.0.0.1:0"}\n'

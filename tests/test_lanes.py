@@ -21,8 +21,8 @@ from router.delivery import Delivered, LaneState, Refused, Retry
 from router.errors import Rejected, StoreError, Unavailable
 from router.formats import body as bodies
 from router.retry import RetryPolicy
-from router.store.base import Accepted, Owed, Purged
 from router.store.sqlite import open_store
+from router.store.values import Accepted, Owed, Purged
 from router.testing import ManualClock, make_alarm
 from support import NOON, Gate, Puppet, PuppetConfig, arrival, raising, until, until_awaited
 

@@ -15,7 +15,7 @@ from lanes_bench import Bench
 from router.delivery import Delivery, LaneRow, LaneState
 from router.errors import Rejected, Unavailable
 from router.lanes import Lane
-from router.store.base import PROBED_AGAIN
+from router.store.values import PROBED_AGAIN
 from router.testing import ManualClock
 from store_engines import KINDS, Engine, engines
 from support import NOON, Gate, Puppet, raising, until

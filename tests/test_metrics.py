@@ -20,7 +20,7 @@ from router.alarms import Alarms
 from router.app import Router, running
 from router.config import load
 from router.errors import Unreadable
-from router.store.base import Spread
+from router.store.effort import Spread
 from router.testing import ManualClock
 from support import EXAMPLE, NOON, until, until_awaited
 

@@ -21,7 +21,8 @@ from databases import rows
 from router.delivery import Again, DeliveryState, Done, LaneRow, LaneState
 from router.errors import AftercallError, StoreError, StoreInUse
 from router.event import Channel
-from router.store.base import Duplicate, Owed, RoutedAs, Store, Summary
+from router.store.base import Store
+from router.store.lines import Summary
 from router.store.moving import postgres, sqlite
 from router.store.moving.comparing import Differs
 from router.store.moving.copying import Moved, move
@@ -29,6 +30,7 @@ from router.store.moving.postgres import PostgresSide
 from router.store.moving.side import Side
 from router.store.moving.sqlite import SqliteSide
 from router.store.moving.tables import LEFT_OUT, LEFT_OUT_COLUMNS, MOVED
+from router.store.values import Duplicate, Owed, RoutedAs
 from store_engines import (
     DAY,
     OPERATIONS,

@@ -26,8 +26,9 @@ from router.clock import SharedClock, SystemClock
 from router.config import load
 from router.errors import StoreError
 from router.presence import remarks
-from router.store.base import Arrival, Card, Owed, RouterLine
+from router.store.lines import RouterLine
 from router.store.postgres.engine import PostgresStore, open_store
+from router.store.values import Arrival, Card, Owed
 from router.testing import HANG, Answer, FakeEndpoint, ManualClock
 from store_engines import Databases, arrival, place_of
 from support import NOON, body, until, until_awaited

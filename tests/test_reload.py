@@ -22,7 +22,7 @@ from router.delivery import DeliveryState
 from router.errors import ConfigError, StoreError
 from router.fakes import ManualClock
 from router.reload import Reloaded, ReloadState, without_restart
-from router.store.base import Accepted
+from router.store.values import Accepted
 from router.threads import Threads
 from support import body, until, until_awaited
 

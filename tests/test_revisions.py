@@ -13,7 +13,7 @@ import structlog
 
 from router.app import Router, running
 from router.config import load
-from router.store.base import Accepted, Duplicate
+from router.store.values import Accepted, Duplicate
 from support import CASES, until_awaited
 
 PLAIN: dict[str, Any] = {

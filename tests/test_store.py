@@ -32,13 +32,14 @@ from router.event import (
 )
 from router.failpoints import VARIABLE, arm
 from router.store.asked import Asked
-from router.store.base import (
+from router.store.base import Store
+from router.store.lines import AttemptLine, RouterLine, Wanted
+from router.store.values import (
     LOOK_AGAIN,
     POISON_AFTER,
     PROBED_AGAIN,
     SUSPECT_AFTER,
     Accepted,
-    AttemptLine,
     Card,
     Claim,
     Claims,
@@ -48,9 +49,6 @@ from router.store.base import (
     Quarantined,
     Retaken,
     RoutedAs,
-    RouterLine,
-    Store,
-    Wanted,
 )
 from store_engines import (
     DAY,
@@ -76,7 +74,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from router.delivery import Delivery
-    from router.store.base import DeliveryLine
+    from router.store.lines import DeliveryLine
 
 
 @pytest.fixture(scope="session", params=KINDS)

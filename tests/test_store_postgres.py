@@ -26,7 +26,7 @@ from postgres_server import PASSWORD
 from router.delivery import Again, Dead, DeliveryState, Done, LaneRow
 from router.errors import StoreBusy, StoreError
 from router.event import Channel
-from router.store.base import DAMAGED, LOOK_AGAIN, Accepted, Claims, Duplicate, Owed, Purged, RoutedAs, Store
+from router.store.base import Store
 from router.store.migrations import Migration
 from router.store.postgres import Place, schema, server
 from router.store.postgres.engine import PostgresStore, open_store
@@ -34,6 +34,7 @@ from router.store.postgres.months import Month
 from router.store.postgres.queries import SQL
 from router.store.postgres.writer import CONNECTIONS
 from router.store.statements import named
+from router.store.values import DAMAGED, LOOK_AGAIN, Accepted, Claims, Duplicate, Owed, Purged, RoutedAs
 from store_engines import (
     DAY,
     NOW,
@@ -1074,7 +1075,7 @@ def test_every_statement_has_a_sentence_and_is_used() -> None:
 
 def test_a_suspect_is_one_in_the_statements_too() -> None:
     """An index can be for a number only."""
-    from router.store.base import SUSPECT_AFTER
+    from router.store.values import SUSPECT_AFTER
 
     text = "".join(file.read_text() for file in PACKAGE.rglob("*.sql"))
     assert set(re.findall(r"lost (?:>|<=) (\d+)", text)) == {str(SUSPECT_AFTER - 1)}

@@ -14,8 +14,8 @@ import pytest
 from databases import own_server, rows
 from router.delivery import DeliveryState, Done
 from router.errors import NameTaken, StoreError
-from router.store.base import Card, Owed
 from router.store.postgres.engine import PostgresStore, open_store
+from router.store.values import Card, Owed
 from store_engines import NOW, Databases, accepted, arrival, at, claim_one, place_of, settlement
 
 if TYPE_CHECKING:

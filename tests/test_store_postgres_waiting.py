@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from router.errors import StoreError
-from router.store.base import Accepted
 from router.store.postgres.engine import open_store
 from router.store.postgres.writer import CONNECTIONS
+from router.store.values import Accepted
 from store_engines import Databases, accepted, arrival, place_of
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from router.delivery import Dead, DeliveryState, Done, LaneRow, LaneState
 from router.errors import StoreBusy, StoreError, StoreFull, StoreInUse, Unknown
 from router.event import Channel
 from router.store import pages, rows
-from router.store.base import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Purged, Retaken, Store, Wanted
+from router.store.base import Store
+from router.store.lines import Wanted
 from router.store.migrations import Migration
 from router.store.rows import micros
 from router.store.sqlite import (
@@ -53,6 +54,7 @@ from router.store.sqlite.queries import SQL
 from router.store.sqlite.reserve import PORTION
 from router.store.sqlite.sweep import Sweep
 from router.store.statements import named
+from router.store.values import POISON_AFTER, Accepted, Claims, Duplicate, Owed, Purged, Retaken
 from store_engines import (
     DAY,
     NOW,
@@ -748,7 +750,7 @@ async def test_a_full_disk_is_told_and_passes(tmp_path: Path) -> None:
         from pathlib import Path
         from store_engines import arrival
         from router.errors import StoreError
-        from router.store.base import Accepted
+        from router.store.values import Accepted
         from router.store.sqlite import open_store
 
         async def main(folder):

@@ -16,7 +16,8 @@ from router.app import Router, running
 from router.config import load
 from router.delivery import DeliveryState, LaneState
 from router.errors import StoreError
-from router.store.base import DeliveryLine, Store
+from router.store.base import Store
+from router.store.lines import DeliveryLine
 from router.store.sqlite import open_store
 from router.testing import Answer, FakeEndpoint, ManualClock
 from router.watching import MEMO

@@ -11,8 +11,8 @@ from router.delivery import Delivery, DeliveryState
 from router.errors import StoreError
 from router.event import CALL, Event
 from router.ids import new_id
-from router.store.base import Arrival, Claim, Owed
 from router.store.rows import content_digest, event_digest, micros, micros_or_none, packed
+from router.store.values import Arrival, Claim, Owed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -15,32 +15,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import override
 
 from router.errors import StoreError
-from router.store.base import ANY, Claims, Store
+from router.store.base import Store
+from router.store.lines import ANY
 from router.store.rows import claims_of
 from router.store.settlements import fence, settled
 from router.store.turn import Claiming
+from router.store.values import Claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from router.delivery import DeliveryState, LaneRow
-    from router.store.base import (
+    from router.store.lines import (
         AttemptLine,
         ChannelLine,
-        Claim,
         DeliveryLine,
         EventLine,
-        Owed,
         Page,
         QuarantinedBody,
         QuarantineLine,
-        RoutedAgain,
-        RoutedAs,
-        Settlement,
         Summary,
         Wanted,
     )
+    from router.store.values import Claim, Owed, RoutedAgain, RoutedAs, Settlement
 
 T = TypeVar("T")
 

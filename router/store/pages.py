@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from router.delivery import DeliveryState
 from router.ids import first_id
-from router.store.base import DeliveryLine, EventLine, Page, QuarantineLine, RoutedAs, Wanted
+from router.store.lines import DeliveryLine, EventLine, Page, QuarantineLine, Wanted
 from router.store.rows import Damaged, Row, shown_list
+from router.store.values import RoutedAs
 from router.text import name_key
 
 if TYPE_CHECKING:

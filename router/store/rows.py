@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from router.delivery import Delivery, DeliveryState, LaneRow, LaneState
 from router.errors import StoreError
 from router.event import CALL, Event
-from router.store.base import (
+from router.store.lines import (
     AttemptLine,
     ChannelLine,
-    Claim,
     DeliveryLine,
     EventLine,
     QuarantinedBody,
     QuarantineLine,
-    RoutedAs,
     StoredEvent,
 )
+from router.store.values import Claim, RoutedAs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, assert_never
 
 from router.delivery import Again, Dead, DeliveryState, Done
-from router.store.base import DAMAGED, LONGEST_CLAIM, LOST, POISON, POISON_AFTER, Retaken
 from router.store.rows import micros, packed
+from router.store.values import DAMAGED, LONGEST_CLAIM, LOST, POISON, POISON_AFTER, Retaken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from router.delivery import Decision
-    from router.store.base import Claim, Settlement
     from router.store.rows import Row
+    from router.store.values import Claim, Settlement
 
 
 def fence(claim: Claim) -> dict[str, Any]:

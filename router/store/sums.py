@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from router.delivery import ENDED, DeliveryState
-from router.store.base import Summary
+from router.store.lines import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from router.delivery import LaneRow
 from router.pace import Pace
-from router.store.base import PROBED_AGAIN, Claims
 from router.store.rows import lane_row, micros, readable_moment
+from router.store.values import PROBED_AGAIN, Claims
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from router.delivery import LaneRow
-from router.store.base import Claim, Settlement
+from router.store.values import Claim, Settlement
 
 
 @dataclass(frozen=True, slots=True)

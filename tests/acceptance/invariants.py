@@ -15,7 +15,7 @@ from typing import Any
 
 from oracle import AGAIN, Ledger
 
-#: Of a delivery whose router was lost too often; see `router.store.base.POISON_AFTER`.
+#: Of a delivery whose router was lost too often; see `router.store.values.POISON_AFTER`.
 POISON = "poison"
 #: Of one whose far side will never take it.
 REFUSED = (r"no attempt left after 5; last: \S+ answered 404",)

@@ -10,8 +10,9 @@ import invariants
 from facts import Known
 from router.delivery import Again, Dead, DeliveryState, Done
 from router.errors import StoreError
-from router.store.base import Accepted, Duplicate, Settlement, Store
+from router.store.base import Store
 from router.store.sqlite import copying, open_store
+from router.store.values import Accepted, Duplicate, Settlement
 from store_engines import arrival, at, every
 from users import SINKS
 

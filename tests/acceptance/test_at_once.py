@@ -13,7 +13,8 @@ import pytest
 from extent import dice, extent
 from router.delivery import Again, Dead, Decision, DeliveryState, Done
 from router.errors import Conflict
-from router.store.base import Accepted, Claim, Owed, Store
+from router.store.base import Store
+from router.store.values import Accepted, Claim, Owed
 from store_engines import KINDS, NOW, arrival, at, engines, every, quarantine, settlement
 
 SINKS = ("a", "b")

@@ -22,8 +22,8 @@ from extent import SEED, dice, extent
 from faults import Operation, never, now_and_then
 from platter import Platter, lay
 from router.errors import StoreError
-from router.store.base import Accepted, Duplicate
 from router.store.sqlite import copying, open_store, writer
+from router.store.values import Accepted, Duplicate
 from store_engines import accepted, arrival
 
 #: Of one story.

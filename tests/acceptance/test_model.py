@@ -27,20 +27,10 @@ from router.delivery import Again, Dead, Decision, DeliveryState, Done, LaneRow,
 from router.errors import Conflict, QuarantineFull, Unknown
 from router.event import Channel, Direction
 from router.ids import first_id
-from router.store.base import (
-    Accepted,
-    Arrival,
-    Claim,
-    Duplicate,
-    Owed,
-    Page,
-    Purged,
-    RoutedAs,
-    Settlement,
-    Store,
-    Wanted,
-)
+from router.store.base import Store
+from router.store.lines import Page, Wanted
 from router.store.postgres.months import Month
+from router.store.values import Accepted, Arrival, Claim, Duplicate, Owed, Purged, RoutedAs, Settlement
 from store_engines import KINDS, NOW, Engine, arrival, engines, every
 
 T = TypeVar("T")

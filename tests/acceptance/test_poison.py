@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from process import Receiver, RouterProcess, Sender
-from router.store.base import POISON_AFTER
+from router.store.values import POISON_AFTER
 
 INNOCENT = 6
 POISON = "call-4"

@@ -12,7 +12,8 @@ from facts import Fact
 from platter import Platter
 from router.delivery import Again, Dead, Done, LaneRow, LaneState
 from router.errors import StoreError
-from router.store.base import Accepted, Arrival, Claim, Owed, Purged, Store
+from router.store.base import Store
+from router.store.values import Accepted, Arrival, Claim, Owed, Purged
 from store_engines import arrival, at, quarantine, set_lane, settlement
 from surface import Mark
 

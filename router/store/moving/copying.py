@@ -18,7 +18,7 @@ from router.store.moving.state import Part, State
 from router.store.moving.tables import MOVED
 
 if TYPE_CHECKING:
-    from router.store.base import Summary
+    from router.store.lines import Summary
     from router.store.moving.side import Side
     from router.store.moving.state import Named
     from router.store.moving.tables import Table

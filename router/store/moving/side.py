@@ -12,8 +12,8 @@ from router.store import sums
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from router.store.base import Summary
     from router.store.keys import SeenKey
+    from router.store.lines import Summary
     from router.store.moving.tables import Row, Table, Value
     from router.store.rows import Row as Found
 

@@ -16,20 +16,8 @@ from typing_extensions import override
 
 from router.store.arrivals import Acceptance, Unread
 from router.store.asked import Asked
-from router.store.base import (
-    Accepted,
-    Arrival,
-    Card,
-    Claim,
-    Duplicate,
-    Effort,
-    Purged,
-    Quarantined,
-    Retaken,
-    RouterLine,
-    Settlement,
-    StoredEvent,
-)
+from router.store.effort import Effort
+from router.store.lines import RouterLine, StoredEvent
 from router.store.postgres import looking, memos, months, presence, putting_right, schema, sending_out, taking_in
 from router.store.postgres.months import Month
 from router.store.postgres.presence import Presence
@@ -39,6 +27,7 @@ from router.store.postgres.sweep import Sweep
 from router.store.postgres.writer import CONNECTIONS, Writer, check
 from router.store.rows import stored_event
 from router.store.settlements import losing, settled
+from router.store.values import Accepted, Arrival, Card, Claim, Duplicate, Purged, Quarantined, Retaken, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence

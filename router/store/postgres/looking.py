@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
     from router.delivery import DeliveryState
-    from router.store.base import (
+    from router.store.lines import (
         AttemptLine,
         ChannelLine,
         DeliveryLine,
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
         Page,
         QuarantinedBody,
         QuarantineLine,
-        RoutedAs,
         Summary,
         Wanted,
     )
     from router.store.rows import Row
+    from router.store.values import RoutedAs
 
 #: Below and above every id.
 _BOTTOM: Final = "00000000-0000-0000-0000-000000000000"

@@ -10,8 +10,8 @@ import asyncpg
 
 from router.errors import AftercallError
 from router.ids import first_id
-from router.store.base import Purged
 from router.store.postgres.queries import fetch, first, only
+from router.store.values import Purged
 
 if TYPE_CHECKING:
     from asyncpg import Connection

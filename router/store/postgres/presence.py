@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from router.errors import NameTaken, StoreError
-from router.store.base import ALIVE, RouterLine
+from router.store.lines import RouterLine
 from router.store.postgres.queries import execute, fetch, first, only
 from router.store.rows import moment
+from router.store.values import ALIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from asyncpg import Connection, Record
 
-    from router.store.base import Card
     from router.store.postgres.server import Server, Session
+    from router.store.values import Card
 
 #: Seconds that a name is waited for at the start: so long the connection of an earlier run may linger.
 WAITS: Final = 30.0

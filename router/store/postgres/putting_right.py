@@ -8,11 +8,11 @@ from router.delivery import DeliveryState
 from router.ids import new_id
 from router.store import refusals
 from router.store.arrivals import delivery_row
-from router.store.base import Purged, RoutedAgain, RoutedAs
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.postgres.taking_in import accept
 from router.store.rows import fired_with, micros, packed
 from router.store.sweep import first as enough
+from router.store.values import Purged, RoutedAgain, RoutedAs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
     from router.store.arrivals import Acceptance
-    from router.store.base import Accepted, Duplicate, Owed
+    from router.store.values import Accepted, Duplicate, Owed
 
 #: One purge removes no more than about this.
 LARGEST_PURGE: Final = 16 * 2**20

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.postgres.batch import Kind
 from router.store.postgres.memos import keep_memo
 from router.store.postgres.queries import fetch, fetch_all, first, only
 from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import buried, moving, retaken
 from router.store.turn import Claiming, turn
+from router.store.values import LOOK_AGAIN, SUSPECT_AFTER, Claims
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Record
 
     from router.delivery import LaneRow
-    from router.store.base import Retaken
+    from router.store.values import Retaken
 
 #: The lock that whoever claims a suspect holds until its commit.
 _SUSPECTS_LOCK: Final = 0x_6166_7473_7573_7065

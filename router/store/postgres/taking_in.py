@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from router.errors import QuarantineFull
-from router.store.base import Accepted, Claim, Duplicate, Owed, Quarantined
 from router.store.postgres.batch import Kind
 from router.store.postgres.queries import fetch, fetch_all, only
 from router.store.postgres.trouble import Repeat
+from router.store.values import Accepted, Claim, Duplicate, Owed, Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -25,7 +25,7 @@ from router.store.postgres.trouble import AGAIN, Repeat, breaks
 if TYPE_CHECKING:
     from asyncpg import Connection
 
-    from router.store.base import Effort
+    from router.store.effort import Effort
     from router.store.postgres.server import Server, Session
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from router.store.sqlite.trouble import code, explain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from router.store.base import Summary
+    from router.store.lines import Summary
 
 #: Seconds to wait for a lock; a router that starts or stops may have one for a moment.
 _PATIENCE: Final = 10.0

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from router.errors import StoreError
-from router.store.base import Room
+from router.store.lines import Room
 from router.store.sqlite import folder, leftovers
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.trouble import disk_failed, explain

@@ -15,21 +15,8 @@ from typing_extensions import override
 from router.errors import StoreError
 from router.store.arrivals import Acceptance, Unread
 from router.store.asked import Asked
-from router.store.base import (
-    Accepted,
-    Arrival,
-    Card,
-    Claim,
-    Duplicate,
-    Effort,
-    Purged,
-    Quarantined,
-    Retaken,
-    Room,
-    RouterLine,
-    Settlement,
-    StoredEvent,
-)
+from router.store.effort import Effort
+from router.store.lines import Room, RouterLine, StoredEvent
 from router.store.rows import micros
 from router.store.settlements import losing, settled
 from router.store.sqlite import folder, keys, looking, memos, putting_right, schema, sending_out, taking_in, trouble
@@ -39,6 +26,7 @@ from router.store.sqlite.readers import Readers
 from router.store.sqlite.reserve import Reserve
 from router.store.sqlite.sweep import Sweep
 from router.store.sqlite.writer import Writer
+from router.store.values import Accepted, Arrival, Card, Claim, Duplicate, Purged, Quarantined, Retaken, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence

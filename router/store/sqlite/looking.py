@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router.delivery import DeliveryState
 from router.store import pages, sums
-from router.store.base import (
+from router.store.lines import (
     AttemptLine,
     ChannelLine,
     DeliveryLine,
@@ -15,7 +15,6 @@ from router.store.base import (
     Page,
     QuarantinedBody,
     QuarantineLine,
-    RoutedAs,
     StoredEvent,
     Summary,
     Wanted,
@@ -32,6 +31,7 @@ from router.store.rows import (
     stored_event,
 )
 from router.store.sqlite.queries import SQL
+from router.store.values import RoutedAs
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 from router.ids import new_id
 from router.store import refusals
 from router.store.arrivals import delivery_row
-from router.store.base import Purged, RoutedAgain, RoutedAs
 from router.store.rows import fired_with, micros, packed
 from router.store.sqlite.queries import SQL
 from router.store.sqlite.taking_in import accept
 from router.store.sweep import first
+from router.store.values import Purged, RoutedAgain, RoutedAs
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from router.store.arrivals import Acceptance
-    from router.store.base import Accepted, Duplicate, Owed
+    from router.store.values import Accepted, Duplicate, Owed
 
 #: One purge removes no more than about this: what is removed is overwritten first, and all of that goes into the log.
 LARGEST_PURGE: Final = 16 * 2**20

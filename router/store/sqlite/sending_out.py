@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from router.delivery import LaneState
 from router.failpoints import Failpoint, reached
-from router.store.base import LOOK_AGAIN, SUSPECT_AFTER, Claims
 from router.store.rows import fence_of, lane_columns, lane_rows, micros, readable_moment
 from router.store.settlements import buried, moving, retaken
 from router.store.sqlite.memos import keep_memo, memo
 from router.store.sqlite.queries import SQL
 from router.store.turn import Claiming, turn
+from router.store.values import LOOK_AGAIN, SUSPECT_AFTER, Claims
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from router.delivery import LaneRow
-    from router.store.base import Retaken
+    from router.store.values import Retaken
 
 
 def claim(connection: sqlite3.Connection, *, claiming: Claiming) -> tuple[list[sqlite3.Row], Claims]:

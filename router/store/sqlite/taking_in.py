@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router.errors import QuarantineFull
-from router.store.base import Accepted, Duplicate, Quarantined
 from router.store.sqlite.queries import SQL
+from router.store.values import Accepted, Duplicate, Quarantined
 
 if TYPE_CHECKING:
     import sqlite3
 
     from router.store.arrivals import Acceptance, Unread
-    from router.store.base import Owed
+    from router.store.values import Owed
 
 
 def accept(connection: sqlite3.Connection, acceptance: Acceptance, **changes: Any) -> Accepted | Duplicate:

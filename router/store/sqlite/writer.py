@@ -29,7 +29,7 @@ from router.store.sqlite.trouble import disk_is_full, spoils_connection
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from router.store.base import Effort
+    from router.store.effort import Effort
     from router.store.sqlite.database import Database
     from router.store.sqlite.reserve import Reserve
 
