@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -53,6 +53,8 @@ GRACE: Final = 10.0
 #: Seconds that what sinks do on threads may take to end after that.
 THREADS_GRACE: Final = 2.0
 _DESCRIPTORS: Final = 65_536
+#: What ends it.
+_ENDS: Final = (signal.SIGTERM, signal.SIGINT)
 #: Connections of the admin listener at once, and of one address.
 _ADMIN_CONNECTIONS: Final = 100
 _ADMIN_EACH: Final = 50
@@ -130,7 +132,7 @@ async def running(
         stack.push_async_callback(ways.close)
         ways.take(await ways.prepare(config))
         watch = ClockWatch(ways, timeline=timeline, store=store, clock=clock, log=log)
-        await watch.begin(presence.beat, hold=hold)
+        await watch.begin(presence.begin, hold=hold)
         housekeeping = Housekeeping(ways, store=store, clock=clock, log=log, watch=watch)
         await housekeeping.retake(left_behind=True)
 
@@ -207,18 +209,17 @@ async def running(
 async def serve(config: Config, *, hold: bool = False) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP reloads."""
     _allow_many_connections()
-    stop = asyncio.Event()
-    loop, threads = asyncio.get_running_loop(), Threads()
-    loop.set_default_executor(threads)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what was just read need not be read again
-    async with running(config, hold=hold, threads=threads) as router:
-        loop.add_signal_handler(signal.SIGHUP, router.reload.ask)
-        await stop.wait()
-        # A second signal means it.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+    threads = Threads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    run = asyncio.create_task(_until_told(config, hold=hold, threads=threads), name="router")
+    # A start may wait, for its name or for the clock: it is given up.
+    _on_end(run.cancel)
+    try:
+        await run
+    except asyncio.CancelledError:
+        if not run.cancelled():
+            raise
+        logger().info("router.stopped")
     left = asyncio.all_tasks() - {asyncio.current_task()}
     hanging = threads.left_behind(THREADS_GRACE)
     if left or hanging:
@@ -226,6 +227,25 @@ async def serve(config: Config, *, hold: bool = False) -> None:
         logger().error("router.left_behind", tasks=sorted(task.get_name() for task in left), threads=hanging)
         sys.stdout.flush()
         os._exit(0)
+
+
+async def _until_told(config: Config, *, hold: bool, threads: Threads) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # what was just read need not be read again
+    async with running(config, hold=hold, threads=threads) as router:
+        _on_end(stop.set)
+        loop.add_signal_handler(signal.SIGHUP, router.reload.ask)
+        await stop.wait()
+        # A second signal means it.
+        for number in _ENDS:
+            loop.remove_signal_handler(number)
+
+
+def _on_end(do: Callable[[], object]) -> None:
+    """What is done when the process is told to end."""
+    for number in _ENDS:
+        asyncio.get_running_loop().add_signal_handler(number, do)
 
 
 def _tell_what_was_made(

@@ -5,7 +5,7 @@ Of several routers that share a store, one does it: whichever keeps house at the
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.clock import pause
@@ -13,8 +13,6 @@ from router.errors import StoreError
 from router.store.values import LONGEST_CLAIM
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from structlog.typing import FilteringBoundLogger
 
     from router.clock import Clock
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
 RETAKE_EVERY: Final = timedelta(seconds=1)
 #: Often, so that what a busy hour brought does not go in one long stretch.
 PURGE_EVERY: Final = timedelta(minutes=1)
+#: No claim ends before.
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
 #: Seconds between two portions of a purge, so that calls that come in do not wait for it.
 _PURGE_PAUSE: Final = timedelta(milliseconds=50)
 
@@ -77,10 +77,14 @@ class Housekeeping:
             await self._look_at_others()
 
     async def retake(self, *, left_behind: bool = False) -> None:
-        """Make claims due again that ran out; and (`left_behind`) what an earlier run of this router held."""
+        """Make claims due again that ran out, if it keeps house; and (`left_behind`) what an earlier run of this router held."""
         now = self._clock.now()
-        # Another router's claim may be by the clock before the last jump: it is over when it is by that.
-        over = now if self._store.is_alone else self._watch.timeline.behind(LONGEST_CLAIM, now)
+        if self._store.is_alone:
+            over = now
+        elif self._store.keeps_house:  # another router's claim may be by the clock before the last jump
+            over = self._watch.timeline.behind(LONGEST_CLAIM, now)
+        else:
+            over = _NEVER
         taken: Retaken = await self._store.retake(now=now, over=over, left_behind=left_behind)
         if taken.lost:
             self._log.warning("claims.lost", count=taken.lost, sinks=sorted(taken.sinks))

@@ -50,7 +50,7 @@ class Presence:
         self._wrong = False
 
     async def begin(self) -> None:
-        """The first beat; after it the clock is right. Raises `StoreError`."""
+        """A beat, after which the clock is right: until the router takes anything in. Raises `StoreError`."""
         await self._beat()
         self._clock.follow()
         self._tell_of_clock()

@@ -94,8 +94,8 @@ class ClockWatch:
         """See whether the clock was set while this router did not run. Raises `StoreError`.
 
         Where another one keeps house that has not followed the clock yet, that is waited for, a minute at most: what this one
-        wrote down meanwhile would be moved once more. It says that it is there meanwhile (`beat`). One that is on `hold`
-        never keeps house itself.
+        wrote down meanwhile would be moved once more. With each `beat` this one says that it is there, and follows the clock.
+        One that is on `hold` never keeps house itself.
         """
         kept = await self._agreed(beat, hold=hold)
         now, timeline = self._clock.now(), self.timeline
@@ -152,7 +152,6 @@ class ClockWatch:
                 self._log.info("clock.awaited", reason=reason)
             await pause(self._clock, BEAT_EVERY)
             await beat()
-            self._clock.follow()
         return self._read(await self._store.memo(MEMO))
 
     async def _others(self) -> bool:
@@ -254,8 +253,8 @@ class ClockWatch:
         self._kept_at = self._clock.now()
         try:
             kept = self._read(await self._store.memo(MEMO))
-            if kept is not None and kept.jumps > self._jumps:
-                return  # another router has kept house in between; the next look learns it
+            if self._knows_more(kept):
+                return  # another router has kept house in between
             await self._store.keep_memo(MEMO, self._content(self.timeline, self._kept_at, self._jumps))
         except StoreError as error:
             self._log.warning("clock.not_kept", reason=str(error))

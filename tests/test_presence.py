@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -82,16 +83,23 @@ class Place:
         #: By router.
         self.clocks: dict[str, Set] = {}
 
-    @asynccontextmanager
-    async def router(
-        self, name: str, *, wrong: timedelta = timedelta(0), more: str = "", hold: bool = False
-    ) -> AsyncIterator[Router]:
+    @property
+    def password(self) -> str:
+        return unquote(urlsplit(self.url).password or "")
+
+    def configured(self, name: str, more: str = "") -> Path:
         folder = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         file = folder / "routes.yaml"
         text = FILE.format(name=name, url=place_of(self.url).url, crm=self.crm.url(), more=more)
         file.write_text(text, encoding="utf-8")
-        config = load(file, {"PASSWORD": unquote(urlsplit(self.url).password or "")})
+        return file
+
+    @asynccontextmanager
+    async def router(
+        self, name: str, *, wrong: timedelta = timedelta(0), more: str = "", hold: bool = False
+    ) -> AsyncIterator[Router]:
+        config = load(self.configured(name, more), {"PASSWORD": self.password})
         self.clocks[name] = Set(wrong)
         async with running(config, clock=self.clocks[name], hold=hold) as router:
             yield router
@@ -478,9 +486,9 @@ async def test_only_who_keeps_house_takes_back_and_removes(place: Place) -> None
     lost = arrival("lost", owed=(Owed("gone", datetime.now(UTC) - timedelta(seconds=1)),))
     async with open_store(place_of(place.url), parse=json.loads, name="keeper") as keeper:
         await keeper.beat(Card("1.0", "rules"), now=NOON)
+        for call in (old, lost):
+            await keeper.accept(call)
         async with place.router("berlin") as router:
-            for call in (old, lost):
-                await keeper.accept(call)
             await router.housekeeping.look()
             assert not await router.housekeeping.purge()
             summary = await router.store.summary()
@@ -505,6 +513,23 @@ async def test_a_router_waits_for_its_name_and_says_so_once(place: Place) -> Non
         (waited,) = named(logs, "router.waits_for_name")
         assert "has the name 'berlin' (at 127.0.0.1, since 2" in waited["reason"]
         assert f"version {version()})" in waited["reason"]
+
+
+async def test_a_start_that_waits_is_given_up_when_the_process_is_told_to_end(place: Place) -> None:
+    async with place.router("berlin"), asyncio.timeout(20):  # less than a name is waited for
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "router", "serve", "-c", str(place.configured("berlin")), "--log", "json",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, "PASSWORD": place.password},
+        )  # fmt: skip
+        assert process.stdout is not None
+        while b"router.waits_for_name" not in (line := await process.stdout.readline()):
+            assert line, "it has ended"
+        process.terminate()
+        rest = await process.stdout.read()
+        assert (await process.wait(), [json.loads(line)["event"] for line in rest.splitlines()]) == (
+            0,
+            ["router.stopped"],
+        )
 
 
 # --- how it is shown ---

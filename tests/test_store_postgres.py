@@ -809,24 +809,40 @@ async def test_a_month_that_is_vacuumed_goes_all_the_same(vacuums: Server, table
         assert await rows(vacuums.url, "SELECT to_regclass('aftercall.events_2026_11')") == [(None,)]
 
 
-async def test_while_a_drop_waits_for_a_vacuum_nobody_else_does(store: PostgresStore, url: str) -> None:
-    await dead_one(store, "old")
+@asynccontextmanager
+async def dropping(store: Store, url: str) -> AsyncIterator[asyncio.Task[Purged]]:
+    """A drop of the first month that waits until the block ends: for a vacuum, as far as it can see."""
+
+    async def waits() -> bool:
+        return bool(await rows(url, "SELECT FROM pg_locks WHERE NOT granted AND mode = 'ShareUpdateExclusiveLock'"))
+
     vacuum = await asyncpg.connect(url)
     try:
         async with vacuum.transaction():
             await vacuum.execute("LOCK TABLE aftercall.attempts_2026_11 IN SHARE UPDATE EXCLUSIVE MODE")
             purge = asyncio.create_task(store.purge(events=at(20 * DAY), quarantine=None, seen=None))
-
-            async def waits() -> bool:
-                return bool(
-                    await rows(url, "SELECT FROM pg_locks WHERE NOT granted AND mode = 'ShareUpdateExclusiveLock'")
-                )
-
             await until(waits)
-            await accepted(store, arrival("meanwhile", when=3))
-        assert (await purge).events == 2
+            yield purge
     finally:
         await vacuum.close()
+
+
+async def test_while_a_drop_waits_for_a_vacuum_nobody_else_does(store: PostgresStore, url: str) -> None:
+    await dead_one(store, "old")
+    async with dropping(store, url) as purge:
+        await accepted(store, arrival("meanwhile", when=3))
+    assert (await purge).events == 2
+
+
+async def test_a_month_of_which_something_is_owed_meanwhile_stays(store: PostgresStore, url: str) -> None:
+    for name in ("old", "older"):
+        await dead_one(store, name)
+    again = (await store.deliveries()).items[0]
+    async with dropping(store, url) as purge:
+        await store.replay(again.id, now=at(20 * DAY))
+    assert (await purge).events == 1, "row by row"
+    assert await partitions(url) == {"aftercall.events_2026_11": 1}
+    assert (await claim_one(store, when=21 * DAY)).delivery.event.id == again.event_id
 
 
 # --- what is in it ---

@@ -119,6 +119,17 @@ async def test_one_that_is_new_leaves_the_house_to_those_that_are_there_longer(u
         assert celle.keeps_house
 
 
+async def test_one_that_was_there_just_now_counts_as_one_that_is(url: str) -> None:
+    """Where a standby has taken over, it has connected to it no later than with its next beat."""
+    async with opened(url, "aachen") as aachen, opened(url, "berlin") as berlin:
+        await beat(berlin)
+        await cut(url, "berlin")
+        await beat(aachen, aachen)
+        assert not aachen.keeps_house
+        await beat(aachen)
+        assert aachen.keeps_house
+
+
 async def test_who_sends_nothing_keeps_no_house(url: str) -> None:
     """It would tell nobody what is wrong."""
     async with opened(url) as held, opened(url, "aachen") as other:

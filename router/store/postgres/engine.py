@@ -302,6 +302,8 @@ class PostgresStore(Asked):
             except months.InTheWay:
                 self._not_dropped_until = asyncio.get_running_loop().time() + TRY_AGAIN.total_seconds()
                 break
+            except months.StillOwed:
+                continue
             self._months.discard(month)
             if purged:
                 return purged

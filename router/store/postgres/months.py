@@ -21,6 +21,10 @@ class InTheWay(AftercallError):
     """Somebody uses the tables for longer than others may be made to wait."""
 
 
+class StillOwed(AftercallError):
+    """Something of the month is owed after all."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Month:
     """One month, in UTC."""
@@ -72,12 +76,12 @@ async def old(connection: Connection, before: datetime) -> list[Month]:
 
 
 async def drop(connection: Connection, month: Month) -> Purged:
-    """Drop a month, unless something in it is owed after all, or another router was faster. Raises `InTheWay`."""
+    """Drop a month, unless another router was faster. Raises `InTheWay` and `StillOwed`, with nothing changed."""
     asked = {"label": month.label, "month": month.first.date().isoformat()}
     try:
         row = await first(connection, "drop_month", asked)
     except asyncpg.LockNotAvailableError:
         raise InTheWay from None
     except asyncpg.ObjectInUseError:
-        return Purged()
+        raise StillOwed from None
     return Purged() if row is None else Purged(events=row["events"], deliveries=row["deliveries"])

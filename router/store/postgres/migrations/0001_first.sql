@@ -332,9 +332,9 @@ END $$;
 -- Drops a month whole, and counts what was in it as purged. Nothing (no row) where another router was faster; raises
 -- `object_in_use` where something in it is still owed.
 --
--- An autovacuum of it, or of what it has out of line, is waited for first, and none begins any more: nobody else waits for
--- that. The server ends one that is in somebody's way, unless it is against a wraparound, but not before
--- `deadlock_timeout`, which is longer than all others may be made to wait.
+-- An autovacuum of what it locks is waited for first, and none begins any more: nobody else waits for that. The server ends
+-- one that is in somebody's way, unless it is against a wraparound, but not before `deadlock_timeout`, which is longer than
+-- all others may be made to wait.
 CREATE FUNCTION drop_month(label text, which date, OUT events bigint, OUT deliveries bigint) RETURNS SETOF record
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -342,17 +342,27 @@ DECLARE
     owed boolean;
 BEGIN
     SET LOCAL lock_timeout = '5s';
-    PERFORM pg_advisory_xact_lock(x'61667464726f7073'::bigint);  -- or two at once would lock each other out
+    LOCK TABLE events_default, deliveries_default, attempts_default IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('events_' || label) IS NULL THEN
         RETURN;
     END IF;
-    FOREACH parent IN ARRAY ARRAY['deliveries', 'events', 'attempts'] LOOP
-        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', parent || '_default');
+    FOREACH parent IN ARRAY ARRAY['events', 'deliveries', 'attempts'] LOOP
         -- As good as a lock, which would not take what is out of line with it.
         EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = false)', parent || '_' || label);
     END LOOP;
-    SET LOCAL lock_timeout = '500ms';
-    LOCK TABLE ONLY deliveries, ONLY events, ONLY attempts IN ACCESS EXCLUSIVE MODE;
+    -- All three or none, and soon: whoever has one of them and waits for another, would be waited for.
+    SET LOCAL lock_timeout = '100ms';
+    FOR turn IN REVERSE 9..0 LOOP
+        BEGIN
+            LOCK TABLE ONLY events, ONLY deliveries, ONLY attempts IN ACCESS EXCLUSIVE MODE;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF turn = 0 THEN
+                RAISE;
+            END IF;
+            PERFORM pg_sleep(0.1);
+        END;
+    END LOOP;
     EXECUTE format(  -- by the index that is for who asks like this: everybody waits meanwhile
         'SELECT EXISTS (SELECT FROM %I WHERE state || '''' IN (''pending'', ''claimed''))', 'deliveries_' || label
     ) INTO owed;
