@@ -27,7 +27,7 @@ help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.run ## Serve routes.yaml (ROUTES=other.yaml) until Ctrl-C.
-	.venv/bin/aftercall serve -c "$(ROUTES)"
+	exec .venv/bin/aftercall serve -c "$(ROUTES)"
 
 test: .venv/.dev ## Run the tests (ARGS="-k retry -x").
 	.venv/bin/python -m pytest $(ARGS)

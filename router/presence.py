@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from router.about import version
 from router.clock import SharedClock, pause
 from router.errors import NameTaken, StoreError
-from router.store.values import BEAT_EVERY, Card
+from router.store.values import ALIVE, BEAT_EVERY, Card
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -38,8 +39,8 @@ class Presence:
     ) -> None:
         self._rules = rules
         self._hold = hold
-        #: Those that there were when it beat last.
-        self.seen: Sequence[RouterLine] = ()
+        #: Those that there were when they could be asked for last.
+        self._seen: Sequence[RouterLine] = ()
         self._store = store
         self._clock = clock
         self._log = log
@@ -48,6 +49,15 @@ class Presence:
         self._kept_house = store.keeps_house
         #: The clock was wrong when it beat last.
         self._wrong = False
+
+    @property
+    def seen(self) -> Sequence[RouterLine]:
+        """Those that there were a few seconds ago; while the store is away, none is alive that nobody has heard of since."""
+        lately = self._clock.now() - ALIVE
+        return [
+            line if line.here or line.seen_at > lately else replace(line, alive=False, keeps_house=False)
+            for line in self._seen
+        ]
 
     async def begin(self) -> None:
         """A beat, after which the clock is right: until the router takes anything in. Raises `StoreError`."""
@@ -70,7 +80,7 @@ class Presence:
                 self._log.error("router.name_taken", reason=str(error))
             self._taken = str(error)
             with suppress(StoreError):
-                self.seen = await self._store.routers()
+                self._seen = await self._store.routers()
         except StoreError as error:
             if not self._failing:
                 self._log.warning("router.not_seen", reason=str(error))
@@ -78,6 +88,8 @@ class Presence:
         else:
             if self._taken is not None:
                 self._log.info("router.name_regained")
+            if self._failing:
+                self._log.info("router.seen_again")
             self._taken, self._failing = None, False
             self._tell_of_clock()
         if self._store.keeps_house != self._kept_house:
@@ -93,7 +105,7 @@ class Presence:
             clock.hear(time, asked=asked)
         with suppress(TimeoutError):  # who is there is known a little later then: nothing may keep the next beat
             async with asyncio.timeout(_SEEING):
-                self.seen = await self._store.routers()
+                self._seen = await self._store.routers()
 
     def reloaded(self, rules: str) -> None:
         """Other rules are in force, or the same."""

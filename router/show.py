@@ -186,7 +186,7 @@ def router_rows(routers: dict[str, Any]) -> str:
             line["version"],
             line["rules"][:SHORT],
             local_time(line["started_at"]),
-            "keeps house" if line["keeps_house"] else "",
+            "keeps house" if line["keeps_house"] else "sends nothing (--hold)" if line["holds"] else "",
         )
         for line in routers["items"]
     )

@@ -538,7 +538,7 @@ async def test_a_start_that_waits_is_given_up_when_the_process_is_told_to_end(pl
 def line(name: str, **changes: Any) -> RouterLine:
     given = {
         "alive": True, "here": False, "keeps_house": False, "version": "1.0", "rules": "a" * 64, "started_at": NOON,
-        "seen_at": NOON, "ahead": 0.0,
+        "seen_at": NOON, "ahead": 0.0, "holds": False,
     }  # fmt: skip
     return RouterLine(name=name, **{**given, **changes})
 
@@ -588,6 +588,26 @@ async def test_routers_with_other_routes_are_seen_by_readiness_the_api_and_statu
         await aachen.presence.beat()
         await berlin.presence.beat()
         assert (await asked(berlin, "/readyz"))["trouble"] == []
+
+
+async def test_that_it_could_not_be_seen_is_in_the_log_once_and_that_it_can_again(place: Place) -> None:
+    async with place.router("berlin") as berlin:
+        with capture_logs() as logs:
+            await rows(place.url, "ALTER TABLE aftercall.routers RENAME TO away")
+            for _ in range(2):
+                await berlin.presence.beat()
+            await rows(place.url, "ALTER TABLE aftercall.away RENAME TO routers")
+            await berlin.presence.beat()
+        told = [line["event"] for line in logs if line["event"].startswith("router.")]
+        assert told == ["router.not_seen", "router.seen_again"]
+
+
+async def test_who_was_not_heard_of_while_the_store_was_away_is_not_alive(place: Place) -> None:
+    async with place.router("keeper") as keeper, place.router("other"):
+        await keeper.presence.beat()
+        assert [(line.name, line.alive) for line in keeper.presence.seen] == [("keeper", True), ("other", True)]
+        place.clocks["keeper"].wrong += timedelta(seconds=30)
+        assert [(line.name, line.alive) for line in keeper.presence.seen] == [("keeper", True), ("other", False)]
 
 
 async def test_a_name_that_another_took_is_in_the_log_and_in_readiness_until_it_is_free(place: Place) -> None:

@@ -193,6 +193,8 @@ class RouterLine:
     here: bool
     #: It does the chores of all.
     keeps_house: bool
+    #: It sends nothing.
+    holds: bool
     version: str
     rules: str
     started_at: datetime

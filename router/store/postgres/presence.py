@@ -104,6 +104,7 @@ class Presence:
             "version": card.version,
             "rules": card.rules,
             "ahead": card.ahead,
+            "holds": card.holds,
             "forgets": has_keys,
         }
         time = moment((await only(connection, "beat", row))["time"])
@@ -197,6 +198,7 @@ async def routers(connection: Connection, *, here: str) -> tuple[RouterLine, ...
             alive=row["alive"],
             here=row["run"] == here,
             keeps_house=row["keeps_house"],
+            holds=row["holds"],
             version=row["version"],
             rules=row["rules"],
             started_at=moment(row["started_at"]),

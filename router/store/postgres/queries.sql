@@ -596,13 +596,13 @@ SET synchronous_commit = off;
 WITH forgotten AS (
     DELETE FROM routers WHERE :forgets AND name <> :name AND beat_at < clock_timestamp() - interval '7 days'
 )
-INSERT INTO routers AS router (name, run, pid, connected_at, version, rules, ahead, started_at, beat_at)
-SELECT :name::text, :run::uuid, pid, backend_start, :version::text, :rules::text, :ahead::double precision,
+INSERT INTO routers AS router (name, run, pid, connected_at, version, rules, ahead, holds, started_at, beat_at)
+SELECT :name::text, :run::uuid, pid, backend_start, :version::text, :rules::text, :ahead::double precision, :holds::boolean,
     clock_timestamp(), clock_timestamp()
 FROM pg_stat_activity WHERE pid = pg_backend_pid()
 ON CONFLICT (name) DO UPDATE SET
     run = excluded.run, pid = excluded.pid, connected_at = excluded.connected_at, version = excluded.version,
-    rules = excluded.rules, ahead = excluded.ahead,
+    rules = excluded.rules, ahead = excluded.ahead, holds = excluded.holds,
     started_at = CASE WHEN router.run = excluded.run THEN router.started_at ELSE excluded.started_at END,
     beat_at = excluded.beat_at
 RETURNING clock_timestamp() AS time;
@@ -631,17 +631,17 @@ JOIN pg_stat_activity AS activity ON activity.pid = routers.pid AND backend_star
 WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :lock
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
--- others: Whether any other router is there that has beaten, or was lately: a server that has just taken over knows no
--- connection of them yet.
+-- others: Whether any other router that might keep house is there, and has beaten, or was lately: a server that has just taken
+-- over knows no connection of them yet.
 SELECT EXISTS (
-    SELECT FROM routers WHERE name <> :name AND (
+    SELECT FROM routers WHERE name <> :name AND NOT holds AND (
         beat_at > clock_timestamp() - :alive::interval
         OR (pid, connected_at) IN (SELECT pid, backend_start FROM pg_stat_activity)
     )
 ) AS any;
 
 -- routers: Which routers there are, by name, and which of them keeps house.
-SELECT name, run, version, rules, ahead, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
+SELECT name, run, version, rules, ahead, holds, started_at, beat_at, beat_at > clock_timestamp() - :alive::interval AS alive,
     coalesce((pid, connected_at) IN (
         SELECT activity.pid, backend_start FROM pg_locks JOIN pg_stat_activity AS activity ON activity.pid = pg_locks.pid
         WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND (classid::bigint << 32) | objid::bigint = :house

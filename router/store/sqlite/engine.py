@@ -185,6 +185,7 @@ class SqliteStore(Asked):
             alive=True,
             here=True,
             keeps_house=True,
+            holds=card.holds,
             version=card.version,
             rules=card.rules,
             started_at=self._line.started_at if self._line else now,

@@ -144,6 +144,7 @@ CREATE TABLE routers (
     version text COLLATE "C" NOT NULL,
     rules text COLLATE "C" NOT NULL,             -- the hash of what is in force
     ahead double precision NOT NULL,             -- seconds that the clock of its machine is ahead of this server's
+    holds boolean NOT NULL,                      -- it sends nothing, and never begins to keep house
     started_at timestamptz NOT NULL,
     beat_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
