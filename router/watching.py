@@ -155,7 +155,9 @@ class ClockWatch:
         return self._read(await self._store.memo(MEMO))
 
     async def _others(self) -> bool:
-        return any((line.alive or line.keeps_house) and not line.here for line in await self._store.routers())
+        """Whether any is there that might keep house."""
+        lines = await self._store.routers()
+        return any((line.alive or line.keeps_house) and not line.here and not line.holds for line in lines)
 
     def _agrees(self, kept: Kept) -> bool:
         """Whether whoever keeps house goes by the clock as it is now, as far as can be told."""

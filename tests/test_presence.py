@@ -437,7 +437,7 @@ async def test_one_that_sends_nothing_waits_for_nobody_where_nobody_is(place: Pl
     await rows(place.url, "UPDATE aftercall.memos SET content = convert_to(replace(convert_from(content, 'UTF8'), $1, $2), 'UTF8')",
         f'"at":"{datetime.now(UTC):%Y}', '"at":"2020')  # fmt: skip
     with capture_logs() as logs:
-        async with place.router("held", hold=True):
+        async with place.router("held", hold=True), place.router("held-too", hold=True):
             assert not named(logs, "clock.awaited")
 
 
